@@ -1,0 +1,25 @@
+# Flags of Tessera's own code; third-party headers are SYSTEM and stay quiet.
+add_library(tessera_flags INTERFACE)
+target_compile_options(tessera_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wno-psabi>)
+if(TESSERA_SANITIZE)
+  target_compile_options(tessera_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer>)
+  target_link_options(tessera_flags INTERFACE -fsanitize=${TESSERA_SANITIZE})
+endif()
+
+find_program(TESSERA_CCACHE ccache)
+if(TESSERA_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime
+    ${TESSERA_CCACHE})
+endif()
+
+# LibTorch translation units take 0.5 to 1.5 GB each: limit jobs by memory, not only by cores.
+cmake_host_system_information(RESULT TESSERA_MEMORY_MB QUERY AVAILABLE_PHYSICAL_MEMORY)
+math(EXPR TESSERA_JOBS "${TESSERA_MEMORY_MB} / 1800")
+if(TESSERA_JOBS LESS 1)
+  set(TESSERA_JOBS 1)
+endif()
+set_property(GLOBAL PROPERTY JOB_POOLS tessera_compile=${TESSERA_JOBS})
+set(CMAKE_JOB_POOL_COMPILE tessera_compile)

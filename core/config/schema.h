@@ -1,0 +1,272 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "core/config/config_node.h"
+#include "core/error.h"
+
+namespace tessera {
+
+struct PluginDescriptor;
+class SchemaBase;
+
+/// A plugin that a configuration chose: its descriptor and its checked options.
+/// The default constructor with a name states the plugin that is meant where the file is silent.
+struct PluginChoice {
+  std::string name;
+  const PluginDescriptor* descriptor = nullptr;
+  std::shared_ptr<void> options;
+  Source source;
+};
+
+/// A field of this type holds a sub-table `{ plugin = "<name>", ... }` of that kind.
+template <class Kind>
+struct PluginOf : PluginChoice {
+  PluginOf() = default;
+  PluginOf(const char* default_name) { name = default_name; }  // NOLINT: reads as the default
+};
+
+/// A sub-table whose every key names a plugin of that kind (loss terms, matching costs).
+template <class Kind>
+using PluginMapOf = std::vector<std::pair<std::string, PluginOf<Kind>>>;
+
+/// Finds the descriptor of a plugin by kind and name; implemented by the registry.
+class TESSERA_API PluginLookup {
+ public:
+  virtual ~PluginLookup() = default;
+  /// Throws PluginError that lists the known names and the nearest one.
+  virtual const PluginDescriptor& find(const std::string& kind, const std::string& name) = 0;
+};
+
+/// Collects every mistake of a configuration, so that a user sees all of them at once.
+class TESSERA_API ReadContext {
+ public:
+  explicit ReadContext(PluginLookup* plugins = nullptr) : plugins_(plugins) {}
+
+  void error(const Source& source, const std::string& path, const std::string& message);
+  /// Keeps the exit code of a missing plugin apart from that of a wrong key.
+  void plugin_error(const Source& source, const std::string& path, const std::string& message);
+  bool failed() const { return !messages_.empty(); }
+  size_t error_count() const { return messages_.size(); }
+  /// Throws ConfigError (or PluginError where only plugins are missing) with all messages.
+  void throw_if_failed() const;
+  PluginLookup* plugins() const { return plugins_; }
+
+ private:
+  PluginLookup* plugins_;
+  std::vector<std::string> messages_;
+  bool only_plugin_errors_ = true;
+};
+
+/// One documented, typed, bound field of an options struct.
+struct Field {
+  std::string name;
+  std::string type;           // "integer", "list of strings", "plugin(attention)", ...
+  std::string doc;
+  std::string plugin_kind;    // "" unless the field holds plugins
+  std::string range;          // "one of a, b", ">= 1", or ""
+  bool required = false;
+  std::function<const SchemaBase*()> nested;  // the schema of a nested struct, or empty
+  std::function<void(void* object, const ConfigNode& node, const std::string& path,
+                     ReadContext& context)> read;
+  std::function<void(void* object, const std::string& path, ReadContext& context)> read_absent;
+  std::function<std::optional<ConfigNode>(const void* object)> write;
+};
+
+/// The fields of one options struct, type-erased. The one table that feeds the TOML check,
+/// `plugins describe`, the reference documents and `resolved.toml`.
+class TESSERA_API SchemaBase {
+ public:
+  const std::vector<Field>& fields() const { return fields_; }
+  /// Reads `node` (a table) into `object`; unknown keys, wrong types and ranges go to `context`.
+  void read(void* object, const ConfigNode& node, const std::string& path, ReadContext& context,
+            const std::vector<std::string>& also_known = {}) const;
+  /// The values of `object` as a table, defaults included.
+  ConfigNode write(const void* object) const;
+
+ protected:
+  std::vector<Field> fields_;
+  std::function<void(const void*)> validate_;
+};
+
+namespace config_detail {
+
+template <class T>
+struct IsVector : std::false_type {};
+template <class T>
+struct IsVector<std::vector<T>> : std::true_type {};
+template <class T>
+struct IsOptional : std::false_type {};
+template <class T>
+struct IsOptional<std::optional<T>> : std::true_type {};
+
+TESSERA_API bool read_scalar(const ConfigNode& node, bool& out);
+TESSERA_API bool read_scalar(const ConfigNode& node, int64_t& out);
+TESSERA_API bool read_scalar(const ConfigNode& node, double& out);
+TESSERA_API bool read_scalar(const ConfigNode& node, std::string& out);
+TESSERA_API void read_plugin(PluginChoice& choice, const char* kind, const ConfigNode& node,
+                             const std::string& path, ReadContext& context);
+TESSERA_API ConfigNode write_plugin(const PluginChoice& choice);
+
+template <class T>
+constexpr const char* scalar_type_name() {
+  if constexpr (std::is_same_v<T, bool>) return "boolean";
+  if constexpr (std::is_same_v<T, int64_t>) return "integer";
+  if constexpr (std::is_same_v<T, double>) return "number";
+  if constexpr (std::is_same_v<T, std::string>) return "string";
+  return nullptr;
+}
+
+/// How one member type is read, written and named.
+template <class T, class = void>
+struct FieldType;
+
+}  // namespace config_detail
+
+/// Builds the schema of `Options`. Used in `static void describe(Schema<Options>& schema)`.
+template <class Options>
+class Schema : public SchemaBase {
+ public:
+  template <class T>
+  class FieldBuilder {
+   public:
+    FieldBuilder(Field& field, std::function<const T&(const void*)> value)
+        : field_(field), value_(std::move(value)) {}
+
+    /// The file must give this field.
+    FieldBuilder& required() {
+      field_.required = true;
+      return *this;
+    }
+    /// Allowed values of a scalar, or of each element of a list.
+    template <class V>
+    FieldBuilder& one_of(std::vector<V> allowed) {
+      std::vector<std::string> texts;
+      for (const auto& v : allowed) texts.push_back(to_toml_value(ConfigNode(ConfigNode::Value(v))));
+      return restrict<V>("one of " + join(texts), [allowed](const V& value) {
+        for (const auto& v : allowed)
+          if (v == value) return true;
+        return false;
+      });
+    }
+    FieldBuilder& one_of(std::initializer_list<const char*> allowed) {
+      return one_of(std::vector<std::string>(allowed.begin(), allowed.end()));
+    }
+    FieldBuilder& one_of(std::initializer_list<int> allowed) {
+      return one_of(std::vector<int64_t>(allowed.begin(), allowed.end()));
+    }
+    template <class V>
+    FieldBuilder& at_least(V low) {
+      return compare(">= " + number(low), [low](double v) { return v >= static_cast<double>(low); });
+    }
+    template <class V>
+    FieldBuilder& more_than(V low) {
+      return compare("> " + number(low), [low](double v) { return v > static_cast<double>(low); });
+    }
+    template <class V, class W>
+    FieldBuilder& between(V low, W high) {
+      return compare("between " + number(low) + " and " + number(high), [low, high](double v) {
+        return v >= static_cast<double>(low) && v <= static_cast<double>(high);
+      });
+    }
+
+   private:
+    template <class V>
+    static std::string number(V value) {
+      return to_toml_value(ConfigNode(
+          std::is_integral_v<V> ? ConfigNode::Value(static_cast<int64_t>(value))
+                                : ConfigNode::Value(static_cast<double>(value))));
+    }
+    FieldBuilder& compare(const std::string& range, std::function<bool(double)> allowed) {
+      if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::vector<double>> ||
+                    std::is_same_v<T, std::optional<double>>)
+        return restrict<double>(range, allowed);
+      else
+        return restrict<int64_t>(
+            range, [allowed](const int64_t& v) { return allowed(static_cast<double>(v)); });
+    }
+    template <class V>
+    FieldBuilder& restrict(const std::string& range, std::function<bool(const V&)> allowed) {
+      field_.range = range;
+      auto inner = field_.read;
+      auto value_of = value_;
+      field_.read = [=](void* object, const ConfigNode& node, const std::string& path,
+                        ReadContext& context) {
+        const size_t errors_before = context.error_count();
+        inner(object, node, path, context);
+        if (context.error_count() > errors_before) return;
+        auto check = [&](const V& value) {
+          if (!allowed(value))
+            context.error(node.source, path,
+                          "expected " + range + ", got " +
+                              to_toml_value(ConfigNode(ConfigNode::Value(value))));
+        };
+        const T& value = value_of(object);
+        if constexpr (std::is_same_v<T, V>) check(value);
+        if constexpr (std::is_same_v<T, std::optional<V>>) {
+          if (value) check(*value);
+        }
+        if constexpr (std::is_same_v<T, std::vector<V>>) {
+          for (const V& v : value) check(v);
+        }
+      };
+      return *this;
+    }
+    Field& field_;
+    std::function<const T&(const void*)> value_;
+  };
+
+  /// Binds `name` to a member: bool, int64_t, double, std::string, std::optional or std::vector of
+  /// these (also of a base), a nested struct with its own describe(), PluginOf<Kind>, a list or a PluginMapOf of it.
+  template <class T, class Base>
+  FieldBuilder<T> field(const std::string& name, T Base::* member, const std::string& doc) {
+    static_assert(std::is_base_of_v<Base, Options>, "the member must be one of Options");
+    using Type = config_detail::FieldType<T>;
+    Field f;
+    f.name = name;
+    f.type = Type::name();
+    f.doc = doc;
+    f.plugin_kind = Type::plugin_kind();
+    f.nested = Type::nested();
+    f.read = [member](void* object, const ConfigNode& node, const std::string& path,
+                      ReadContext& context) {
+      Type::read(static_cast<Options*>(object)->*member, node, path, context);
+    };
+    f.read_absent = [member](void* object, const std::string& path, ReadContext& context) {
+      Type::read_absent(static_cast<Options*>(object)->*member, path, context);
+    };
+    f.write = [member](const void* object) {
+      return Type::write(static_cast<const Options*>(object)->*member);
+    };
+    fields_.push_back(std::move(f));
+    return FieldBuilder<T>(fields_.back(), [member](const void* object) -> const T& {
+      return static_cast<const Options*>(object)->*member;
+    });
+  }
+
+  /// A rule over several fields; `check` throws ConfigError with a sentence that names them.
+  void validate(std::function<void(const Options&)> check) {
+    validate_ = [check](const void* object) { check(*static_cast<const Options*>(object)); };
+  }
+};
+
+/// The schema of `Options`, made once.
+template <class Options>
+const Schema<Options>& schema_of() {
+  static const Schema<Options> schema = [] {
+    Schema<Options> s;
+    Options::describe(s);
+    return s;
+  }();
+  return schema;
+}
+
+}  // namespace tessera
+
+#include "core/config/field_types.h"

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "core/interfaces/part.h"
+#include "core/structures/predictions.h"
+
+namespace tessera {
+
+/// Mask logits of the matched rows with their targets, computed at most once a layer.
+struct MatchedMasks {
+  at::Tensor logits;  // [R,H,W] at the targets' size: every trained (pair, frame) of the batch
+  at::Tensor target;  // [R,H,W] float 0/1
+};
+
+/// What a loss term sees of one decoder layer.
+class TESSERA_API LossInput {
+ public:
+  LossInput(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
+            const Matches& matches, const ForwardContext& context)
+      : layer(layer), prediction(prediction), targets(targets), matches(matches), context(context) {}
+
+  /// The mask pairs of this layer; mask terms share them.
+  const MatchedMasks& matched_masks() const;
+
+  int64_t layer;
+  const LayerPrediction& prediction;
+  const Targets& targets;
+  const Matches& matches;
+  const ForwardContext& context;
+  double num_instances = 0;        // instances of the batch, mean over ranks, at least 1
+  double num_instance_frames = 0;  // instances * frames, absent frames included, likewise
+  double num_valid_frames = 0;     // (instance, frame) pairs where the instance is there, likewise
+  /// Sums a number over all ranks and divides by their count; identity in one process. For
+  /// normalisers that only a term knows (class-weight sums).
+  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = [](const at::Tensor& x) { return x; };
+
+ private:
+  mutable std::optional<MatchedMasks> masks_;
+};
+
+/// One term of the training loss; `[loss.terms.<name>]` composes terms with weights and layers.
+class TESSERA_API Loss : public Part {
+ public:
+  static constexpr const char* kKind = "loss";
+  ~Loss() override;
+  /// out: a scalar, already normalised, not yet weighted.
+  virtual at::Tensor forward(const LossInput& input) = 0;
+};
+
+}  // namespace tessera

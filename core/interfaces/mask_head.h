@@ -1,0 +1,36 @@
+#pragma once
+
+#include <memory>
+
+#include "core/interfaces/part.h"
+#include "core/structures/features.h"
+#include "core/structures/predictions.h"
+
+namespace tessera {
+
+/// A mask head after it has seen a batch's features; made once a batch, asked for every layer.
+class TESSERA_API PreparedMasks {
+ public:
+  virtual ~PreparedMasks();
+  /// Lazy: nothing is computed before the source is asked for rows or points. `boxes` [B,T,Q,4]
+  /// are those of the same layer, undefined unless wants_boxes().
+  virtual std::shared_ptr<const MaskSource> masks(int64_t layer, const InstanceLayer& embeddings,
+                                                  const at::Tensor& boxes) const = 0;
+};
+
+/// Instance embeddings + features -> masks.
+class TESSERA_API MaskHead : public Part {
+ public:
+  static constexpr const char* kKind = "mask_head";
+  ~MaskHead() override;
+
+  /// What `pyramid` and `memory` hold is shared, not copied; `context` must outlive the result.
+  virtual std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid,
+                                                       const Memory& memory,
+                                                       const ForwardContext& context) = 0;
+  /// Whether masks() needs the layer's boxes (a box prior, relative coordinates).
+  virtual bool wants_boxes() const { return false; }
+  virtual ClipNeeds needs() const { return {}; }
+};
+
+}  // namespace tessera

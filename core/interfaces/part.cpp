@@ -1,0 +1,31 @@
+#include "core/interfaces/part.h"
+
+#include "core/interfaces/attention.h"
+#include "core/interfaces/auxiliary.h"
+#include "core/interfaces/backbone.h"
+#include "core/interfaces/decoder.h"
+#include "core/interfaces/encoder.h"
+#include "core/interfaces/instance_head.h"
+#include "core/interfaces/linker.h"
+#include "core/interfaces/loss.h"
+#include "core/interfaces/mask_head.h"
+#include "core/interfaces/matcher.h"
+
+namespace tessera {
+// The destructors stand here, so that each interface has its one typeinfo in libtessera_core.so
+// and dynamic_cast works across plugins.
+Part::~Part() = default;
+PointSource::~PointSource() = default;
+Attention::~Attention() = default;
+Auxiliary::~Auxiliary() = default;
+Backbone::~Backbone() = default;
+Decoder::~Decoder() = default;
+Encoder::~Encoder() = default;
+InstanceHead::~InstanceHead() = default;
+InstancePredictor::~InstancePredictor() = default;
+Linker::~Linker() = default;
+Loss::~Loss() = default;
+MaskHead::~MaskHead() = default;
+PreparedMasks::~PreparedMasks() = default;
+Matcher::~Matcher() = default;
+}  // namespace tessera

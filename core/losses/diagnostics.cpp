@@ -1,0 +1,76 @@
+#include <ATen/ATen.h>
+
+#include "core/losses/builtin_terms.h"
+#include "core/losses/terms.h"
+#include "core/plugin/plugin.h"
+
+namespace tessera::losses {
+namespace {
+
+struct Options : LossTermOptions {
+  Options() { weight = 0.0; }
+  static void describe(Schema<Options>& schema) { describe_term(schema); }
+};
+
+/// 100 - top-1 accuracy in percent over the trained (query, frame) pairs; reported, not trained.
+class ClassError final : public Loss {
+ public:
+  using Options = losses::Options;
+  ClassError(const Options&, const BuildContext&) {}
+  at::Tensor forward(const LossInput& input) override {
+    torch::NoGradGuard no_grad;
+    const ClassLogits& classes = input.prediction.classes;
+    const at::Tensor top = classes.logits.argmax(-1);
+    int64_t right = 0, all = 0;
+    for (size_t clip = 0; clip < input.targets.size(); ++clip) {
+      const MatchedFrames at = matched_frames(input.matches[clip]);
+      const ClipTargets& target = input.targets[clip];
+      const at::Tensor clip_top = top.select(0, static_cast<int64_t>(clip));
+      const at::Tensor said = classes.scope == ClassScope::frame ? clip_top.index({at.frame, at.prediction})
+                                                                 : clip_top.index({at.prediction});
+      const at::Tensor wanted = target.valid.index({at.target, at.frame}) *
+                                (target.labels.index_select(0, at.target) + classes.label_offset);
+      right += (said == wanted).sum().item<int64_t>();
+      all += said.numel();
+    }
+    const double error = all == 0 ? 100.0 : 100.0 - 100.0 * static_cast<double>(right) / static_cast<double>(all);
+    return at::scalar_tensor(error, classes.logits.options());
+  }
+};
+
+/// |queries that are some object - (instance, frame) targets|, mean over clips; reported, not trained.
+class CardinalityError final : public Loss {
+ public:
+  using Options = losses::Options;
+  CardinalityError(const Options&, const BuildContext&) {}
+  at::Tensor forward(const LossInput& input) override {
+    torch::NoGradGuard no_grad;
+    const ClassLogits& classes = input.prediction.classes;
+    if (classes.activation != ClassActivation::softmax_no_object)
+      throw ConfigError("loss cardinality_error: expected a head with a no-object class, got sigmoid.");
+    const at::Tensor objects = (classes.logits.argmax(-1) != classes.num_classes()).flatten(1).sum(1);
+    double error = 0.0;
+    for (size_t clip = 0; clip < input.targets.size(); ++clip) {
+      const int64_t frames = classes.scope == ClassScope::frame ? input.targets[clip].valid.size(1) : 1;
+      const int64_t wanted = input.targets[clip].num_instances() * frames;
+      error += std::abs(objects[static_cast<int64_t>(clip)].item<double>() - static_cast<double>(wanted));
+    }
+    return at::scalar_tensor(error / static_cast<double>(input.targets.size()), classes.logits.options());
+  }
+};
+
+}  // namespace
+
+const PluginDescriptor& class_error() {
+  static constexpr PluginDescriptor kDescriptor =
+      make_descriptor<Loss, ClassError>("class_error", "Percentage of matched queries with a wrong class (not trained)");
+  return kDescriptor;
+}
+
+const PluginDescriptor& cardinality_error() {
+  static constexpr PluginDescriptor kDescriptor = make_descriptor<Loss, CardinalityError>(
+      "cardinality_error", "Difference between predicted and true numbers of objects (not trained)");
+  return kDescriptor;
+}
+
+}  // namespace tessera::losses

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "core/export.h"
+
+namespace tessera {
+
+/// [..,4] cx cy w h -> x0 y0 x1 y1.
+TESSERA_API at::Tensor cxcywh_to_xyxy(const at::Tensor& boxes);
+
+/// IoU and generalised IoU (Rezatofighi et al. 2019) of boxes x0 y0 x1 y1 that broadcast against
+/// each other, [..,4] and [..,4] -> [..]. 1e-6 is added to numerators and denominators, as VisTR
+/// does, so that two empty boxes have IoU 1.
+struct BoxOverlap {
+  at::Tensor iou, giou;
+};
+TESSERA_API BoxOverlap box_overlap(const at::Tensor& a_xyxy, const at::Tensor& b_xyxy);
+
+}  // namespace tessera

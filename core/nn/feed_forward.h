@@ -1,0 +1,18 @@
+#pragma once
+
+#include <torch/nn/module.h>
+#include <torch/nn/modules/linear.h>
+
+#include <string>
+
+#include "core/export.h"
+
+namespace tessera {
+
+/// Xavier-uniform weights and zero bias, DETR's start for transformer layers.
+TESSERA_API void xavier_reset(torch::nn::Linear& linear);
+
+/// "relu" or "gelu". Throws ConfigError for another name.
+TESSERA_API at::Tensor activate(const at::Tensor& x, const std::string& name);
+
+}  // namespace tessera

@@ -1,0 +1,16 @@
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+namespace tessera::commands {
+
+// Each adds one subcommand with its options, an example and its callback. Errors are thrown.
+void add_config(CLI::App& app);
+void add_data(CLI::App& app);
+void add_forward(CLI::App& app);
+void add_infer(CLI::App& app);
+void add_plugins(CLI::App& app);
+void add_score(CLI::App& app);
+void add_train(CLI::App& app);
+
+}  // namespace tessera::commands

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/data/rle.h"
+
+namespace tessera::evaluation {
+
+/// One predicted object through one video.
+struct ResultTrack {
+  int64_t video_id = 0;
+  int64_t category_id = 0;
+  double score = 0;  // finite; larger is surer
+  std::vector<std::optional<data::Rle>> segmentations;  // one for each frame, absent = no mask
+};
+
+/// Predictions in the order of their file.
+struct Results {
+  std::filesystem::path file;  // empty if they never were in a file
+  std::vector<ResultTrack> tracks;
+};
+
+/// Reads results.json: a list of {video_id, category_id, score, segmentations}, masks as compressed
+/// RLE or null. Other keys are ignored. Throws DataError that names file, result, video and frame.
+/// Whether the results fit the ground truth is checked by `score`.
+Results read_results(const std::filesystem::path& file);
+
+/// "result 17 (video 3)", for errors.
+std::string result_place(const ResultTrack& track, size_t index);
+
+}  // namespace tessera::evaluation

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "launcher/evaluation/results.h"
+
+namespace tessera::evaluation {
+
+/// Writes results.json track by track. The text goes to a temporary file beside the target, which
+/// `finish` renames: the target is either the whole new file or what was there before.
+/// All failures (folder missing or not writable, disk full) are RuntimeErrors.
+class ResultsWriter {
+ public:
+  /// Creates the temporary file, so that a bad path fails before hours of inference.
+  explicit ResultsWriter(const std::filesystem::path& file);
+
+  /// Removes the temporary file unless finished.
+  ~ResultsWriter();
+
+  ResultsWriter(const ResultsWriter&) = delete;
+  ResultsWriter& operator=(const ResultsWriter&) = delete;
+
+  /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would refuse
+  /// the file.
+  void append(const ResultTrack& track);
+
+  /// Writes the rest to disk and moves the file to its place. Nothing can be appended afterwards.
+  void finish();
+
+ private:
+  void flush();
+  [[noreturn]] void fail(const std::string& doing) const;
+  void discard() noexcept;
+
+  std::filesystem::path file_;
+  std::filesystem::path temporary_file_;
+  int descriptor_ = -1;
+  std::string buffer_;
+  size_t num_tracks_ = 0;
+};
+
+}  // namespace tessera::evaluation

@@ -1,0 +1,365 @@
+#include "launcher/evaluation/score.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <unordered_map>
+#include <utility>
+
+#include "core/error.h"
+#include "launcher/data/json_reader.h"
+#include "launcher/evaluation/accumulate.h"
+#include "launcher/evaluation/matching.h"
+#include "launcher/evaluation/parallel_for.h"
+
+namespace tessera::evaluation {
+namespace {
+
+using data::at_place;
+
+enum RangeIndex : size_t { kAll, kSmall, kMedium, kLarge, kLight, kModerate, kHeavy };
+
+constexpr double kSmallArea = 128. * 128.;  // square pixels
+constexpr double kLargeArea = 256. * 256.;
+constexpr double kLargestArea = 1e10;
+
+std::vector<Range> ranges_of(Protocol protocol) {
+  std::vector<Range> ranges = {{0, kLargestArea, 0, 1},
+                               {0, kSmallArea, 0, 1},
+                               {kSmallArea, kLargeArea, 0, 1},
+                               {kLargeArea, kLargestArea, 0, 1}};
+  if (protocol == Protocol::kOvis) {
+    ranges.push_back({0, kLargestArea, 0, .25});
+    ranges.push_back({0, kLargestArea, .25, .5});
+    ranges.push_back({0, kLargestArea, .5, 1});
+  }
+  return ranges;
+}
+
+/// How one number comes from the curves of the categories.
+struct StatRule {
+  const char* name;
+  bool is_recall = false;
+  size_t range = kAll;
+  size_t max_detections = kMaxDetections;
+  std::optional<size_t> threshold = std::nullopt;  // nothing: mean over all
+};
+
+std::vector<StatRule> stat_rules(Protocol protocol) {
+  std::vector<StatRule> precision = {
+      {"AP"},
+      {.name = "AP50", .threshold = 0},
+      {.name = "AP75", .threshold = 5},
+      {.name = "APs", .range = kSmall},
+      {.name = "APm", .range = kMedium},
+      {.name = "APl", .range = kLarge}};
+  std::vector<StatRule> recall = {{.name = "AR1", .is_recall = true, .max_detections = 1},
+                                  {.name = "AR10", .is_recall = true, .max_detections = 10},
+                                  {.name = "AR100", .is_recall = true},
+                                  {.name = "ARs", .is_recall = true, .range = kSmall},
+                                  {.name = "ARm", .is_recall = true, .range = kMedium},
+                                  {.name = "ARl", .is_recall = true, .range = kLarge}};
+  if (protocol == Protocol::kOvis) {
+    precision.push_back({.name = "AP_light", .range = kLight});
+    precision.push_back({.name = "AP_medium", .range = kModerate});
+    precision.push_back({.name = "AP_heavy", .range = kHeavy});
+    recall.push_back({.name = "AR_light", .is_recall = true, .range = kLight});
+    recall.push_back({.name = "AR_medium", .is_recall = true, .range = kModerate});
+    recall.push_back({.name = "AR_heavy", .is_recall = true, .range = kHeavy});
+  }
+  precision.insert(precision.end(), recall.begin(), recall.end());
+  return precision;
+}
+
+/// Mean of the half of the frames in which most is hidden (all of them if there is one).
+double occlusion_score(const data::Annotation& annotation) {
+  std::vector<double> levels;
+  for (const auto& occlusion : annotation.occlusion) {
+    if (!occlusion) continue;
+    switch (*occlusion) {
+      case data::Occlusion::kNone:
+        levels.push_back(0);
+        break;
+      case data::Occlusion::kSlight:
+        levels.push_back(.25);
+        break;
+      case data::Occlusion::kSevere:
+        levels.push_back(.75);
+        break;
+    }
+  }
+  if (levels.empty()) return 0;
+  std::sort(levels.begin(), levels.end(), std::greater<>());
+  const size_t count = (levels.size() + 1) / 2;
+  return std::accumulate(levels.begin(), levels.begin() + static_cast<ptrdiff_t>(count), 0.) /
+         static_cast<double>(count);
+}
+
+void fill_areas(Track& track, const std::vector<std::optional<data::Rle>>& segmentations) {
+  track.segmentations = &segmentations;
+  track.areas.resize(segmentations.size());
+  for (size_t t = 0; t < segmentations.size(); ++t) {
+    if (!segmentations[t]) continue;
+    // Tracks may come from memory, and intersections rely on runs that fill the frame.
+    at_place([&] { return "frame " + std::to_string(t); }, [&] { data::check(*segmentations[t]); });
+    track.areas[t] = data::area(*segmentations[t]);
+  }
+}
+
+double mean_area(const std::vector<uint64_t>& areas) {
+  const auto count = std::count_if(areas.begin(), areas.end(), [](uint64_t a) { return a > 0; });
+  const auto sum = std::accumulate(areas.begin(), areas.end(), uint64_t{0});
+  return count == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(count);
+}
+
+double mean_stated_area(const data::Annotation& annotation) {
+  double sum = 0;
+  size_t count = 0;
+  for (const auto& area : annotation.areas) {
+    if (!area || *area == 0) continue;
+    sum += *area;
+    ++count;
+  }
+  return count == 0 ? 0 : sum / static_cast<double>(count);
+}
+
+void check_fits(const std::vector<std::optional<data::Rle>>& segmentations,
+                const data::Video& video) {
+  if (static_cast<int64_t>(segmentations.size()) != video.length) {
+    throw DataError("'segmentations': expected one entry for each of the " +
+                    std::to_string(video.length) + " frames of the video, got " +
+                    std::to_string(segmentations.size()) +
+                    ". A shorter list would be scored on its own frames only: write null where the "
+                    "object is absent, or use --compatible for the numbers of the reference.");
+  }
+  for (size_t t = 0; t < segmentations.size(); ++t) {
+    const auto& rle = segmentations[t];
+    if (!rle || (rle->height == video.height && rle->width == video.width)) continue;
+    throw DataError("frame " + std::to_string(t) + ": expected a mask of " +
+                    std::to_string(video.height) + " x " + std::to_string(video.width) +
+                    " (height x width of the video), got " + std::to_string(rle->height) + " x " +
+                    std::to_string(rle->width) + ". Resize masks to the video's size.");
+  }
+}
+
+/// Tracks of one category in one video.
+struct Cell {
+  std::vector<const Prediction*> predictions;
+  std::vector<const GroundTruth*> ground_truth;
+};
+
+class Scorer {
+ public:
+  Scorer(const data::AnnotationFile& ground_truth, const Results& results,
+         const ScoreOptions& options)
+      : ground_truth_(ground_truth), results_(results), options_(options) {
+    for (size_t i = 0; i < ground_truth.videos.size(); ++i) {
+      video_index_[ground_truth.videos[i].id] = i;
+    }
+    for (const data::Category& category : ground_truth.categories) {
+      category_names_[category.id] = &category.name;
+    }
+  }
+
+  ScoreResult run() {
+    prepare_ground_truth();
+    prepare_predictions();
+    match();
+    return summarize();
+  }
+
+ private:
+  void prepare_ground_truth() {
+    truths_.resize(ground_truth_.annotations.size());
+    parallel_for(truths_.size(), options_.num_threads, [&](size_t i) {
+      const data::Annotation& annotation = ground_truth_.annotations[i];
+      const auto place = [&] {
+        return ground_truth_.file.string() + ": annotation " + std::to_string(annotation.id) +
+               " (video " + std::to_string(annotation.video_id) + ")";
+      };
+      at_place(place, [&] { prepare(annotation, truths_[i]); });
+    });
+    for (size_t i = 0; i < truths_.size(); ++i) {
+      const data::Annotation& annotation = ground_truth_.annotations[i];
+      cells_[{annotation.category_id, annotation.video_id}].ground_truth.push_back(&truths_[i]);
+    }
+  }
+
+  void prepare(const data::Annotation& annotation, GroundTruth& truth) const {
+    if (!options_.compatible) {
+      check_fits(annotation.segmentations, ground_truth_.videos[annotation.video_index]);
+    }
+    fill_areas(truth, annotation.segmentations);
+    truth.mean_area = mean_stated_area(annotation);
+    truth.is_crowd = annotation.is_crowd;
+    truth.match_is_lost = options_.compatible && annotation.id == 0;
+    if (options_.protocol != Protocol::kOvis) return;
+    if (annotation.occlusion.empty()) {
+      throw DataError("expected a key 'occlusion' for the protocol ovis, got none. Is this a "
+                      "YouTube-VIS file? Then use --protocol ytvis.");
+    }
+    truth.occlusion = occlusion_score(annotation);
+  }
+
+  void prepare_predictions() {
+    predictions_.resize(results_.tracks.size());
+    const std::string file = results_.file.empty() ? "results" : results_.file.string();
+    parallel_for(predictions_.size(), options_.num_threads, [&](size_t i) {
+      const ResultTrack& track = results_.tracks[i];
+      at_place([&] { return file + ": " + result_place(track, i); },
+               [&] { prepare(track, predictions_[i]); });
+    });
+    for (size_t i = 0; i < predictions_.size(); ++i) {
+      const ResultTrack& track = results_.tracks[i];
+      if (!category_names_.contains(track.category_id)) continue;
+      cells_[{track.category_id, track.video_id}].predictions.push_back(&predictions_[i]);
+    }
+  }
+
+  void prepare(const ResultTrack& track, Prediction& prediction) const {
+    const auto video_index = video_index_.find(track.video_id);
+    if (video_index == video_index_.end()) {
+      throw DataError("'video_id': expected a video of " + ground_truth_.file.string() + ", got " +
+                      std::to_string(track.video_id) + ". Were the results made from another set?");
+    }
+    if (!options_.compatible && !category_names_.contains(track.category_id)) {
+      std::vector<std::string> known;
+      for (const auto& [id, name] : category_names_) known.push_back(std::to_string(id));
+      throw DataError("'category_id': expected a category of " + ground_truth_.file.string() +
+                      ", got " + std::to_string(track.category_id) + ". Known: " + join(known) +
+                      ".");
+    }
+    if (!std::isfinite(track.score)) {
+      throw DataError("'score': expected a finite number, got " + std::to_string(track.score) +
+                      ".");
+    }
+    const data::Video& video = ground_truth_.videos[video_index->second];
+    if (!options_.compatible) check_fits(track.segmentations, video);
+    // The reference's occlusion-aware scorer refuses this too.
+    if (options_.protocol == Protocol::kOvis &&
+        static_cast<int64_t>(track.segmentations.size()) != video.length) {
+      check_fits(track.segmentations, video);
+    }
+    fill_areas(prediction, track.segmentations);
+    prediction.mean_area = mean_area(prediction.areas);
+    prediction.score = track.score;
+  }
+
+  void match() {
+    std::vector<const Cell*> cells;
+    for (const auto& [key, cell] : cells_) cells.push_back(&cell);
+    matches_.resize(cells.size());
+    const std::vector<Range> ranges = ranges_of(options_.protocol);
+    parallel_for(cells.size(), options_.num_threads, [&](size_t i) {
+      matches_[i] = match_cell(cells[i]->predictions, cells[i]->ground_truth, ranges);
+    });
+    size_t i = 0;
+    for (const auto& [key, cell] : cells_) category_matches_[key.first].push_back(&matches_[i++]);
+  }
+
+  ScoreResult summarize() {
+    const std::vector<StatRule> rules = stat_rules(options_.protocol);
+    // curves[c][r]: category c by ascending id, rule r; rules that share a curve compute it anew,
+    // which costs next to nothing beside the masks.
+    std::vector<std::pair<int64_t, const std::string*>> categories(category_names_.begin(),
+                                                                   category_names_.end());
+    std::vector<std::vector<Curve>> curves(categories.size());
+    for (const auto& [id, name] : categories) category_matches_[id];
+    parallel_for(categories.size(), options_.num_threads, [&](size_t c) {
+      const auto& cells = category_matches_.at(categories[c].first);
+      for (const StatRule& rule : rules) {
+        curves[c].push_back(accumulate(cells, rule.range, rule.max_detections));
+      }
+    });
+    ScoreResult result;
+    for (size_t r = 0; r < rules.size(); ++r) {
+      result.stats.push_back({rules[r].name, mean_of_defined(curves, r, rules[r])});
+    }
+    for (size_t c = 0; c < categories.size(); ++c) {
+      result.categories.push_back(
+          category_score(categories[c].first, *categories[c].second, curves[c], rules));
+    }
+    return result;
+  }
+
+  static double value_of(const Curve& curve, const StatRule& rule) {
+    const auto& values = rule.is_recall ? curve.recall : curve.mean_precision;
+    if (rule.threshold) return values[*rule.threshold];
+    return std::accumulate(values.begin(), values.end(), 0.) / kNumThresholds;
+  }
+
+  static double mean_of_defined(const std::vector<std::vector<Curve>>& curves, size_t r,
+                                const StatRule& rule) {
+    double sum = 0;
+    size_t count = 0;
+    for (const std::vector<Curve>& of_category : curves) {
+      if (!of_category[r].is_defined) continue;
+      sum += value_of(of_category[r], rule);
+      ++count;
+    }
+    return count == 0 ? kUndefined : sum / static_cast<double>(count);
+  }
+
+  CategoryScore category_score(int64_t id, const std::string& name,
+                               const std::vector<Curve>& curves,
+                               const std::vector<StatRule>& rules) const {
+    CategoryScore category;
+    category.category_id = id;
+    category.name = name;
+    for (const CellMatches* cell : category_matches_.at(id)) {
+      for (size_t range = 0; range < kNumAreaRanges; ++range) {
+        category.num_ground_truth[range] += cell->ranges[range].num_ground_truth;
+      }
+    }
+    for (size_t r = 0; r < rules.size(); ++r) {
+      const bool is_defined = curves[r].is_defined;
+      category.stats.push_back(
+          {rules[r].name, is_defined ? value_of(curves[r], rules[r]) : kUndefined});
+    }
+    category.ap_per_iou.fill(kUndefined);
+    category.recall_per_iou.fill(kUndefined);
+    const Curve& all = curves.front();  // AP: all areas, all thresholds
+    if (all.is_defined) {
+      category.ap_per_iou = all.mean_precision;
+      category.recall_per_iou = all.recall;
+    }
+    return category;
+  }
+
+  const data::AnnotationFile& ground_truth_;
+  const Results& results_;
+  ScoreOptions options_;
+  std::unordered_map<int64_t, size_t> video_index_;
+  std::map<int64_t, const std::string*> category_names_;  // ordered: results are by ascending id
+  std::vector<GroundTruth> truths_;
+  std::vector<Prediction> predictions_;
+  std::map<std::pair<int64_t, int64_t>, Cell> cells_;  // (category, video), none of them empty
+  std::vector<CellMatches> matches_;
+  std::map<int64_t, std::vector<const CellMatches*>> category_matches_;  // by ascending video
+};
+
+}  // namespace
+
+Protocol protocol_from_name(std::string_view name) {
+  if (name == "ytvis") return Protocol::kYtvis;
+  if (name == "ovis") return Protocol::kOvis;
+  throw ConfigError("protocol: expected ytvis or ovis, got '" + std::string(name) + "'.");
+}
+
+double ScoreResult::stat(std::string_view name) const {
+  std::vector<std::string> known;
+  for (const Stat& stat : stats) {
+    if (stat.name == name) return stat.value;
+    known.push_back(stat.name);
+  }
+  throw ConfigError("score: expected the name of a stat, got '" + std::string(name) + "'." +
+                    suggestion(name, known));
+}
+
+ScoreResult score(const data::AnnotationFile& ground_truth, const Results& results,
+                  const ScoreOptions& options) {
+  return Scorer(ground_truth, results, options).run();
+}
+
+}  // namespace tessera::evaluation

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/losses/criterion.h"
+#include "core/plugin/registry.h"
+#include "launcher/data/data_options.h"
+#include "launcher/inference/inference_options.h"
+#include "launcher/model/vis_model.h"
+#include "launcher/training/train_options.h"
+#include "launcher/weights/weights_options.h"
+
+namespace tessera {
+
+struct PluginsOptions {
+  std::vector<std::string> path;
+  static void describe(Schema<PluginsOptions>& schema);
+};
+
+/// A whole experiment, checked: what a TOML file means.
+struct Experiment {
+  std::string description;
+  PluginsOptions plugins;
+  ModelOptions model;
+  CriterionOptions loss;
+  DataOptions data;
+  TrainOptions train;
+  InferenceOptions inference;
+  WeightsOptions weights;
+
+  static void describe(Schema<Experiment>& schema);
+  ClipFacts clip_facts() const;
+};
+
+/// Reads, resolves and checks an experiment. Throws ConfigError or PluginError with every mistake.
+Experiment load_experiment(const std::filesystem::path& file,
+                           const std::vector<std::string>& overrides, Registry& registry);
+
+/// The experiment with every default written out, as TOML: `resolved.toml`.
+std::string resolved_toml(const Experiment& experiment);
+
+}  // namespace tessera

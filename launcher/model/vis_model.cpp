@@ -1,0 +1,133 @@
+#include "launcher/model/vis_model.h"
+
+#include <ATen/ATen.h>
+
+#include <numeric>
+#include <regex>
+#include <set>
+
+#include "core/error.h"
+
+namespace tessera {
+namespace {
+
+/// Runs the heads for a decoder, and keeps what it asked for, layer by layer.
+class HeadRunner final : public InstancePredictor {
+ public:
+  HeadRunner(InstanceHead& instance_head, MaskHead& mask_head, const PreparedMasks& prepared,
+             int64_t num_frames, const ForwardContext& context)
+      : instance_head_(instance_head),
+        mask_head_(mask_head),
+        prepared_(prepared),
+        num_frames_(num_frames),
+        context_(context) {}
+
+  LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings, PredictionWant want) override {
+    LayerPrediction& kept = kept_[layer];
+    const bool needs_boxes = want.boxes || (want.masks && mask_head_.wants_boxes());
+    const PredictionWant missing{want.classes && !kept.classes.logits.defined(),
+                                 needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
+    if (missing.classes || missing.boxes) {
+      LayerPrediction fresh = instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
+      if (missing.classes) kept.classes = std::move(fresh.classes);
+      if (missing.boxes) kept.boxes = std::move(fresh.boxes);
+    }
+    if (missing.masks) kept.masks = prepared_.masks(layer, embeddings, kept.boxes);
+    return kept;
+  }
+
+ private:
+  InstanceHead& instance_head_;
+  MaskHead& mask_head_;
+  const PreparedMasks& prepared_;
+  int64_t num_frames_;
+  const ForwardContext& context_;
+  std::map<int64_t, LayerPrediction> kept_;
+};
+
+void join_needs(ClipNeeds& joined, const ClipNeeds& needs, const std::string& part) {
+  if (needs.fixed_frames > 0 && joined.fixed_frames > 0 && needs.fixed_frames != joined.fixed_frames)
+    throw ConfigError("model: expected parts that work for one clip length, got " +
+                      std::to_string(joined.fixed_frames) + " and, from the " + part + ", " +
+                      std::to_string(needs.fixed_frames) + " frames.");
+  joined.fixed_frames = std::max(joined.fixed_frames, needs.fixed_frames);
+  joined.size_divisor = std::lcm(joined.size_divisor, needs.size_divisor);
+  joined.uses_padding_mask = joined.uses_padding_mask || needs.uses_padding_mask;
+}
+
+}  // namespace
+
+void NameRule::describe(Schema<NameRule>& schema) {
+  schema.field("from", &NameRule::from, "Regular expression on a tensor's name in the composed model.").required();
+  schema.field("to", &NameRule::to, "What replaces the match ($1 is the first group).").required();
+  schema.validate([](const NameRule& rule) {
+    try {
+      std::regex check(rule.from);
+    } catch (const std::regex_error& error) {
+      throw ConfigError("from: expected a regular expression, got '" + rule.from + "' (" + error.what() + ").");
+    }
+  });
+}
+
+void ModelOptions::describe(Schema<ModelOptions>& schema) {
+  schema.field("backbone", &ModelOptions::backbone, "Frames to feature pyramid.").required();
+  schema.field("encoder", &ModelOptions::encoder, "Feature pyramid to memory.").required();
+  schema.field("decoder", &ModelOptions::decoder, "Memory and object queries to instance embeddings.").required();
+  schema.field("instance_head", &ModelOptions::instance_head, "Embeddings to classes and boxes.").required();
+  schema.field("mask_head", &ModelOptions::mask_head, "Embeddings and features to masks.").required();
+  schema.field("names", &ModelOptions::names,
+               "Rules, applied in order, from the composed model's tensor names to those of weight files.");
+}
+
+VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
+  BuildContext context;
+  context.clip = clip;
+  backbone_ = register_module("backbone", context.make(options.backbone));
+  context.pyramid = backbone_->spec();
+  encoder_ = register_module("encoder", context.make(options.encoder));
+  context.memory = encoder_->spec();
+  decoder_ = register_module("decoder", context.make(options.decoder));
+  context.queries = queries_ = decoder_->spec();
+  instance_head_ = register_module("instance_head", context.make(options.instance_head));
+  mask_head_ = register_module("mask_head", context.make(options.mask_head));
+  join_needs(needs_, backbone_->needs(), "backbone");
+  join_needs(needs_, encoder_->needs(), "encoder");
+  join_needs(needs_, decoder_->needs(), "decoder");
+  join_needs(needs_, mask_head_->needs(), "mask head");
+  for (const auto& rule : options.names) rules_.emplace_back(rule.from, rule.to);
+}
+
+VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext& context) {
+  Output output;
+  output.pyramid = backbone_->forward(batch, context);
+  output.memory = encoder_->forward(output.pyramid, context);
+  const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);
+  HeadRunner heads(*instance_head_, *mask_head_, *prepared, batch.frames.size(1), context);
+  output.embeddings = decoder_->forward(output.memory, heads, context);
+  for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
+    output.predictions.layers.push_back(heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],
+                                                      {.classes = true, .boxes = true, .masks = true}));
+  return output;
+}
+
+std::vector<NamedTensor> VisModel::named_tensors() const {
+  std::vector<std::pair<std::regex, std::string>> rules;
+  for (const auto& [from, to] : rules_) rules.emplace_back(std::regex(from), to);
+  std::vector<NamedTensor> tensors;
+  std::set<std::string> names;
+  std::set<const void*> seen;
+  auto add = [&](const std::string& structural, const at::Tensor& tensor, bool is_parameter) {
+    if (!seen.insert(tensor.unsafeGetTensorImpl()).second) return;
+    std::string name = structural;
+    for (const auto& [from, to] : rules) name = std::regex_replace(name, from, to);
+    if (!names.insert(name).second)
+      throw ConfigError("model.names: expected a name of its own for every tensor, got '" + name +
+                        "' twice, again for '" + structural + "'.");
+    tensors.push_back({name, tensor, is_parameter});
+  };
+  for (const auto& item : named_parameters()) add(item.key(), item.value(), true);
+  for (const auto& item : named_buffers()) add(item.key(), item.value(), false);
+  return tensors;
+}
+
+}  // namespace tessera

@@ -1,0 +1,71 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/interfaces/auxiliary.h"
+#include "core/interfaces/backbone.h"
+#include "core/interfaces/build_context.h"
+#include "core/interfaces/decoder.h"
+#include "core/interfaces/encoder.h"
+#include "core/interfaces/instance_head.h"
+#include "core/interfaces/mask_head.h"
+
+namespace tessera {
+
+/// `[model.names]`-style rule: a regular expression on structural names and what replaces it.
+struct NameRule {
+  std::string from, to;
+  static void describe(Schema<NameRule>& schema);
+};
+
+/// `[model]`: the five parts of every system.
+struct ModelOptions {
+  PluginOf<Backbone> backbone;
+  PluginOf<Encoder> encoder;
+  PluginOf<Decoder> decoder;
+  PluginOf<InstanceHead> instance_head;
+  PluginOf<MaskHead> mask_head;
+  std::vector<NameRule> names;
+  static void describe(Schema<ModelOptions>& schema);
+};
+
+struct NamedTensor {
+  std::string name;  // canonical: the reference implementation's name where one exists
+  at::Tensor tensor;
+  bool is_parameter = true;
+};
+
+/// Backbone -> encoder -> decoder -> heads, composed from plugins.
+class VisModel : public torch::nn::Module {
+ public:
+  VisModel(const ModelOptions& options, const ClipFacts& clip);
+
+  struct Output {
+    FeaturePyramid pyramid;
+    Memory memory;
+    InstanceEmbeddings embeddings;
+    Predictions predictions;
+  };
+  /// Every layer is predicted; masks are lazy. `context` must outlive the output.
+  Output forward(const ClipBatch& batch, const ForwardContext& context);
+
+  /// Joined needs of all parts.
+  const ClipNeeds& needs() const { return needs_; }
+  const QuerySpec& queries() const { return queries_; }
+  /// Parameters and buffers under their canonical names, each storage once.
+  std::vector<NamedTensor> named_tensors() const;
+
+ private:
+  std::vector<std::pair<std::string, std::string>> rules_;
+  ClipNeeds needs_;
+  QuerySpec queries_;
+  std::shared_ptr<Backbone> backbone_;
+  std::shared_ptr<Encoder> encoder_;
+  std::shared_ptr<Decoder> decoder_;
+  std::shared_ptr<InstanceHead> instance_head_;
+  std::shared_ptr<MaskHead> mask_head_;
+};
+
+}  // namespace tessera

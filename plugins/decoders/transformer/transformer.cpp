@@ -1,0 +1,191 @@
+// Transformer decoder of DETR's family: self-attention among the queries, cross-attention into the
+// memory, FFN; one decoder norm on the output of every layer. Keys: query_embed, layers.<i>.self_attn,
+// cross_attn, linear1, linear2, norm1..3, norm, reference_points.
+// Queries are per frame (VisTR: T*n learnt vectors, frame-major, which fixes the clip length) or per
+// clip (SimVTR: n vectors, any clip length).
+
+#include "core/interfaces/attention.h"
+#include "core/interfaces/decoder.h"
+#include "core/nn/feed_forward.h"
+#include "core/plugin/plugin.h"
+
+namespace tessera::decoder::transformer {
+
+struct Options {
+  int64_t num_layers = 6;
+  int64_t num_queries = 10;
+  std::string queries = "per_frame";
+  int64_t feed_forward_dim = 2048;
+  PluginOf<Attention> self_attention{"dense"};
+  PluginOf<Attention> cross_attention{"dense"};
+  double dropout = 0.1;
+  bool pre_norm = false;
+  std::string activation = "relu";
+
+  static void describe(Schema<Options>& schema) {
+    schema.field("num_layers", &Options::num_layers, "Decoder layers.").at_least(1);
+    schema.field("num_queries", &Options::num_queries, "Instances n that a clip can hold.").at_least(1);
+    schema.field("queries", &Options::queries,
+                 "per_frame: n learnt queries for every frame; per_clip: n for the clip.")
+        .one_of({"per_frame", "per_clip"});
+    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.").at_least(1);
+    schema.field("self_attention", &Options::self_attention, "Attention among the queries.");
+    schema.field("cross_attention", &Options::cross_attention, "Attention from the queries to the memory.");
+    schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
+    schema.field("pre_norm", &Options::pre_norm, "Normalise before each sub-layer instead of after.");
+    schema.field("activation", &Options::activation, "Activation of the FFN.").one_of({"relu", "gelu"});
+  }
+};
+
+class Layer final : public torch::nn::Module {
+ public:
+  Layer(const Options& options, int64_t dim, const BuildContext& self, const BuildContext& cross)
+      : options_(options),
+        self_attn_(self.make(options.self_attention)),
+        cross_attn_(cross.make(options.cross_attention)),
+        linear1_(register_module("linear1", torch::nn::Linear(dim, options.feed_forward_dim))),
+        linear2_(register_module("linear2", torch::nn::Linear(options.feed_forward_dim, dim))),
+        norm1_(register_module("norm1", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim})))),
+        norm2_(register_module("norm2", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim})))),
+        norm3_(register_module("norm3", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim})))) {
+    register_module("self_attn", self_attn_);
+    register_module("cross_attn", cross_attn_);
+    xavier_reset(linear1_);
+    xavier_reset(linear2_);
+  }
+
+  AttentionTraits cross_traits() const { return cross_attn_->traits(); }
+  AttentionTraits self_traits() const { return self_attn_->traits(); }
+
+  /// in: x [B,1,Lq,D], query_position [1,1,Lq,D], references [B,1,Lq,R] or undefined.
+  at::Tensor forward(at::Tensor x, const at::Tensor& query_position, const at::Tensor& references,
+                     const Memory& memory, const ForwardContext& context) {
+    const bool pre = options_.pre_norm;
+    x = sub_layer(x, norm1_, [&](const at::Tensor& inner) {
+      // The queries are a memory of one frame and one row of cells to one another.
+      Memory queries;
+      queries.tokens = inner;
+      queries.position = query_position;
+      queries.levels = {{0, 1, inner.size(2), 1}};
+      const AttentionInput input{inner, query_position, {}, queries, {}};
+      return self_attn_->forward(input, context).values.at(0);
+    }, pre);
+    x = sub_layer(x, norm2_, [&](const at::Tensor& inner) {
+      const AttentionInput input{inner, query_position, references, memory, {}};
+      return cross_attn_->forward(input, context).values.at(0);
+    }, pre);
+    return sub_layer(x, norm3_, [&](const at::Tensor& inner) {
+      return linear2_->forward(drop(activate(linear1_->forward(inner), options_.activation)));
+    }, pre);
+  }
+
+ private:
+  template <class Work>
+  at::Tensor sub_layer(const at::Tensor& x, torch::nn::LayerNorm& norm, Work&& work, bool pre) {
+    if (pre) return x + drop(work(norm->forward(x)));
+    return norm->forward(x + drop(work(x)));
+  }
+  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+
+  Options options_;
+  std::shared_ptr<Attention> self_attn_, cross_attn_;
+  torch::nn::Linear linear1_, linear2_;
+  torch::nn::LayerNorm norm1_, norm2_, norm3_;
+};
+
+class Transformer final : public Decoder {
+ public:
+  using Options = transformer::Options;
+
+  Transformer(const Options& options, const BuildContext& context)
+      : options_(options), dim_(context.memory.dim), frames_(context.clip.num_frames) {
+    AttentionSpec self;
+    self.dim = dim_;
+    self.strides = {1};
+    self.memory_to_memory = true;
+    self.dropout = options.dropout;
+    AttentionSpec cross = self;
+    cross.strides = context.memory.strides;
+    cross.memory_to_memory = false;
+    for (int64_t i = 0; i < options.num_layers; ++i) {
+      layers_.push_back(std::make_shared<Layer>(options, dim_, context.with(self), context.with(cross)));
+      layer_list_->push_back(layers_.back());
+    }
+    register_module("layers", layer_list_);
+    norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim_})));
+    query_embed_ = register_parameter("query_embed.weight", at::randn({rows(), dim_}));
+    check(layers_.front()->self_traits(), "self_attention", /*has_references=*/false);
+    check(layers_.front()->cross_traits(), "cross_attention", /*has_references=*/true);
+    if (const int64_t width = layers_.front()->cross_traits().reference_dim; width > 0) {
+      reference_points_ = register_module("reference_points", torch::nn::Linear(dim_, width));
+      xavier_reset(reference_points_);
+    }
+  }
+
+  InstanceEmbeddings forward(const Memory& memory, InstancePredictor&, const ForwardContext& context) override {
+    const int64_t clips = memory.tokens.size(0), frames = memory.num_frames();
+    if (per_frame() && frames != frames_)
+      throw ShapeError("decoder: expected clips of " + std::to_string(frames_) + " frames, got " +
+                       std::to_string(frames) + ". Its queries are learnt for every frame; set "
+                       "data.num_frames or queries = \"per_clip\".");
+    const at::Tensor position = query_embed_.view({1, 1, rows(), dim_});
+    at::Tensor x = at::zeros({clips, 1, rows(), dim_}, memory.tokens.options());
+    at::Tensor references;
+    if (reference_points_) {
+      references = reference_points_->forward(query_embed_).sigmoid().expand({clips, -1, -1});
+      context.look("decoder.reference_points", [&] { return references; });
+      references = references.unsqueeze(1);
+    }
+    InstanceEmbeddings embeddings;
+    std::vector<at::Tensor> outputs;
+    for (auto& layer : layers_) {
+      x = layer->forward(x, position, references, memory, context);
+      const at::Tensor output = norm_->forward(x).squeeze(1);  // [B,rows,D]
+      outputs.push_back(output);
+      InstanceLayer result;
+      if (per_frame())
+        result.frame = output.unflatten(1, {frames, options_.num_queries});
+      else
+        result.clip = output;
+      embeddings.layers.push_back(std::move(result));
+    }
+    context.look("decoder.embeddings", [&] { return at::stack(outputs); });
+    return embeddings;
+  }
+
+  QuerySpec spec() const override { return {options_.num_queries, dim_, options_.num_layers, per_frame()}; }
+  ClipNeeds needs() const override {
+    ClipNeeds needs;
+    needs.fixed_frames = std::max(per_frame() ? frames_ : 0, layers_.front()->cross_traits().fixed_frames);
+    return needs;
+  }
+
+ private:
+  bool per_frame() const { return options_.queries == "per_frame"; }
+  int64_t rows() const { return per_frame() ? frames_ * options_.num_queries : options_.num_queries; }
+  static void check(const AttentionTraits& traits, const std::string& field, bool has_references) {
+    const std::string where = "decoder." + field;
+    if (traits.memory_to_memory_only)
+      throw ConfigError(where + ": expected an attention that any query may use, got one that works among a "
+                                "memory's own tokens only.");
+    if (traits.scope != AttentionTraits::Scope::clip)
+      throw ConfigError(where + ": expected an attention over the whole clip, got one frame by frame. "
+                                "Set its scope = \"clip\".");
+    if (!has_references && traits.reference_dim > 0)
+      throw ConfigError(where + ": expected an attention without reference points, got one that reads " +
+                        std::to_string(traits.reference_dim) + "-d points.");
+  }
+
+  Options options_;
+  int64_t dim_, frames_;
+  torch::nn::ModuleList layer_list_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  torch::nn::LayerNorm norm_{nullptr};
+  at::Tensor query_embed_;
+  torch::nn::Linear reference_points_{nullptr};
+};
+
+}  // namespace tessera::decoder::transformer
+
+TESSERA_PLUGIN(Decoder, tessera::decoder::transformer::Transformer, "transformer",
+               "Transformer decoder with queries per frame or per clip")

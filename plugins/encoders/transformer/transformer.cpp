@@ -1,0 +1,243 @@
+// Transformer encoder (Vaswani et al. 2017; DETR's layout) over one or more feature levels.
+// Each layer adds the outputs of a LIST of attentions, all on the same input. Keys: input_proj,
+// layers.<i>.self_attn (a second attention: self_attn_1), linear1, linear2, norm1, norm2, norm.
+
+#include "core/interfaces/attention.h"
+#include "core/interfaces/encoder.h"
+#include "core/nn/feed_forward.h"
+#include "core/nn/position_encoding.h"
+#include "core/plugin/plugin.h"
+
+namespace tessera::encoder::transformer {
+
+struct Options {
+  int64_t dim = 384;
+  int64_t num_layers = 6;
+  int64_t feed_forward_dim = 2048;
+  std::vector<PluginOf<Attention>> attention = {"dense"};
+  std::vector<int64_t> feature_levels = {-1};
+  double dropout = 0.1;
+  bool pre_norm = false;
+  std::string activation = "relu";
+  PositionOptions position;
+
+  static void describe(Schema<Options>& schema) {
+    schema.field("dim", &Options::dim, "Width D of the tokens.").at_least(1);
+    schema.field("num_layers", &Options::num_layers, "Encoder layers.").at_least(0);
+    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.").at_least(1);
+    schema.field("attention", &Options::attention,
+                 "One attention, or a list whose outputs a layer adds.");
+    schema.field("feature_levels", &Options::feature_levels,
+                 "Levels of the pyramid to read, 0 the finest, -1 the coarsest, in the memory's order.");
+    schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
+    schema.field("pre_norm", &Options::pre_norm, "Normalise before each sub-layer instead of after.");
+    schema.field("activation", &Options::activation, "Activation of the FFN.").one_of({"relu", "gelu"});
+    schema.field("position", &Options::position, "Position encoding of the tokens.");
+    schema.validate([](const Options& o) {
+      if (o.feature_levels.empty())
+        throw ConfigError("feature_levels: expected at least one level, got none.");
+      if (o.attention.empty()) throw ConfigError("attention: expected at least one, got none.");
+    });
+  }
+};
+
+class Layer final : public torch::nn::Module {
+ public:
+  Layer(const Options& options, const BuildContext& context)
+      : options_(options),
+        linear1_(register_module("linear1",
+                                 torch::nn::Linear(options.dim, options.feed_forward_dim))),
+        linear2_(register_module("linear2",
+                                 torch::nn::Linear(options.feed_forward_dim, options.dim))),
+        norm1_(register_module("norm1", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))),
+        norm2_(register_module("norm2", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))) {
+    xavier_reset(linear1_);
+    xavier_reset(linear2_);
+    for (size_t i = 0; i < options.attention.size(); ++i) {
+      attentions_.push_back(context.make(options.attention[i]));
+      register_module(i == 0 ? "self_attn" : "self_attn_" + std::to_string(i), attentions_.back());
+    }
+  }
+
+  const std::vector<std::shared_ptr<Attention>>& attentions() const { return attentions_; }
+
+  /// `memory.tokens` goes in and out; references by their width, see Transformer::references.
+  void forward(Memory& memory, const std::map<int64_t, at::Tensor>& references,
+               const ForwardContext& context) {
+    at::Tensor x = memory.tokens;
+    if (options_.pre_norm) memory.tokens = norm1_->forward(x);
+    x = x + drop(attend(memory, references, context));
+    if (!options_.pre_norm) x = norm1_->forward(x);
+    const at::Tensor inner = options_.pre_norm ? norm2_->forward(x) : x;
+    const at::Tensor hidden = drop(activate(linear1_->forward(inner), options_.activation));
+    x = x + drop(linear2_->forward(hidden));
+    memory.tokens = options_.pre_norm ? x : norm2_->forward(x);
+  }
+
+ private:
+  at::Tensor attend(const Memory& memory, const std::map<int64_t, at::Tensor>& references,
+                    const ForwardContext& context) {
+    at::Tensor sum;
+    for (auto& attention : attentions_) {
+      const AttentionTraits traits = attention->traits();
+      // [B,T,S,..] -> [B,1,T*S,..] where all frames attend together.
+      auto scoped = [&](const at::Tensor& x) {
+        return traits.scope == AttentionTraits::Scope::clip && x.defined() ? x.flatten(1, 2).unsqueeze(1) : x;
+      };
+      const AttentionInput input{
+          scoped(memory.tokens), scoped(memory.position),
+          traits.reference_dim > 0 ? scoped(references.at(traits.reference_dim)) : at::Tensor(), memory,
+          at::Tensor()};
+      const at::Tensor value = attention->forward(input, context).values.at(0).reshape(memory.tokens.sizes());
+      sum = sum.defined() ? sum + value : value;
+    }
+    return sum;
+  }
+  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+
+  Options options_;
+  torch::nn::Linear linear1_, linear2_;
+  torch::nn::LayerNorm norm1_, norm2_;
+  std::vector<std::shared_ptr<Attention>> attentions_;
+};
+
+class Transformer final : public Encoder {
+ public:
+  using Options = transformer::Options;
+
+  Transformer(const Options& options, const BuildContext& context) : options_(options) {
+    const int64_t available = static_cast<int64_t>(context.pyramid.levels.size());
+    for (const int64_t wanted : options.feature_levels) {
+      const int64_t index = wanted < 0 ? available + wanted : wanted;
+      if (index < 0 || index >= available)
+        throw ConfigError("encoder.feature_levels: expected a level of the backbone's " +
+                          std::to_string(available) + ", got " + std::to_string(wanted) + ".");
+      const LevelSpec& level = context.pyramid.levels[index];
+      level_indices_.push_back(index);
+      spec_.strides.push_back(level.stride);
+      torch::nn::Conv2d projection(torch::nn::Conv2dOptions(level.channels, options.dim, 1));
+      input_proj_.push_back(projection);
+      const size_t i = input_proj_.size() - 1;
+      register_module(options.feature_levels.size() == 1 ? "input_proj" : "input_proj_" + std::to_string(i),
+                      projection);
+    }
+    spec_.dim = options.dim;
+    AttentionSpec attention;
+    attention.dim = options.dim;
+    attention.strides = spec_.strides;
+    attention.memory_to_memory = true;
+    attention.dropout = options.dropout;
+    const BuildContext child = context.with(attention);
+    for (int64_t i = 0; i < options.num_layers; ++i) {
+      layers_.push_back(std::make_shared<Layer>(options, child));
+      layer_list_->push_back(layers_.back());
+    }
+    register_module("layers", layer_list_);
+    if (options.pre_norm)
+      norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})));
+  }
+
+  Memory forward(const FeaturePyramid& pyramid, const ForwardContext& context) override {
+    Memory memory;
+    std::vector<at::Tensor> tokens, masks, positions, ratios;
+    for (size_t i = 0; i < level_indices_.size(); ++i) {
+      const FeatureLevel& level = pyramid.levels.at(level_indices_[i]);
+      const int64_t clips = level.features.size(0), frames = level.features.size(1);
+      const at::Tensor map = input_proj_[i]->forward(level.features.flatten(0, 1));  // [B*T,D,h,w]
+      const int64_t height = map.size(2), width = map.size(3);
+      context.look("encoder.input_proj." + std::to_string(i),
+                   [&] { return map.unflatten(0, {clips, frames}); });
+      memory.levels.push_back({memory.levels.empty() ? 0
+                                                     : memory.levels.back().offset +
+                                                           memory.levels.back().height * memory.levels.back().width,
+                               height, width, level.stride});
+      tokens.push_back(map.flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
+      masks.push_back(level.padding_mask.flatten(2));
+      const at::Tensor position =
+          position_encoding(level.padding_mask, options_.dim, options_.position, map.scalar_type());
+      if (position.defined()) {
+        context.look("encoder.position." + std::to_string(i), [&] { return position.permute({0, 1, 4, 2, 3}); });
+        positions.push_back(position.flatten(2, 3));
+      }
+      const at::Tensor kept = level.padding_mask.logical_not().to(map.scalar_type());
+      ratios.push_back(at::stack({kept.select(2, 0).sum(-1) / static_cast<double>(width),
+                                  kept.select(3, 0).sum(-1) / static_cast<double>(height)},
+                                 -1));  // [B,T,2]
+    }
+    memory.tokens = at::cat(tokens, 2);
+    memory.valid_ratio = at::stack(ratios, 2);
+    if (!positions.empty()) memory.position = at::cat(positions, 2);
+    const at::Tensor padding = at::cat(masks, 2);
+    // An unpadded batch lets attention take its fast path without a mask.
+    if (padding.any().item<bool>()) memory.padding_mask = padding;
+
+    const auto references = make_references(memory);
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      layers_[i]->forward(memory, references, context);
+      context.look("encoder." + std::to_string(i), [&] { return memory.tokens; });
+    }
+    if (norm_) memory.tokens = norm_->forward(memory.tokens);
+    context.look("encoder.memory", [&] { return memory.tokens; });
+    return memory;
+  }
+
+  MemorySpec spec() const override { return spec_; }
+  ClipNeeds needs() const override {
+    ClipNeeds needs;
+    for (const auto& layer : layers_)
+      for (const auto& attention : layer->attentions())
+        needs.fixed_frames = std::max(needs.fixed_frames, attention->traits().fixed_frames);
+    return needs;
+  }
+
+ private:
+  /// A token's reference is its own cell centre, as a part of the unpadded volume: [B,T,S,2] (x,y)
+  /// and [B,T,S,3] (x,y,t), keyed by width; only those that some attention reads.
+  std::map<int64_t, at::Tensor> make_references(const Memory& memory) const {
+    std::map<int64_t, at::Tensor> references;
+    for (const auto& layer : layers_)
+      for (const auto& attention : layer->attentions())
+        if (const int64_t width = attention->traits().reference_dim; width > 0)
+          references.try_emplace(width);
+    if (references.empty()) return references;
+    const auto options = memory.tokens.options();
+    const int64_t clips = memory.tokens.size(0), frames = memory.num_frames();
+    std::vector<at::Tensor> levels;
+    for (size_t l = 0; l < memory.levels.size(); ++l) {
+      const MemoryLevel& level = memory.levels[l];
+      const at::Tensor x = (at::arange(level.width, options) + 0.5) / static_cast<double>(level.width);
+      const at::Tensor y = (at::arange(level.height, options) + 0.5) / static_cast<double>(level.height);
+      const at::Tensor grid = at::stack({x.expand({level.height, level.width}),
+                                         y.unsqueeze(1).expand({level.height, level.width})},
+                                        -1)
+                                  .flatten(0, 1);  // [S_l,2]
+      levels.push_back(grid / memory.valid_ratio.select(2, static_cast<int64_t>(l)).unsqueeze(2));
+    }
+    const at::Tensor plane = at::cat(levels, 2);  // [B,T,S,2]
+    for (auto& [width, reference] : references) {
+      if (width == 2) {
+        reference = plane;
+      } else if (width == 3) {
+        const at::Tensor t = (at::arange(frames, options) + 0.5) / static_cast<double>(frames);
+        reference = at::cat({plane, t.view({1, frames, 1, 1}).expand({clips, frames, plane.size(2), 1})}, -1);
+      } else {
+        throw ConfigError("encoder.attention: expected references of width 2 or 3, got " +
+                          std::to_string(width) + ".");
+      }
+    }
+    return references;
+  }
+
+  Options options_;
+  std::vector<int64_t> level_indices_;
+  MemorySpec spec_;
+  std::vector<torch::nn::Conv2d> input_proj_;
+  torch::nn::ModuleList layer_list_;
+  std::vector<std::shared_ptr<Layer>> layers_;
+  torch::nn::LayerNorm norm_{nullptr};
+};
+
+}  // namespace tessera::encoder::transformer
+
+TESSERA_PLUGIN(Encoder, tessera::encoder::transformer::Transformer, "transformer",
+               "Transformer encoder over one or more feature levels, any list of attentions")

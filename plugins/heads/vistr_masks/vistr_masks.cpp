@@ -1,0 +1,276 @@
+// VisTR's mask head. Per frame: attention map of each query on the memory (softmax joint over heads
+// and cells), joined with the memory and run through an FPN of 3x3 convolutions over strides 32, 16,
+// 8, 4, a deformable 3x3 convolution last; then per instance 3-D convolutions over its frames.
+// Keys: bbox_attention.{q,k}_linear, mask_head.{lay1..4, gn1..5, conv_offset, dcn, adapter1..3},
+// insmask_head.{0,3,6,9} (convolutions), {1,4,7} (norms).
+// Differs from the reference: any width its norms divide, any clip length, batches.
+
+#include "core/interfaces/mask_head.h"
+#include "core/ops/deform_conv2d.h"
+#include "core/plugin/plugin.h"
+#include "core/structures/shape.h"
+
+namespace tessera::mask_head::vistr_masks {
+
+struct Options {
+  int64_t num_heads = 8;
+  std::string deform_conv = "v1";
+  bool with_3d_conv = true;
+  int64_t norm_groups = 8;
+
+  static void describe(Schema<Options>& schema) {
+    schema.field("num_heads", &Options::num_heads, "Heads of the attention map.").at_least(1);
+    schema.field("deform_conv", &Options::deform_conv,
+                 "Last 2-D convolution: plain (none), deformable (v1), modulated (v2).")
+        .one_of({"none", "v1", "v2"});
+    schema.field("with_3d_conv", &Options::with_3d_conv,
+                 "3-D convolutions over an instance's frames; without them a 1x1 convolution.");
+    schema.field("norm_groups", &Options::norm_groups, "Groups of the 2-D part's group norms.").at_least(1);
+  }
+};
+
+torch::nn::GroupNorm group_norm(int64_t groups, int64_t channels) {
+  if (channels % groups != 0)
+    throw ConfigError("mask_head.norm_groups: expected a divisor of every width of the head, got " +
+                      std::to_string(groups) + " for " + std::to_string(channels) +
+                      " channels. The widths are D + num_heads, D/2, D/4, D/8, D/16; choose D or the "
+                      "groups to fit.");
+  return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels));
+}
+
+torch::nn::Conv2d conv2d(int64_t in, int64_t out, int64_t kernel, bool bias = true) {
+  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
+}
+
+/// Where each query looks in its frame.
+class AttentionMap final : public torch::nn::Module {
+ public:
+  AttentionMap(int64_t dim, int64_t num_heads)
+      : num_heads_(num_heads),
+        q_linear_(register_module("q_linear", torch::nn::Linear(dim, dim))),
+        k_linear_(register_module("k_linear", torch::nn::Linear(dim, dim))) {}
+
+  /// in: query [T,R,D], memory [T,D,h,w], padding [T,h,w] or undefined. out: [T,R,M,h,w].
+  at::Tensor forward(const at::Tensor& query, const at::Tensor& memory, const at::Tensor& padding) {
+    const int64_t dim = query.size(-1), frames = memory.size(0), height = memory.size(2), width = memory.size(3);
+    const double scale = std::sqrt(static_cast<double>(num_heads_) / static_cast<double>(dim));
+    const at::Tensor q = (q_linear_->forward(query) * scale).unflatten(-1, {num_heads_, -1});
+    const at::Tensor k = at::conv2d(memory, k_linear_->weight.unsqueeze(-1).unsqueeze(-1), k_linear_->bias)
+                             .reshape({frames, num_heads_, dim / num_heads_, height * width});
+    // [T,M,R,d] x [T,M,d,hw] -> [T,R,M,hw]
+    at::Tensor score = at::matmul(q.transpose(1, 2), k).transpose(1, 2);
+    if (padding.defined())
+      score = score.masked_fill(padding.flatten(1).unsqueeze(1).unsqueeze(1),
+                                -std::numeric_limits<double>::infinity());
+    return score.flatten(2).softmax(-1).reshape({frames, query.size(1), num_heads_, height, width});
+  }
+
+ private:
+  int64_t num_heads_;
+  torch::nn::Linear q_linear_, k_linear_;
+};
+
+/// The 2-D part: strides 32 -> 4, dim + M -> dim / 16 channels.
+class FrameMasks final : public torch::nn::Module {
+ public:
+  FrameMasks(const Options& options, int64_t dim, const std::vector<int64_t>& fpn_channels)
+      : deform_conv_(options.deform_conv) {
+    const int64_t joined = dim + options.num_heads;
+    const std::vector<int64_t> widths = {joined, dim / 2, dim / 4, dim / 8, dim / 16};
+    int64_t in = joined;
+    for (size_t i = 0; i < 5; ++i) {
+      const std::string index = std::to_string(i + 1);
+      norms_.push_back(register_module("gn" + index, group_norm(options.norm_groups, widths[i])));
+      if (i < 4) layers_.push_back(register_module("lay" + index, conv2d(in, widths[i], 3)));
+      in = widths[i];
+    }
+    for (size_t i = 0; i < 3; ++i)
+      adapters_.push_back(register_module("adapter" + std::to_string(i + 1),
+                                          conv2d(fpn_channels[i], widths[i + 1], 1)));
+    const int64_t before = widths[3], after = widths[4];
+    if (deform_conv_ != "none") {
+      const int64_t taps = 9;
+      offset_ = register_module("conv_offset", conv2d(before, (deform_conv_ == "v2" ? 3 : 2) * taps, 1));
+      torch::NoGradGuard no_grad;
+      offset_->weight.zero_();
+      offset_->bias.zero_();
+    }
+    // The deformable convolution's weight is a plain convolution's, without bias.
+    dcn_ = register_module("dcn", conv2d(before, after, 3, /*bias=*/false));
+  }
+
+  /// in: memory [T,D,h,w], maps [T,R,M,h,w], fine: features [T,C,h,w] at strides 16, 8, 4.
+  /// out: [T,R,D/16,H/4,W/4].
+  at::Tensor forward(const at::Tensor& memory, const at::Tensor& maps, const std::vector<at::Tensor>& fine) {
+    const int64_t frames = maps.size(0), rows = maps.size(1);
+    const at::Tensor repeated = memory.unsqueeze(1).expand({-1, rows, -1, -1, -1});
+    at::Tensor x = at::cat({repeated, maps}, 2).flatten(0, 1);  // [T*R,D+M,h,w]
+    for (size_t i = 0; i < 4; ++i) {
+      x = at::relu(norms_[i]->forward(layers_[i]->forward(x)));
+      // Layer 1 keeps the stride; after each later one a finer level joins.
+      if (i > 0) x = join(x, adapters_[i - 1]->forward(fine[i - 1]), rows);
+    }
+    x = at::relu(norms_[4]->forward(last(x)));
+    return x.unflatten(0, {frames, rows});
+  }
+
+ private:
+  // Adds the finer level to the upsampled coarser one: [T*R,C,h,w] and [T,C,H,W] -> [T*R,C,H,W].
+  static at::Tensor join(const at::Tensor& x, const at::Tensor& fine, int64_t rows) {
+    const at::Tensor up = at::upsample_nearest2d(x, {fine.size(2), fine.size(3)});
+    return (up.unflatten(0, {fine.size(0), rows}) + fine.unsqueeze(1)).flatten(0, 1);
+  }
+  at::Tensor last(const at::Tensor& x) {
+    if (deform_conv_ == "none") return dcn_->forward(x);
+    ops::DeformConvOptions options;
+    options.padding = {1, 1};
+    at::Tensor offset = offset_->forward(x);
+    std::optional<at::Tensor> modulation;
+    if (deform_conv_ == "v2") {
+      modulation = offset.narrow(1, 18, 9).sigmoid();
+      offset = offset.narrow(1, 0, 18);
+    }
+    return ops::deform_conv2d(x, offset, modulation, dcn_->weight, std::nullopt, options);
+  }
+
+  std::string deform_conv_;
+  std::vector<torch::nn::Conv2d> layers_, adapters_;
+  std::vector<torch::nn::GroupNorm> norms_;
+  torch::nn::Conv2d offset_{nullptr}, dcn_{nullptr};
+};
+
+/// The 3-D part: convolutions over an instance's frames, [R,C,T,h,w] -> [R,T,h,w].
+class TrackMasks final : public torch::nn::Module {
+ public:
+  TrackMasks(bool with_3d_conv, int64_t channels) {
+    constexpr int64_t kHidden = 12;
+    if (!with_3d_conv) {
+      convs_.push_back(register_module("0", torch::nn::Conv3d(torch::nn::Conv3dOptions(channels, 1, 1))));
+      return;
+    }
+    for (int64_t i = 0; i < 3; ++i) {
+      convs_.push_back(register_module(
+          std::to_string(3 * i), torch::nn::Conv3d(torch::nn::Conv3dOptions(i == 0 ? channels : kHidden, kHidden, 3)
+                                                       .padding(2)
+                                                       .dilation(2))));
+      norms_.push_back(register_module(std::to_string(3 * i + 1), group_norm(4, kHidden)));
+    }
+    convs_.push_back(register_module("9", torch::nn::Conv3d(torch::nn::Conv3dOptions(kHidden, 1, 1))));
+  }
+  at::Tensor forward(at::Tensor x) {
+    for (size_t i = 0; i < norms_.size(); ++i) x = at::relu(norms_[i]->forward(convs_[i]->forward(x)));
+    return convs_.back()->forward(x).squeeze(1);
+  }
+
+ private:
+  std::vector<torch::nn::Conv3d> convs_;
+  std::vector<torch::nn::GroupNorm> norms_;
+};
+
+struct Networks {
+  std::shared_ptr<AttentionMap> bbox_attention;
+  std::shared_ptr<FrameMasks> mask_head;
+  std::shared_ptr<TrackMasks> insmask_head;
+};
+
+/// What one batch's features are to the head.
+struct Features {
+  at::Tensor memory;             // [B,T,D,h,w] coarsest level
+  at::Tensor padding;            // [B,T,h,w] or undefined
+  std::vector<at::Tensor> fine;  // [B,T,C,h,w] at strides 16, 8, 4
+};
+
+class Source final : public MaskSource {
+ public:
+  Source(Networks networks, std::shared_ptr<const Features> features, at::Tensor embeddings,
+         const ForwardContext& context)
+      : networks_(std::move(networks)), features_(std::move(features)), embeddings_(std::move(embeddings)),
+        context_(context) {}
+
+  at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
+    const at::Tensor query = embeddings_.select(0, clip).index_select(1, rows);  // [T,R,D]
+    const at::Tensor memory = features_->memory.select(0, clip);
+    const at::Tensor padding = features_->padding.defined() ? features_->padding.select(0, clip) : at::Tensor();
+    const at::Tensor maps = networks_.bbox_attention->forward(query, memory, padding);
+    context_.look("mask_head.attention", [&] { return maps; });
+    std::vector<at::Tensor> fine;
+    for (const auto& level : features_->fine) fine.push_back(level.select(0, clip));
+    const at::Tensor features = networks_.mask_head->forward(memory, maps, fine);  // [T,R,C,h,w]
+    context_.look("mask_head.features", [&] { return features; });
+    return networks_.insmask_head->forward(features.permute({1, 2, 0, 3, 4}));
+  }
+
+ private:
+  Networks networks_;
+  std::shared_ptr<const Features> features_;
+  at::Tensor embeddings_;  // [B,T,Q,D]
+  const ForwardContext& context_;
+};
+
+class Prepared final : public PreparedMasks {
+ public:
+  Prepared(Networks networks, Features features, const ForwardContext& context)
+      : networks_(std::move(networks)), features_(std::make_shared<Features>(std::move(features))),
+        context_(context) {}
+  std::shared_ptr<const MaskSource> masks(int64_t, const InstanceLayer& layer, const at::Tensor&) const override {
+    const at::Tensor embeddings =
+        layer.frame.defined() ? layer.frame
+                              : layer.clip.unsqueeze(1).expand({-1, features_->memory.size(1), -1, -1});
+    return std::make_shared<Source>(networks_, features_, embeddings, context_);
+  }
+
+ private:
+  Networks networks_;
+  std::shared_ptr<const Features> features_;
+  const ForwardContext& context_;
+};
+
+class VistrMasks final : public MaskHead {
+ public:
+  using Options = vistr_masks::Options;
+
+  VistrMasks(const Options& options, const BuildContext& context) {
+    const auto& levels = context.pyramid.levels;
+    const int64_t dim = context.memory.dim;
+    if (levels.size() < 4)
+      throw ConfigError("mask_head: expected a backbone with four output stages, got " +
+                        std::to_string(levels.size()) + ".");
+    if (dim % options.num_heads != 0 || dim % 16 != 0)
+      throw ConfigError("mask_head: expected a memory width that 16 and num_heads divide, got " +
+                        std::to_string(dim) + ".");
+    const size_t n = levels.size();
+    networks_.bbox_attention =
+        register_module("bbox_attention", std::make_shared<AttentionMap>(dim, options.num_heads));
+    networks_.mask_head = register_module(
+        "mask_head", std::make_shared<FrameMasks>(options, dim,
+                                                  std::vector<int64_t>{levels[n - 2].channels, levels[n - 3].channels,
+                                                                       levels[n - 4].channels}));
+    networks_.insmask_head =
+        register_module("insmask_head", std::make_shared<TrackMasks>(options.with_3d_conv, dim / 16));
+  }
+
+  std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid, const Memory& memory,
+                                               const ForwardContext& context) override {
+    Features features;
+    size_t coarsest = 0;
+    for (size_t l = 0; l < memory.levels.size(); ++l)
+      if (memory.levels[l].stride > memory.levels[coarsest].stride) coarsest = l;
+    features.memory = memory.level_map(coarsest);
+    if (memory.padding_mask.defined()) {
+      const MemoryLevel& level = memory.levels[coarsest];
+      features.padding = memory.padding_mask.narrow(2, level.offset, level.height * level.width)
+                             .unflatten(2, {level.height, level.width});
+    }
+    const size_t n = pyramid.levels.size();
+    for (size_t i = 2; i <= 4; ++i) features.fine.push_back(pyramid.levels.at(n - i).features);
+    return std::make_shared<Prepared>(networks_, std::move(features), context);
+  }
+
+ private:
+  Networks networks_;
+};
+
+}  // namespace tessera::mask_head::vistr_masks
+
+TESSERA_PLUGIN(MaskHead, tessera::mask_head::vistr_masks::VistrMasks, "vistr_masks",
+               "VisTR's mask head: attention map, FPN, deformable and 3-D convolutions")

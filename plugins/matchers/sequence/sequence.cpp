@@ -1,0 +1,123 @@
+// Matching of whole sequences (VisTR): a prediction's track against an instance's track, each cost a
+// mean over the clip's frames, one assignment a clip.
+
+#include "core/interfaces/matcher.h"
+#include "core/matching/assignment.h"
+#include "core/nn/boxes.h"
+#include "core/plugin/plugin.h"
+#include "core/structures/shape.h"
+
+namespace tessera::matcher::sequence {
+
+struct Options {
+  double class_weight = 1.0;
+  double box_l1_weight = 5.0;
+  double box_iou_weight = 0.0;
+  double box_giou_weight = 0.0;
+  std::string class_cost = "probability";
+  std::string absent_frames = "ignore";
+  int64_t label_when_absent = 0;
+  bool reference_valid_flags = false;
+
+  static void describe(Schema<Options>& schema) {
+    schema.field("class_weight", &Options::class_weight, "Weight of the class cost.").at_least(0);
+    schema.field("box_l1_weight", &Options::box_l1_weight,
+                 "Weight of |difference|, mean over frames and the four coordinates.")
+        .at_least(0);
+    schema.field("box_iou_weight", &Options::box_iou_weight, "Weight of -IoU.").at_least(0);
+    schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.").at_least(0);
+    schema.field("class_cost", &Options::class_cost,
+                 "probability: -p(class); focal: Deformable-DETR's (alpha 0.25, gamma 2).")
+        .one_of({"probability", "focal"});
+    schema.field("absent_frames", &Options::absent_frames,
+                 "Frames without the instance: ignore them, or count them with a zero box (VisTR).")
+        .one_of({"count", "ignore"});
+    schema.field("label_when_absent", &Options::label_when_absent,
+                 "Class index that counted absent frames stand for.")
+        .at_least(0);
+    schema.field("reference_valid_flags", &Options::reference_valid_flags,
+                 "Reference's fault, for parity only: pair j trains the frames of target j instead of "
+                 "those of the target assigned to it.");
+  }
+};
+
+class Sequence final : public Matcher {
+ public:
+  using Options = sequence::Options;
+  Sequence(const Options& options, const BuildContext&) : options_(options) {}
+
+  Matches match(int64_t, const LayerPrediction& prediction, const Targets& targets,
+                const ForwardContext&) override {
+    torch::NoGradGuard no_grad;
+    Matches matches;
+    for (size_t clip = 0; clip < targets.size(); ++clip)
+      matches.push_back(match_clip(static_cast<int64_t>(clip), prediction, targets[clip]));
+    return matches;
+  }
+
+ private:
+  ClipMatch match_clip(int64_t clip, const LayerPrediction& prediction, const ClipTargets& target) const {
+    const at::Tensor boxes = prediction.boxes.select(0, clip).transpose(0, 1);  // [Q,T,4]
+    ShapeBinding sizes{{'T', boxes.size(1)}};
+    expect_shape(target.boxes, "[N,T,4]", "target boxes", sizes);
+    expect_shape(target.valid, "[N,T]", "target valid", sizes);
+    const int64_t queries = boxes.size(0), frames = sizes['T'], instances = sizes['N'];
+    ClipMatch match;
+    match.cost = at::zeros({queries, instances}, boxes.options());
+    if (instances > 0) {
+      // [N,T] how much a frame counts in an instance's means
+      at::Tensor share = target.valid.to(boxes.dtype());
+      if (options_.absent_frames == "count") share = at::ones_like(share);
+      share = share / share.sum(1, true).clamp_min(1);
+      match.cost += options_.class_weight * class_cost(clip, prediction.classes, target, share, frames);
+      add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
+    }
+    std::vector<int64_t> rows, columns;
+    for (const auto& [row, column] : assign_minimum_cost(match.cost)) {
+      rows.push_back(row);
+      columns.push_back(column);
+    }
+    const auto options = boxes.options().dtype(at::kLong);
+    match.prediction = at::tensor(rows, options.device(at::kCPU)).to(options.device());
+    match.target = at::tensor(columns, options.device(at::kCPU)).to(options.device());
+    match.valid = options_.reference_valid_flags ? target.valid.narrow(0, 0, match.target.size(0))
+                                                 : target.valid.index_select(0, match.target);
+    return match;
+  }
+
+  // [Q,N]
+  at::Tensor class_cost(int64_t clip, const ClassLogits& classes, const ClipTargets& target,
+                        const at::Tensor& share, int64_t frames) const {
+    at::Tensor score = classes.probabilities().select(0, clip);
+    if (options_.class_cost == "focal") {
+      constexpr double kAlpha = 0.25, kSmall = 1e-8;
+      const at::Tensor miss = kAlpha * (1 - score).square() * -(score + kSmall).log();
+      const at::Tensor false_alarm = (1 - kAlpha) * score.square() * -(1 - score + kSmall).log();
+      score = false_alarm - miss;
+    }
+    if (classes.scope == ClassScope::clip) score = score.unsqueeze(0).expand({frames, -1, -1});
+    const at::Tensor label = at::where(target.valid, (target.labels + classes.label_offset).unsqueeze(1),
+                                       at::scalar_tensor(options_.label_when_absent, target.labels.options()));
+    const at::Tensor frame = at::arange(frames, label.options()).expand_as(label);
+    const at::Tensor picked = score.transpose(1, 2).index({frame, label});  // [N,T,Q]
+    return -(picked * share.unsqueeze(-1)).sum(1).transpose(0, 1);
+  }
+
+  void add_box_costs(at::Tensor& cost, const at::Tensor& boxes, const at::Tensor& target,
+                     const at::Tensor& share) const {
+    const at::Tensor a = boxes.unsqueeze(1), b = target.unsqueeze(0);  // [Q,1,T,4], [1,N,T,4]
+    if (options_.box_l1_weight > 0)
+      cost += options_.box_l1_weight * ((a - b).abs().mean(-1) * share).sum(-1);
+    if (options_.box_iou_weight == 0 && options_.box_giou_weight == 0) return;
+    const BoxOverlap overlap = box_overlap(cxcywh_to_xyxy(a), cxcywh_to_xyxy(b));  // [Q,N,T]
+    cost -= options_.box_iou_weight * (overlap.iou * share).sum(-1);
+    cost -= options_.box_giou_weight * (overlap.giou * share).sum(-1);
+  }
+
+  Options options_;
+};
+
+}  // namespace tessera::matcher::sequence
+
+TESSERA_PLUGIN(Matcher, tessera::matcher::sequence::Sequence, "sequence",
+               "Hungarian matching of whole tracks, costs as means over frames (VisTR)")
