@@ -33,12 +33,13 @@ Json stats_json(const std::vector<Stat>& stats) {
   return object;
 }
 
-void print_json(const ScoreResult& result) {
+void print_json(const ScoreResult& result, evaluation::Protocol protocol) {
   Json categories = Json::array();
   for (const CategoryScore& category : result.categories) {
     Json entry = {{"category_id", category.category_id},
                   {"name", category.name},
                   {"num_gt", category.num_ground_truth}};
+    if (protocol == evaluation::Protocol::kOvis) entry["num_gt_occ"] = category.num_by_occlusion;
     entry.update(stats_json(category.stats));
     entry["ap_per_iou"] = category.ap_per_iou;
     entry["recall_per_iou"] = category.recall_per_iou;
@@ -102,7 +103,7 @@ void run(const ScoreArguments& arguments) {
   const auto results = evaluation::read_results(arguments.results);
   const ScoreResult result = evaluation::score(ground_truth, results, options);
   if (arguments.json) {
-    print_json(result);
+    print_json(result, options.protocol);
   } else {
     print_table(result, arguments.per_category);
   }
@@ -120,8 +121,9 @@ void add_score(CLI::App& app) {
   command->add_option("--results", arguments->results, "results.json of 'tessera infer'")
       ->required()
       ->type_name("FILE");
-  command->add_option("--protocol", arguments->protocol,
-                      "ytvis: 12 numbers; ovis: 18, with levels of occlusion")
+  command
+      ->add_option("--protocol", arguments->protocol,
+                   "ytvis: 12 numbers; ovis: 18, with levels of occlusion")
       ->capture_default_str()
       ->type_name("ytvis|ovis");
   command->add_flag("--compatible", arguments->compatible,

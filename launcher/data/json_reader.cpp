@@ -43,10 +43,10 @@ Json parse_json_file(const std::filesystem::path& file, const Json::parser_callb
   }
   std::ifstream stream(file, std::ios::binary);
   if (!stream) {
-    throw DataError(file.string() + ": expected a readable JSON file, got " +
-                    (std::filesystem::exists(file, ignored) ? "one that cannot be opened"
-                                                            : "no such file") +
-                    ". Check the path.");
+    throw DataError(
+        file.string() + ": expected a readable JSON file, got " +
+        (std::filesystem::exists(file, ignored) ? "one that cannot be opened" : "no such file") +
+        ". Check the path.");
   }
   try {
     return Json::parse(stream, callback);
@@ -55,8 +55,8 @@ Json parse_json_file(const std::filesystem::path& file, const Json::parser_callb
                     std::to_string(error.byte) + ", " + parser_message(error) +
                     ". NaN and Infinity are not JSON; a file that ends too early was cut off.");
   } catch (const Json::exception& error) {
-    throw DataError(file.string() + ": " + progress() + ": expected JSON with finite numbers, got " +
-                    parser_message(error) + ".");
+    throw DataError(file.string() + ": " + progress() +
+                    ": expected JSON with finite numbers, got " + parser_message(error) + ".");
   }
 }
 

@@ -21,7 +21,9 @@ struct LatticePoint {
 };
 
 // Truncation toward zero, also for negative values, is part of the rule.
-int to_lattice(double value) { return static_cast<int>(value + .5); }
+int to_lattice(double value) {
+  return static_cast<int>(value + .5);
+}
 
 /// Collects the positions (column-major pixel index) at which the fill toggles.
 class BoundaryWalk {

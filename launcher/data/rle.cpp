@@ -137,8 +137,9 @@ void check_mask_size(int64_t height, int64_t width) {
 void check(const Rle& rle) {
   check_mask_size(rle.height, rle.width);
   if (rle.counts.empty()) {
-    throw DataError("expected at least one run in 'counts', got none. Write null where a frame has "
-                    "no mask.");
+    throw DataError(
+        "expected at least one run in 'counts', got none. Write null where a frame has "
+        "no mask.");
   }
   uint64_t sum = 0;
   for (const uint32_t count : rle.counts) sum += count;
@@ -150,8 +151,9 @@ void check(const Rle& rle) {
 Rle decode_counts(std::string_view counts, int64_t height, int64_t width) {
   check_mask_size(height, width);
   if (counts.empty()) {
-    throw DataError("expected at least one run in 'counts', got an empty string. Write null where "
-                    "a frame has no mask.");
+    throw DataError(
+        "expected at least one run in 'counts', got an empty string. Write null where "
+        "a frame has no mask.");
   }
   Rle rle{height, width, {}};
   rle.counts.reserve(counts.size() / 2 + 1);

@@ -40,8 +40,8 @@ Box read_box(const Json& value) {
   std::array<double, 4> numbers{};
   for (size_t i = 0; i < numbers.size(); ++i) numbers[i] = as_finite_number(value[i], "'bboxes'");
   if (numbers[2] < 0 || numbers[3] < 0) {
-    throw DataError("'bboxes': expected a width and height of 0 or more, got " +
-                    value[2].dump() + " and " + value[3].dump() + ".");
+    throw DataError("'bboxes': expected a width and height of 0 or more, got " + value[2].dump() +
+                    " and " + value[3].dump() + ".");
   }
   return {numbers[0], numbers[1], numbers[2], numbers[3]};
 }
@@ -183,7 +183,8 @@ class Builder {
     if (list == "videos") {
       for (const Video& video : result_.videos) ids.push_back(std::to_string(video.id));
     } else {
-      for (const Category& category : result_.categories) ids.push_back(std::to_string(category.id));
+      for (const Category& category : result_.categories)
+        ids.push_back(std::to_string(category.id));
     }
     if (ids.size() > kMaxListedIds) {
       ids.resize(kMaxListedIds);
@@ -288,7 +289,8 @@ class StreamReader {
       if (section_ == "videos" && !builder_.has_videos()) builder_.add_videos(parsed);
       if (section_ == "categories" && !builder_.has_categories()) builder_.add_categories(parsed);
     }
-    const bool is_annotation = event == Event::object_end && depth == 2 && section_ == "annotations";
+    const bool is_annotation =
+        event == Event::object_end && depth == 2 && section_ == "annotations";
     if (!is_annotation || !builder_.ready() || has_waiting_) {
       has_waiting_ = has_waiting_ || is_annotation;
       return true;

@@ -12,9 +12,9 @@ namespace tessera::data {
 
 struct Video {
   int64_t id = 0;
-  int64_t width = 0;   // pixels
-  int64_t height = 0;  // pixels
-  int64_t length = 0;  // frames
+  int64_t width = 0;                    // pixels
+  int64_t height = 0;                   // pixels
+  int64_t length = 0;                   // frames
   std::vector<std::string> file_names;  // one for each frame, relative to the image folder
 };
 
@@ -36,8 +36,8 @@ struct Annotation {
   size_t category_index = 0;  // into AnnotationFile::categories
   bool is_crowd = false;
   std::vector<std::optional<Rle>> segmentations;
-  std::vector<std::optional<double>> areas;  // square pixels, as stated in the file
-  std::vector<std::optional<Box>> bboxes;    // as stated, or from the masks where not stated
+  std::vector<std::optional<double>> areas;         // square pixels, as stated in the file
+  std::vector<std::optional<Box>> bboxes;           // as stated, or from the masks where not stated
   std::vector<std::optional<Occlusion>> occlusion;  // empty: the file states none
 };
 

@@ -9,7 +9,9 @@ namespace {
 constexpr size_t kNumRecallPoints = 101;
 
 /// The products, not i / 100: they differ in the last bit at ten points, and recalls do hit them.
-double recall_point(size_t i) { return i + 1 == kNumRecallPoints ? 1. : i * 0.01; }
+double recall_point(size_t i) {
+  return i + 1 == kNumRecallPoints ? 1. : i * 0.01;
+}
 
 struct Entry {
   double score = 0;

@@ -9,7 +9,7 @@ namespace tessera::evaluation {
 
 /// What a precision-recall curve comes down to, by threshold of the intersection over union.
 struct Curve {
-  bool is_defined = false;                            // false: no ground truth counts
+  bool is_defined = false;                              // false: no ground truth counts
   std::array<double, kNumThresholds> mean_precision{};  // over the 101 recall points
   std::array<double, kNumThresholds> recall{};
 };

@@ -52,8 +52,9 @@ Results read_results(const std::filesystem::path& file) {
     if (is_entry) read(parsed);
     return !is_entry;
   };
-  const Json root = data::parse_json_file(
-      file, on_event, [&] { return "after " + std::to_string(results.tracks.size()) + " results"; });
+  const Json root = data::parse_json_file(file, on_event, [&] {
+    return "after " + std::to_string(results.tracks.size()) + " results";
+  });
   if (!is_list) {
     throw DataError(file.string() + ": expected a list of results, got " + data::describe(root) +
                     ". Each is {video_id, category_id, score, segmentations}.");

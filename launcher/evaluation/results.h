@@ -14,7 +14,7 @@ namespace tessera::evaluation {
 struct ResultTrack {
   int64_t video_id = 0;
   int64_t category_id = 0;
-  double score = 0;  // finite; larger is surer
+  double score = 0;                                     // finite; larger is surer
   std::vector<std::optional<data::Rle>> segmentations;  // one for each frame, absent = no mask
 };
 

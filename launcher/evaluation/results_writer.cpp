@@ -70,11 +70,14 @@ ResultsWriter::ResultsWriter(const std::filesystem::path& file) : file_(file) {
   }
 }
 
-ResultsWriter::~ResultsWriter() { discard(); }
+ResultsWriter::~ResultsWriter() {
+  discard();
+}
 
 void ResultsWriter::append(const ResultTrack& track) {
   if (descriptor_ < 0) {
-    throw RuntimeError(file_.string() + ": expected an unfinished results file, got a finished one.");
+    throw RuntimeError(file_.string() +
+                       ": expected an unfinished results file, got a finished one.");
   }
   data::at_place([&] { return file_.string() + ": " + result_place(track, num_tracks_); },
                  [&] { check_track(track); });
@@ -93,7 +96,8 @@ void ResultsWriter::append(const ResultTrack& track) {
 
 void ResultsWriter::finish() {
   if (descriptor_ < 0) {
-    throw RuntimeError(file_.string() + ": expected an unfinished results file, got a finished one.");
+    throw RuntimeError(file_.string() +
+                       ": expected an unfinished results file, got a finished one.");
   }
   buffer_ += "\n]\n";
   flush();
@@ -124,7 +128,8 @@ void ResultsWriter::flush() {
 void ResultsWriter::fail(const std::string& doing) const {
   const std::string reason = std::error_code(errno, std::generic_category()).message();
   throw RuntimeError(file_.string() + ": expected to " + doing + " the results file, got \"" +
-                     reason + "\". The folder must exist and be writable, with enough free space; " +
+                     reason +
+                     "\". The folder must exist and be writable, with enough free space; " +
                      "what was there before is untouched.");
 }
 

@@ -21,8 +21,8 @@ class ResultsWriter {
   ResultsWriter(const ResultsWriter&) = delete;
   ResultsWriter& operator=(const ResultsWriter&) = delete;
 
-  /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would refuse
-  /// the file.
+  /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would
+  /// refuse the file.
   void append(const ResultTrack& track);
 
   /// Writes the rest to disk and moves the file to its place. Nothing can be appended afterwards.

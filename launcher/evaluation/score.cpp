@@ -47,13 +47,12 @@ struct StatRule {
 };
 
 std::vector<StatRule> stat_rules(Protocol protocol) {
-  std::vector<StatRule> precision = {
-      {"AP"},
-      {.name = "AP50", .threshold = 0},
-      {.name = "AP75", .threshold = 5},
-      {.name = "APs", .range = kSmall},
-      {.name = "APm", .range = kMedium},
-      {.name = "APl", .range = kLarge}};
+  std::vector<StatRule> precision = {{"AP"},
+                                     {.name = "AP50", .threshold = 0},
+                                     {.name = "AP75", .threshold = 5},
+                                     {.name = "APs", .range = kSmall},
+                                     {.name = "APm", .range = kMedium},
+                                     {.name = "APl", .range = kLarge}};
   std::vector<StatRule> recall = {{.name = "AR1", .is_recall = true, .max_detections = 1},
                                   {.name = "AR10", .is_recall = true, .max_detections = 10},
                                   {.name = "AR100", .is_recall = true},
@@ -130,8 +129,8 @@ void check_fits(const std::vector<std::optional<data::Rle>>& segmentations,
     throw DataError("'segmentations': expected one entry for each of the " +
                     std::to_string(video.length) + " frames of the video, got " +
                     std::to_string(segmentations.size()) +
-                    ". A shorter list would be scored on its own frames only: write null where the "
-                    "object is absent, or use --compatible for the numbers of the reference.");
+                    ". Frames beyond the shorter list would count for nothing: write null where "
+                    "the object is absent, or use --compatible for the numbers of the reference.");
   }
   for (size_t t = 0; t < segmentations.size(); ++t) {
     const auto& rle = segmentations[t];
@@ -196,8 +195,9 @@ class Scorer {
     truth.match_is_lost = options_.compatible && annotation.id == 0;
     if (options_.protocol != Protocol::kOvis) return;
     if (annotation.occlusion.empty()) {
-      throw DataError("expected a key 'occlusion' for the protocol ovis, got none. Is this a "
-                      "YouTube-VIS file? Then use --protocol ytvis.");
+      throw DataError(
+          "expected a key 'occlusion' for the protocol ovis, got none. Is this a "
+          "YouTube-VIS file? Then use --protocol ytvis.");
     }
     truth.occlusion = occlusion_score(annotation);
   }
@@ -310,6 +310,11 @@ class Scorer {
     for (const CellMatches* cell : category_matches_.at(id)) {
       for (size_t range = 0; range < kNumAreaRanges; ++range) {
         category.num_ground_truth[range] += cell->ranges[range].num_ground_truth;
+      }
+      if (options_.protocol != Protocol::kOvis) continue;
+      constexpr std::array<size_t, kNumOcclusionRanges> kRanges = {kAll, kLight, kModerate, kHeavy};
+      for (size_t i = 0; i < kRanges.size(); ++i) {
+        category.num_by_occlusion[i] += cell->ranges[kRanges[i]].num_ground_truth;
       }
     }
     for (size_t r = 0; r < rules.size(); ++r) {

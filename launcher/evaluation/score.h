@@ -12,9 +12,10 @@
 
 namespace tessera::evaluation {
 
-inline constexpr size_t kNumThresholds = 10;   // of the intersection over union, 0.50 to 0.95
-inline constexpr size_t kNumAreaRanges = 4;    // all, small, medium, large
-inline constexpr double kUndefined = -1;       // a number without any ground truth
+inline constexpr size_t kNumThresholds = 10;      // of the intersection over union, 0.50 to 0.95
+inline constexpr size_t kNumAreaRanges = 4;       // all, small, medium, large
+inline constexpr size_t kNumOcclusionRanges = 4;  // all, light, medium, heavy
+inline constexpr double kUndefined = -1;          // a number without any ground truth
 
 enum class Protocol { kYtvis, kOvis };
 
@@ -39,6 +40,8 @@ struct CategoryScore {
   std::string name;
   /// Ground truth tracks that count, by area range: all, small, medium, large.
   std::array<int64_t, kNumAreaRanges> num_ground_truth{};
+  /// The same by occlusion: all, light, medium, heavy. Zero unless the protocol is OVIS.
+  std::array<int64_t, kNumOcclusionRanges> num_by_occlusion{};
   std::vector<Stat> stats;  // as in ScoreResult
   /// By threshold of the intersection over union, all areas, 100 predictions a video.
   std::array<double, kNumThresholds> ap_per_iou{};
@@ -55,8 +58,8 @@ struct ScoreResult {
 
 /// Average precision and recall of video instance segmentation (Yang et al. 2019) as YTVOSeval
 /// computes them, or with occlusion levels (Qi et al. 2022).
-/// Throws DataError if a result or a ground truth track does not fit its video, if a result names an
-/// unknown video or category, and for OVIS if the ground truth states no occlusion.
+/// Throws DataError if a result or a ground truth track does not fit its video, if a result names
+/// an unknown video or category, and for OVIS if the ground truth states no occlusion.
 ScoreResult score(const data::AnnotationFile& ground_truth, const Results& results,
                   const ScoreOptions& options = {});
 

@@ -5,13 +5,16 @@
 namespace tessera {
 
 void OptimiserOptions::describe(Schema<OptimiserOptions>& schema) {
-  schema.field("kind", &OptimiserOptions::kind,
-               "adamw: decoupled weight decay; adam: decay as an L2 gradient; sgd: with momentum.")
+  schema
+      .field("kind", &OptimiserOptions::kind,
+             "adamw: decoupled weight decay; adam: decay as an L2 gradient; sgd: with momentum.")
       .one_of({"adamw", "adam", "sgd"});
-  schema.field("lr", &OptimiserOptions::lr, "Learning rate before groups and schedule.").at_least(0);
+  schema.field("lr", &OptimiserOptions::lr, "Learning rate before groups and schedule.")
+      .at_least(0);
   schema.field("betas", &OptimiserOptions::betas, "Decay of the two running means (adamw, adam).")
       .between(0, 1);
-  schema.field("eps", &OptimiserOptions::eps, "Added to the denominator (adamw, adam).").more_than(0);
+  schema.field("eps", &OptimiserOptions::eps, "Added to the denominator (adamw, adam).")
+      .more_than(0);
   schema.field("momentum", &OptimiserOptions::momentum, "Momentum (sgd).").between(0, 1);
   schema.field("weight_decay", &OptimiserOptions::weight_decay, "Weight decay before groups.")
       .at_least(0);
@@ -24,14 +27,16 @@ void OptimiserOptions::describe(Schema<OptimiserOptions>& schema) {
 
 void ParameterGroupOptions::describe(Schema<ParameterGroupOptions>& schema) {
   using Group = ParameterGroupOptions;
-  schema.field("pattern", &Group::pattern,
-               "Regular expression searched in the canonical parameter names; the first group that "
-               "matches a parameter takes it.")
+  schema
+      .field("pattern", &Group::pattern,
+             "Regular expression searched in the canonical parameter names; the first group that "
+             "matches a parameter takes it.")
       .required();
   schema.field("lr_factor", &Group::lr_factor, "Factor on train.optimiser.lr.").at_least(0);
   schema.field("lr", &Group::lr, "Learning rate instead of train.optimiser.lr.").at_least(0);
-  schema.field("weight_decay", &Group::weight_decay,
-               "Weight decay instead of train.optimiser.weight_decay.")
+  schema
+      .field("weight_decay", &Group::weight_decay,
+             "Weight decay instead of train.optimiser.weight_decay.")
       .at_least(0);
   schema.field("optional", &Group::optional,
                "Whether the group may match no parameter; an error otherwise.");
@@ -44,17 +49,20 @@ void ParameterGroupOptions::describe(Schema<ParameterGroupOptions>& schema) {
 
 void ScheduleOptions::describe(Schema<ScheduleOptions>& schema) {
   using Schedule = ScheduleOptions;
-  schema.field("kind", &Schedule::kind,
-               "constant; step: times factor every drops[0]; multi_step: times factor at each of "
-               "drops; cosine: from 1 to minimum_factor over the whole length.")
+  schema
+      .field("kind", &Schedule::kind,
+             "constant; step: times factor every drops[0]; multi_step: times factor at each of "
+             "drops; cosine: from 1 to minimum_factor over the whole length.")
       .one_of({"constant", "step", "multi_step", "cosine"});
-  schema.field("drops", &Schedule::drops,
-               "Where the rate drops, in epochs where train.epochs is given, in iterations where "
-               "train.iterations is.")
+  schema
+      .field("drops", &Schedule::drops,
+             "Where the rate drops, in epochs where train.epochs is given, in iterations where "
+             "train.iterations is.")
       .more_than(0);
   schema.field("factor", &Schedule::factor, "Factor of each drop.").between(0, 1);
-  schema.field("warmup_iterations", &Schedule::warmup_iterations,
-               "Iterations of linear warm-up from warmup_factor to 1, times the rest.")
+  schema
+      .field("warmup_iterations", &Schedule::warmup_iterations,
+             "Iterations of linear warm-up from warmup_factor to 1, times the rest.")
       .at_least(0);
   schema.field("warmup_factor", &Schedule::warmup_factor, "Factor that warm-up begins at.")
       .between(0, 1);
@@ -78,40 +86,50 @@ void ScheduleOptions::describe(Schema<ScheduleOptions>& schema) {
 }
 
 void TrainOptions::describe(Schema<TrainOptions>& schema) {
-  schema.field("seed", &TrainOptions::seed, "Seed of weights, sampling and augmentation.").at_least(0);
-  schema.field("epochs", &TrainOptions::epochs, "Length in passes over the data; or give iterations.")
+  schema.field("seed", &TrainOptions::seed, "Seed of weights, sampling and augmentation.")
+      .at_least(0);
+  schema
+      .field("epochs", &TrainOptions::epochs, "Length in passes over the data; or give iterations.")
       .at_least(1);
-  schema.field("iterations", &TrainOptions::iterations, "Length in optimiser steps; or give epochs.")
+  schema
+      .field("iterations", &TrainOptions::iterations, "Length in optimiser steps; or give epochs.")
       .at_least(1);
-  schema.field("total_batch", &TrainOptions::total_batch,
-               "Clips of one optimiser step, over all processes and accumulated parts.")
+  schema
+      .field("total_batch", &TrainOptions::total_batch,
+             "Clips of one optimiser step, over all processes and accumulated parts.")
       .at_least(1);
-  schema.field("accumulation", &TrainOptions::accumulation,
-               "Equal parts that a step's batch is computed in, one after the other.")
+  schema
+      .field("accumulation", &TrainOptions::accumulation,
+             "Equal parts that a step's batch is computed in, one after the other.")
       .at_least(1);
   schema.field("optimiser", &TrainOptions::optimiser, "How a step is made of gradients.");
   schema.field("groups", &TrainOptions::groups,
                "Parameters with a learning rate or weight decay of their own.");
   schema.field("schedule", &TrainOptions::schedule, "Factor on every learning rate over time.");
-  schema.field("clip_gradients", &TrainOptions::clip_gradients,
-               "Largest 2-norm of all gradients together; 0 does not clip.")
+  schema
+      .field("clip_gradients", &TrainOptions::clip_gradients,
+             "Largest 2-norm of all gradients together; 0 does not clip.")
       .at_least(0);
   schema.field("frozen", &TrainOptions::frozen,
                "Regular expressions searched in canonical parameter names that take no gradient.");
-  schema.field("checkpoint_every", &TrainOptions::checkpoint_every,
-               "Iterations between checkpoints; the end always writes one.")
+  schema
+      .field("checkpoint_every", &TrainOptions::checkpoint_every,
+             "Iterations between checkpoints; the end always writes one.")
       .at_least(1);
   schema.field("keep_last", &TrainOptions::keep_last, "Checkpoints that are kept.").at_least(1);
-  schema.field("log_every", &TrainOptions::log_every,
-               "Iterations between lines of metrics.jsonl and of the progress display.")
+  schema
+      .field("log_every", &TrainOptions::log_every,
+             "Iterations between lines of metrics.jsonl and of the progress display; the first and "
+             "the last iteration have one, too.")
       .at_least(1);
   schema.field("threads", &TrainOptions::threads, "CPU threads of operators; 0 takes all cores.")
       .at_least(0);
   schema.field("device", &TrainOptions::device, "auto: a GPU where there is one.")
       .one_of({"auto", "cpu", "cuda"});
-  schema.field("deterministic", &TrainOptions::deterministic,
-               "Refuse operators that give other bits from run to run (needed for exact resuming on "
-               "a GPU; slower).");
+  schema.field(
+      "deterministic", &TrainOptions::deterministic,
+      "Refuse operators that give other bits from run to run (needed for exact resuming on "
+      "a GPU; slower).");
   schema.validate([](const TrainOptions& options) {
     if (options.epochs.has_value() == options.iterations.has_value())
       throw ConfigError(std::string("expected exactly one of epochs and iterations, got ") +

@@ -23,9 +23,9 @@ struct OptimiserOptions {
 /// One of `[[train.groups]]`: parameters with a learning rate or weight decay of their own.
 struct ParameterGroupOptions {
   std::string pattern;
-  std::optional<double> lr_factor;
-  std::optional<double> lr;
-  std::optional<double> weight_decay;
+  std::optional<double> lr_factor = std::nullopt;
+  std::optional<double> lr = std::nullopt;
+  std::optional<double> weight_decay = std::nullopt;
   bool optional = false;
   static void describe(Schema<ParameterGroupOptions>& schema);
 };
@@ -34,10 +34,10 @@ struct ParameterGroupOptions {
 /// length, iterations where `train.iterations` does, are the unit of `drops`.
 struct ScheduleOptions {
   std::string kind = "constant";
-  std::vector<double> drops;
+  std::vector<double> drops{};
   double factor = 0.1;
   int64_t warmup_iterations = 0;
-  double warmup_factor = 0.0;
+  double warmup_factor = 0.001;
   double minimum_factor = 0.0;
   static void describe(Schema<ScheduleOptions>& schema);
 };

@@ -17,10 +17,12 @@ void WeightsOptions::describe(Schema<WeightsOptions>& schema) {
                "Weight file that the model starts from; without it weights are random.");
   schema.field("prefix", &WeightsOptions::prefix,
                "Only keys that begin with this are read, and it is cut off (\"model.\").");
-  schema.field("rename", &WeightsOptions::rename,
-               "Rules, applied in order, from the file's keys (prefix cut off) to the model's names.");
-  schema.field("ignore", &WeightsOptions::ignore,
-               "Regular expressions searched in the file's keys (prefix cut off) to drop on purpose.");
+  schema.field(
+      "rename", &WeightsOptions::rename,
+      "Rules, applied in order, from the file's keys (prefix cut off) to the model's names.");
+  schema.field(
+      "ignore", &WeightsOptions::ignore,
+      "Regular expressions searched in the file's keys (prefix cut off) to drop on purpose.");
   schema.field("skip", &WeightsOptions::skip,
                "Regular expressions searched in the model's names to leave freshly initialised.");
   schema.validate([](const WeightsOptions& options) {

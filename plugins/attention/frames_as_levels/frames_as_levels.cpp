@@ -108,7 +108,7 @@ class FramesAsLevels final : public Attention {
     }
     const at::Tensor locations =
         references.unsqueeze(2).unsqueeze(2).unsqueeze(2) + offsets / cells;
-    const at::Tensor read = ops::ms_deform_attn(value, shapes, locations, weights);  // [B,Lq,D]
+    const at::Tensor read = ms_deform_attn(value, shapes, locations, weights);  // [B,Lq,D]
     AttentionOutput output;
     for (auto& projection : output_proj_)
       output.values.push_back(projection->forward(read).unsqueeze(1));

@@ -93,7 +93,7 @@ class StDeformable final : public Attention {
     context.look("sampling_locations", [&] { return locations; });
 
     const at::Tensor read =
-        ops::st_deform_attn(value, {frames, level.height, level.width}, locations, weights);  // [B,Lq,D]
+        st_deform_attn(value, {frames, level.height, level.width}, locations, weights);  // [B,Lq,D]
     AttentionOutput output;
     for (auto& projection : output_proj_)
       output.values.push_back(projection->forward(read).unsqueeze(1));

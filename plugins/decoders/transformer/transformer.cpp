@@ -4,6 +4,8 @@
 // Queries are per frame (VisTR: T*n learnt vectors, frame-major, which fixes the clip length) or per
 // clip (SimVTR: n vectors, any clip length).
 
+#include <torch/nn/modules/embedding.h>
+
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
 #include "core/nn/feed_forward.h"
@@ -113,7 +115,7 @@ class Transformer final : public Decoder {
     }
     register_module("layers", layer_list_);
     norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim_})));
-    query_embed_ = register_parameter("query_embed.weight", at::randn({rows(), dim_}));
+    query_embed_ = register_module("query_embed", torch::nn::Embedding(rows(), dim_));
     check(layers_.front()->self_traits(), "self_attention", /*has_references=*/false);
     check(layers_.front()->cross_traits(), "cross_attention", /*has_references=*/true);
     if (const int64_t width = layers_.front()->cross_traits().reference_dim; width > 0) {
@@ -128,11 +130,11 @@ class Transformer final : public Decoder {
       throw ShapeError("decoder: expected clips of " + std::to_string(frames_) + " frames, got " +
                        std::to_string(frames) + ". Its queries are learnt for every frame; set "
                        "data.num_frames or queries = \"per_clip\".");
-    const at::Tensor position = query_embed_.view({1, 1, rows(), dim_});
+    const at::Tensor position = query_embed_->weight.view({1, 1, rows(), dim_});
     at::Tensor x = at::zeros({clips, 1, rows(), dim_}, memory.tokens.options());
     at::Tensor references;
     if (reference_points_) {
-      references = reference_points_->forward(query_embed_).sigmoid().expand({clips, -1, -1});
+      references = reference_points_->forward(query_embed_->weight).sigmoid().expand({clips, -1, -1});
       context.look("decoder.reference_points", [&] { return references; });
       references = references.unsqueeze(1);
     }
@@ -181,7 +183,7 @@ class Transformer final : public Decoder {
   torch::nn::ModuleList layer_list_;
   std::vector<std::shared_ptr<Layer>> layers_;
   torch::nn::LayerNorm norm_{nullptr};
-  at::Tensor query_embed_;
+  torch::nn::Embedding query_embed_{nullptr};
   torch::nn::Linear reference_points_{nullptr};
 };
 

@@ -122,7 +122,7 @@ class FrameMasks final : public torch::nn::Module {
   }
   at::Tensor last(const at::Tensor& x) {
     if (deform_conv_ == "none") return dcn_->forward(x);
-    ops::DeformConvOptions options;
+    DeformConvOptions options;
     options.padding = {1, 1};
     at::Tensor offset = offset_->forward(x);
     std::optional<at::Tensor> modulation;
@@ -130,7 +130,7 @@ class FrameMasks final : public torch::nn::Module {
       modulation = offset.narrow(1, 18, 9).sigmoid();
       offset = offset.narrow(1, 0, 18);
     }
-    return ops::deform_conv2d(x, offset, modulation, dcn_->weight, std::nullopt, options);
+    return deform_conv2d(x, offset, modulation, dcn_->weight, std::nullopt, options);
   }
 
   std::string deform_conv_;

@@ -1,0 +1,18 @@
+# OpenCV's four small modules. Debian keeps OpenCVConfig.cmake in the package that drags in all of
+# OpenCV (962 MB), so its headers and libraries are found by name.
+find_path(OPENCV_INCLUDE_DIR opencv2/core/version.hpp PATH_SUFFIXES opencv4)
+if(NOT OPENCV_INCLUDE_DIR)
+  message(FATAL_ERROR "OpenCV: expected the header opencv2/core/version.hpp, got none. Run scripts/setup.")
+endif()
+file(STRINGS ${OPENCV_INCLUDE_DIR}/opencv2/core/version.hpp _version REGEX "#define CV_VERSION_(MAJOR|MINOR) ")
+string(REGEX REPLACE "[^0-9;]" "" _version "${_version}")
+string(REPLACE ";" "." _version "${_version}")
+if(_version VERSION_LESS 4.6)
+  message(FATAL_ERROR "OpenCV: expected version 4.6 or newer, got ${_version}.")
+endif()
+add_library(tessera_opencv INTERFACE)
+target_include_directories(tessera_opencv SYSTEM INTERFACE ${OPENCV_INCLUDE_DIR})
+foreach(_module core imgproc imgcodecs videoio)
+  find_library(OPENCV_${_module} opencv_${_module} REQUIRED)
+  target_link_libraries(tessera_opencv INTERFACE ${OPENCV_${_module}})
+endforeach()

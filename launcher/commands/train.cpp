@@ -1,0 +1,154 @@
+#include <ATen/Context.h>
+#include <unistd.h>
+
+#include <iostream>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "core/error.h"
+#include "launcher/commands/commands.h"
+#include "launcher/data/clip_dataset.h"
+#include "launcher/run_main.h"
+#include "launcher/training/device.h"
+#include "launcher/training/preemption.h"
+#include "launcher/training/trainer.h"
+#include "launcher/weights/load_weights.h"
+
+namespace tessera::commands {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct TrainArguments {
+  std::string experiment;
+  std::vector<std::string> overrides;
+  std::string output;
+  std::string resume;
+  std::optional<int64_t> iterations;
+  bool allow_changes = false;
+};
+
+/// Where the run begins. Refuses to go on with an experiment that would not be the same run.
+TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::string& resolved,
+                          bool allow_changes) {
+  if (!checkpoint) return {};
+  TrainState state = read_train_state(*checkpoint);
+  const auto differences = experiment_differences(state.experiment, resolved);
+  if (!allow_changes && !differences.empty())
+    throw ConfigError(
+        checkpoint->string() + ": expected the experiment that it was made with, got changes:\n  " +
+        join(differences, "\n  ") + "\nUndo them, or pass --allow-changes to go on all the same.");
+  return state;
+}
+
+void print_model(const VisModel& model) {
+  int64_t parameters = 0, trained = 0;
+  for (const auto& [name, tensor, is_parameter] : model.named_tensors()) {
+    if (!is_parameter) continue;
+    parameters += tensor.numel();
+    if (tensor.requires_grad()) trained += tensor.numel();
+  }
+  std::cout << "model: " << parameters << " parameters, " << trained << " of them trained\n";
+}
+
+int run(const TrainArguments& arguments) {
+  Registry registry(Registry::default_search_paths());
+  const Experiment experiment =
+      load_experiment(arguments.experiment, arguments.overrides, registry);
+  const TrainOptions& options = experiment.train;
+  const fs::path output = arguments.output.empty()
+                              ? fs::path("runs") / fs::path(arguments.experiment).stem()
+                              : fs::path(arguments.output);
+  const RunFolder folder(output);
+  const std::string resolved = resolved_toml(experiment);
+  TrainSettings settings;
+  settings.resume = find_checkpoint(folder, arguments.resume);
+  const TrainState state = starting_state(settings.resume, resolved, arguments.allow_changes);
+  folder.expect_no_checkpoint_after(state.iteration);
+  folder.write_resolved(resolved);
+  std::cout << "run folder: " << folder.path().string() << '\n';
+
+  const at::Device device = prepare_device(options);
+  at::manual_seed(static_cast<uint64_t>(options.seed));
+  VisModel model(experiment.model, experiment.clip_facts());
+  if (settings.resume) {
+    std::cout << "going on from " << settings.resume->string() << " at iteration "
+              << state.iteration << '\n';
+  } else if (experiment.weights.init) {
+    const LoadReport report = load_weights(model, *experiment.weights.init, experiment.weights);
+    std::cout << "weights: " << *experiment.weights.init << ": " << report.text() << '\n';
+  } else {
+    std::cout << "weights: random\n";
+  }
+  BuildContext context;
+  context.clip = experiment.clip_facts();
+  context.queries = model.queries();
+  Criterion criterion(experiment.loss, context);
+  model.to(device);
+  criterion.to(device);
+  print_model(model);
+
+  const auto dataset =
+      std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
+  data::ClipLoader loader(dataset, {.batch_size = clips_per_part(options),
+                                    .seed = static_cast<uint64_t>(options.seed),
+                                    .position = state.consumed_samples,
+                                    .size_divisor = model.needs().size_divisor,
+                                    .workers = experiment.data.workers});
+  std::cout << "data: " << dataset->size() << " clips an epoch; device: " << device << std::endl;
+
+  settings.stop_at = arguments.iterations;
+  settings.samples_per_epoch = static_cast<double>(dataset->size());
+  settings.experiment = resolved;
+  settings.progress = &std::cout;
+  settings.terminal = isatty(STDOUT_FILENO) != 0;
+  const PreemptionGuard guard;
+  settings.stop_requested = [&guard] { return guard.requested(); };
+  const TrainResult result = train(experiment, model, criterion, loader, folder, settings, device);
+
+  std::cout << "checkpoint: " << result.checkpoint.string() << '\n'
+            << "weights for inference: " << folder.last_weights().string() << '\n'
+            << "metrics: " << folder.metrics().string() << std::endl;
+  if (!result.preempted) return kOk;
+  std::cerr << "preempted at iteration " << result.iteration
+            << ", checkpoint written, run again with --resume auto\n";
+  return kPreempted;
+}
+
+}  // namespace
+
+void add_train(CLI::App& app) {
+  const auto arguments = std::make_shared<TrainArguments>();
+  CLI::App* command = app.add_subcommand("train", "Train an experiment");
+  command->add_option("experiment", arguments->experiment, "Experiment file")
+      ->required()
+      ->type_name("EXP");
+  command
+      ->add_option("--set", arguments->overrides, "Override a value of the experiment; repeatable")
+      ->allow_extra_args(false)
+      ->type_name("KEY=VALUE");
+  command->add_option("--output", arguments->output, "Run folder (default: runs/<experiment>)")
+      ->type_name("DIR");
+  command
+      ->add_option("--resume", arguments->resume,
+                   "auto: go on from the run folder's newest checkpoint, or begin where there is "
+                   "none; or a checkpoint")
+      ->type_name("auto|PATH");
+  command
+      ->add_option("--iterations", arguments->iterations,
+                   "Stop after so many iterations in all; the schedule stays the experiment's")
+      ->check(CLI::PositiveNumber)
+      ->type_name("N");
+  command->add_flag("--allow-changes", arguments->allow_changes,
+                    "Resume although the experiment was changed since");
+  command->footer(
+      "Exit code 6: stopped by SIGTERM or SIGINT with a checkpoint written; run again.\n"
+      "Example:\n"
+      "  tessera train experiments/smoke/deformable_vistr.toml --set train.seed=3 --output runs/a");
+  command->callback([arguments] {
+    if (const int code = run(*arguments); code != kOk) throw CLI::RuntimeError(code);
+  });
+}
+
+}  // namespace tessera::commands

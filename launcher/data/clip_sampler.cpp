@@ -1,0 +1,64 @@
+#include "launcher/data/clip_sampler.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace tessera::data {
+namespace {
+
+int64_t wrapped(int64_t frame, int64_t length) { return (frame % length + length) % length; }
+
+std::vector<int64_t> window_from(int64_t first, int64_t count, int64_t stride, int64_t length) {
+  std::vector<int64_t> frames;
+  for (int64_t t = 0; t < count; ++t) frames.push_back(wrapped(first + t * stride, length));
+  return frames;
+}
+
+}  // namespace
+
+ClipSampler::ClipSampler(const SamplingOptions& options, int64_t num_frames,
+                         std::vector<int64_t> video_lengths)
+    : options_(options), num_frames_(num_frames), video_lengths_(std::move(video_lengths)) {
+  for (size_t video = 0; video < video_lengths_.size(); ++video) {
+    const bool by_frame = options_.kind == "window_ending_at";
+    const int64_t end = by_frame ? video_lengths_[video] : 1;
+    for (int64_t frame = 0; frame < end; frame += options_.every)
+      samples_.push_back({video, frame});
+  }
+}
+
+ClipSampler::Clip ClipSampler::draw(int64_t sample, Random& random) const {
+  const auto [video, last_frame] = samples_.at(static_cast<size_t>(sample));
+  const int64_t length = video_lengths_[video];
+  const int64_t stride = options_.stride;
+  const int64_t span = (num_frames_ - 1) * stride;  // from the first frame to the last one
+  if (options_.kind == "whole_video")
+    return {video, window_from(0, (length + stride - 1) / stride, stride, length)};
+  if (options_.kind == "around_frame") return {video, around_frame(length, random)};
+  if (options_.kind == "uniform_window") {
+    const int64_t last_start = span < length ? length - 1 - span : length - 1;
+    return {video, window_from(random.integer(0, last_start), num_frames_, stride, length)};
+  }
+  return {video, window_from(last_frame - span, num_frames_, stride, length)};
+}
+
+/// Mask2Former-VIS: the others are drawn with replacement and never are the frame itself, unless
+/// the video has no other.
+std::vector<int64_t> ClipSampler::around_frame(int64_t length, Random& random) const {
+  const int64_t centre = random.integer(0, length - 1);
+  const int64_t low = std::max<int64_t>(0, centre - options_.reach);
+  const int64_t high = std::min(length - 1, centre + options_.reach);
+  std::vector<int64_t> frames{centre};
+  for (int64_t t = 1; t < num_frames_; ++t) {
+    if (low == high) {
+      frames.push_back(centre);
+      continue;
+    }
+    const int64_t other = random.integer(low, high - 1);
+    frames.push_back(other < centre ? other : other + 1);
+  }
+  std::sort(frames.begin(), frames.end());
+  return frames;
+}
+
+}  // namespace tessera::data

@@ -1,0 +1,124 @@
+#include "launcher/data/frame_tensor.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+#include <cstring>
+#include <opencv2/core.hpp>
+#include <utility>
+
+#include "core/error.h"
+#include "core/structures/shape.h"
+#include "launcher/data/geometry.h"
+#include "launcher/data/image_mat.h"
+
+namespace tessera::data {
+namespace {
+
+constexpr double kLevels = 255;
+
+int64_t rounded_up(int64_t side, int64_t divisor) {
+  return (side + divisor - 1) / divisor * divisor;
+}
+
+/// Writes one frame's three planes [3,H,W] at `planes`.
+void write_planes(const cv::Mat& frame, const NormaliseOptions& normalise, float* planes) {
+  float scale[3];
+  float shift[3];
+  for (size_t c = 0; c < 3; ++c) {
+    scale[c] = static_cast<float>(1 / (kLevels * normalise.deviation[c]));
+    shift[c] = static_cast<float>(-normalise.mean[c] / normalise.deviation[c]);
+  }
+  const int64_t plane_size = static_cast<int64_t>(frame.rows) * frame.cols;
+  for (int y = 0; y < frame.rows; ++y) {
+    const auto* row = frame.ptr<cv::Vec3f>(y);
+    float* out = planes + static_cast<int64_t>(y) * frame.cols;
+    for (int x = 0; x < frame.cols; ++x)
+      for (int c = 0; c < 3; ++c) out[c * plane_size + x] = row[x][c] * scale[c] + shift[c];
+  }
+}
+
+/// Copies rows [h,w] of `planes` planes into the upper left corner of planes [height,width].
+void copy_planes(const float* from, int64_t planes, int64_t h, int64_t w, float* to, int64_t height,
+                 int64_t width) {
+  for (int64_t plane = 0; plane < planes; ++plane)
+    for (int64_t y = 0; y < h; ++y)
+      std::memcpy(to + (plane * height + y) * width, from + (plane * h + y) * w,
+                  static_cast<size_t>(w) * sizeof(float));
+}
+
+}  // namespace
+
+at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& normalise) {
+  const int64_t height = frames.at(0).rows;
+  const int64_t width = frames[0].cols;
+  const auto num_frames = static_cast<int64_t>(frames.size());
+  at::Tensor result = at::empty({num_frames, 3, height, width}, at::kFloat);
+  float* out = result.data_ptr<float>();
+  for (const cv::Mat& frame : frames) {
+    write_planes(frame, normalise, out);
+    out += 3 * height * width;
+  }
+  return result;
+}
+
+at::Tensor prepare_frames(const at::Tensor& frames, int64_t short_side, int64_t max_side,
+                          const NormaliseOptions& normalise) {
+  expect_shape(frames, "[T,H,W,3]", "frames");
+  use_single_opencv_thread();
+  const at::Tensor whole = frames.contiguous();
+  std::vector<cv::Mat> prepared;
+  for (int64_t t = 0; t < whole.size(0); ++t) {
+    const cv::Mat levels = to_mat(whole.select(0, t));
+    cv::Mat frame;
+    levels.convertTo(frame, CV_32FC3);
+    if (short_side > 0)
+      frame = resize_frame(frame, resized_size(frame.rows, frame.cols, short_side, max_side));
+    prepared.push_back(frame);
+  }
+  if (prepared.empty()) throw ShapeError("frames: expected at least one frame, got none.");
+  return normalised_frames(prepared, normalise);
+}
+
+ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMeta> meta,
+                       int64_t size_divisor) {
+  if (clips.empty() || clips.size() != meta.size())
+    throw ShapeError("batch: expected clips with one meta each, got " +
+                     std::to_string(clips.size()) + " clips and " + std::to_string(meta.size()) +
+                     ".");
+  const int64_t num_frames = clips[0].size(0);
+  int64_t height = 0;
+  int64_t width = 0;
+  for (size_t b = 0; b < clips.size(); ++b) {
+    expect_shape(clips[b], "[T,3,H,W]", "clip");
+    if (clips[b].size(0) != num_frames)
+      throw DataError("batch: expected clips of one length, got " + std::to_string(num_frames) +
+                      " frames of video '" + meta[0].video_name + "' and " +
+                      std::to_string(clips[b].size(0)) + " of video '" + meta[b].video_name +
+                      "'. Use one clip per batch, or another data.sampling.kind.");
+    height = std::max(height, clips[b].size(2));
+    width = std::max(width, clips[b].size(3));
+  }
+  height = rounded_up(height, size_divisor);
+  width = rounded_up(width, size_divisor);
+  const auto num_clips = static_cast<int64_t>(clips.size());
+  ClipBatch batch;
+  batch.frames = at::empty({num_clips, num_frames, 3, height, width}, at::kFloat);
+  batch.padding_mask = at::empty({num_clips, num_frames, height, width}, at::kBool);
+  std::memset(batch.frames.data_ptr(), 0, batch.frames.nbytes());
+  std::memset(batch.padding_mask.data_ptr(), 1, batch.padding_mask.nbytes());
+  for (int64_t b = 0; b < num_clips; ++b) {
+    const at::Tensor clip = clips[static_cast<size_t>(b)].contiguous();
+    const int64_t h = clip.size(2);
+    const int64_t w = clip.size(3);
+    copy_planes(clip.data_ptr<float>(), num_frames * 3, h, w,
+                batch.frames.data_ptr<float>() + b * num_frames * 3 * height * width, height, width);
+    bool* padded = batch.padding_mask.data_ptr<bool>() + b * num_frames * height * width;
+    for (int64_t t = 0; t < num_frames; ++t)
+      for (int64_t y = 0; y < h; ++y) std::fill_n(padded + (t * height + y) * width, w, false);
+  }
+  batch.meta = std::move(meta);
+  return batch;
+}
+
+}  // namespace tessera::data

@@ -1,0 +1,17 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+
+namespace tessera::data {
+
+/// Reads a JPEG, PNG, ... file as it is stored (no turning by EXIF).
+/// out: [H,W,3] uint8 RGB. Throws DataError naming the file where it is missing, broken or cut off.
+at::Tensor read_image(const std::filesystem::path& file);
+
+/// Writes an image; the ending of the name says how (.png, .jpg with quality 95).
+/// in: [H,W,3] uint8 RGB. Throws RuntimeError naming the file where it cannot be written.
+void write_image(const std::filesystem::path& file, const at::Tensor& image);
+
+}  // namespace tessera::data

@@ -1,0 +1,22 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <opencv2/core.hpp>
+
+namespace tessera::data {
+
+/// The same as read_image and write_image, as OpenCV matrices (CV_8UC3, RGB).
+cv::Mat read_mat(const std::filesystem::path& file);
+void write_mat(const std::filesystem::path& file, const cv::Mat& rgb);
+
+/// in: CV_8UC3. out: [H,W,3] uint8, a copy.
+at::Tensor to_tensor(const cv::Mat& rgb);
+/// in: contiguous [H,W,3] uint8. out: CV_8UC3 that shares the memory; keep the tensor alive.
+cv::Mat to_mat(const at::Tensor& image);
+
+/// Worker threads are ours; OpenCV must not start more. Call before the first heavy operation.
+void use_single_opencv_thread();
+
+}  // namespace tessera::data

@@ -1,0 +1,88 @@
+#include "launcher/data/photometric.h"
+
+#include <algorithm>
+#include <opencv2/imgproc.hpp>
+#include <utility>
+
+namespace tessera::data {
+namespace {
+
+constexpr double kBrightnessDelta = 32;
+constexpr double kLowestFactor = 0.5;
+constexpr double kHighestFactor = 1.5;
+constexpr double kHueDelta = 18;
+constexpr double kChannelShuffleProbability = 0.5;
+constexpr float kFullTurn = 360;
+
+void clip_values(cv::Mat& frame) {
+  cv::max(frame, 0.0, frame);
+  cv::min(frame, 255.0, frame);
+}
+
+/// What a cast to an 8-bit integer makes of values beyond its range.
+void wrap_values(cv::Mat& frame) {
+  frame.forEach<cv::Vec3f>([](cv::Vec3f& pixel, const int*) {
+    for (int c = 0; c < 3; ++c)
+      pixel[c] = static_cast<float>(static_cast<uint8_t>(static_cast<int32_t>(pixel[c])));
+  });
+}
+
+void change_hsv(cv::Mat& frame, const PhotometricDraw& draw) {
+  if (draw.saturation == 1 && draw.hue == 0) return;
+  cv::cvtColor(frame, frame, cv::COLOR_RGB2HSV);
+  const auto saturation = static_cast<float>(draw.saturation);
+  const auto hue = static_cast<float>(draw.hue);
+  for (int y = 0; y < frame.rows; ++y) {
+    auto* row = frame.ptr<cv::Vec3f>(y);
+    for (int x = 0; x < frame.cols; ++x) {
+      row[x][1] *= saturation;
+      row[x][0] += hue;
+      if (row[x][0] >= kFullTurn) row[x][0] -= kFullTurn;
+      if (row[x][0] < 0) row[x][0] += kFullTurn;
+    }
+  }
+  cv::cvtColor(frame, frame, cv::COLOR_HSV2RGB);
+}
+
+void permute_channels(cv::Mat& frame, const std::array<int, 3>& channels) {
+  if (channels == std::array<int, 3>{0, 1, 2}) return;
+  cv::Mat permuted(frame.size(), frame.type());
+  const std::array<int, 6> pairs{channels[0], 0, channels[1], 1, channels[2], 2};
+  cv::mixChannels(&frame, 1, &permuted, 1, pairs.data(), 3);
+  frame = permuted;
+}
+
+}  // namespace
+
+PhotometricDraw draw_photometric(const AugmentStepOptions& step, Random& random) {
+  PhotometricDraw draw;
+  draw.wrap_overflow = step.wrap_overflow.value_or(false);
+  if (random.happens(0.5)) draw.brightness = random.uniform(-kBrightnessDelta, kBrightnessDelta);
+  draw.contrast_first = random.happens(0.5);
+  if (random.happens(0.5)) draw.contrast = random.uniform(kLowestFactor, kHighestFactor);
+  if (random.happens(0.5)) draw.saturation = random.uniform(kLowestFactor, kHighestFactor);
+  if (random.happens(0.5)) draw.hue = random.uniform(-kHueDelta, kHueDelta);
+  if (random.happens(step.shuffle_channels.value_or(kChannelShuffleProbability)))
+    for (int i = 2; i > 0; --i)
+      std::swap(draw.channels[static_cast<size_t>(i)],
+                draw.channels[static_cast<size_t>(random.integer(0, i))]);
+  return draw;
+}
+
+cv::Mat distort(const cv::Mat& frame, const PhotometricDraw& draw) {
+  cv::Mat result = frame * (draw.contrast_first ? draw.contrast : 1.0);
+  result += cv::Scalar::all(draw.brightness * (draw.contrast_first ? draw.contrast : 1.0));
+  // Negative values have no hue: left in, they come back from HSV as bright specks.
+  if (!draw.wrap_overflow) clip_values(result);
+  change_hsv(result, draw);
+  if (!draw.contrast_first) result *= draw.contrast;
+  permute_channels(result, draw.channels);
+  if (draw.wrap_overflow) {
+    wrap_values(result);
+  } else {
+    clip_values(result);
+  }
+  return result;
+}
+
+}  // namespace tessera::data

@@ -1,0 +1,138 @@
+#include "launcher/data/synth.h"
+
+#include <cstdio>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "core/error.h"
+#include "launcher/data/image_mat.h"
+#include "launcher/data/rle.h"
+#include "launcher/data/synth_scene.h"
+
+namespace tessera::data {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+constexpr int64_t kLongestSide = 1 << 14;
+constexpr int64_t kMostFrames = 1 << 20;
+constexpr uint64_t kSceneStream = 4;
+
+void check_range(const char* option, int64_t value, int64_t low, int64_t high) {
+  if (value >= low && value <= high) return;
+  throw ConfigError("data synth " + std::string(option) + ": expected " + std::to_string(low) +
+                    ".." + std::to_string(high) + ", got " + std::to_string(value) + ".");
+}
+
+void check(const SynthOptions& options) {
+  check_range("--videos", options.videos, 1, kMostFrames);
+  check_range("--frames", options.frames, 1, kMostFrames);
+  check_range("--height", options.height, SynthScene::kSmallestSynthSide, kLongestSide);
+  check_range("--width", options.width, SynthScene::kSmallestSynthSide, kLongestSide);
+  check_range("--max-instances", options.max_instances, 1, SynthScene::kMostInstances);
+  if (options.format != "jpg" && options.format != "png")
+    throw ConfigError("data synth --format: expected jpg or png, got '" + options.format + "'.");
+  if (!options.overwrite && fs::exists(options.output / "annotations.json"))
+    throw ConfigError("data synth --output: expected a folder without annotations.json, got " +
+                      options.output.string() + ". Choose another or add --overwrite.");
+}
+
+std::string padded_number(int64_t number, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%0*lld", digits, static_cast<long long>(number));
+  return text;
+}
+
+Json categories() {
+  Json list = Json::array();
+  for (const std::string& name : synth_shapes())
+    list.push_back({{"id", list.size() + 1}, {"name", name}});
+  return list;
+}
+
+Json annotation(const SynthScene& scene, size_t instance, const SynthOptions& options,
+                int64_t id, int64_t video_id) {
+  Json segmentations = Json::array();
+  Json boxes = Json::array();
+  Json areas = Json::array();
+  for (int64_t frame = 0; frame < options.frames; ++frame) {
+    const cv::Mat mask = scene.mask(frame, instance);
+    const Rle rle = from_mask({mask.ptr<uint8_t>(), mask.total()}, mask.rows, mask.cols);
+    const auto pixels = static_cast<int64_t>(area(rle));
+    if (pixels < kSmallestSynthArea) {
+      for (Json* list : {&segmentations, &boxes, &areas}) list->push_back(nullptr);
+      continue;
+    }
+    const Box box = bounding_box(rle);
+    segmentations.push_back({{"size", {rle.height, rle.width}}, {"counts", encode_counts(rle)}});
+    boxes.push_back({box.x, box.y, box.width, box.height});
+    areas.push_back(pixels);
+  }
+  return {{"id", id},
+          {"video_id", video_id},
+          {"category_id", scene.label(instance) + 1},
+          {"iscrowd", 0},
+          {"width", options.width},
+          {"height", options.height},
+          {"length", options.frames},
+          {"segmentations", segmentations},
+          {"bboxes", boxes},
+          {"areas", areas}};
+}
+
+/// Writes the frames of a video. Returns its entry of 'videos'.
+Json write_video(const SynthScene& scene, const SynthOptions& options, int64_t video_id) {
+  const std::string name = padded_number(video_id, 4);
+  fs::create_directories(options.output / "frames" / name);
+  Json file_names = Json::array();
+  for (int64_t frame = 0; frame < options.frames; ++frame) {
+    const std::string file = name + "/" + padded_number(frame, 5) + "." + options.format;
+    write_mat(options.output / "frames" / file, scene.render(frame));
+    file_names.push_back(file);
+  }
+  return {{"id", video_id},
+          {"width", options.width},
+          {"height", options.height},
+          {"length", options.frames},
+          {"file_names", file_names}};
+}
+
+}  // namespace
+
+SynthSummary write_synth(const SynthOptions& options) {
+  check(options);
+  Json videos = Json::array();
+  Json annotations = Json::array();
+  try {
+    for (int64_t video_id = 1; video_id <= options.videos; ++video_id) {
+      const SynthScene scene({options.frames, options.height, options.width},
+                             options.max_instances,
+                             Random({options.seed, kSceneStream, static_cast<uint64_t>(video_id)}));
+      videos.push_back(write_video(scene, options, video_id));
+      for (size_t i = 0; i < scene.num_instances(); ++i)
+        annotations.push_back(annotation(
+            scene, i, options, static_cast<int64_t>(annotations.size()) + 1, video_id));
+    }
+  } catch (const fs::filesystem_error& error) {
+    throw RuntimeError(options.output.string() + ": expected to write a data set, got '" +
+                       error.what() + "'. Check the path and the disk.");
+  }
+  const Json document = {
+      {"info", {{"description", "Generated by tessera data synth"}, {"seed", options.seed}}},
+      {"categories", categories()},
+      {"videos", videos},
+      {"annotations", annotations}};
+  const fs::path file = options.output / "annotations.json";
+  std::ofstream out(file);
+  out << document.dump(1) << '\n';
+  out.close();
+  if (!out)
+    throw RuntimeError(file.string() + ": expected to write annotations, got a failure. Check the "
+                       "path and the disk.");
+  return {options.videos, options.videos * options.frames,
+          static_cast<int64_t>(annotations.size())};
+}
+
+}  // namespace tessera::data

@@ -1,0 +1,43 @@
+#include "launcher/experiment.h"
+
+#include "core/config/toml_reader.h"
+#include "core/error.h"
+
+namespace tessera {
+
+void PluginsOptions::describe(Schema<PluginsOptions>& schema) {
+  schema.field("path", &PluginsOptions::path, "Further folders with plugins, relative to the working folder.");
+}
+
+void Experiment::describe(Schema<Experiment>& schema) {
+  schema.field("description", &Experiment::description, "What the experiment is, with its source.");
+  schema.field("plugins", &Experiment::plugins, "Where plugins are.");
+  schema.field("model", &Experiment::model, "The parts of the model.").required();
+  schema.field("loss", &Experiment::loss, "Matcher and loss terms.");
+  schema.field("data", &Experiment::data, "Clips: data sets, sampling, augmentation.");
+  schema.field("train", &Experiment::train, "Optimiser, schedule, length of training.");
+  schema.field("inference", &Experiment::inference, "Windows, selection of tracks, sizes.");
+  schema.field("weights", &Experiment::weights, "Weights that the model starts from.");
+}
+
+ClipFacts Experiment::clip_facts() const { return {data.num_frames, data.num_categories}; }
+
+Experiment load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
+                           Registry& registry) {
+  const ConfigNode root = read_experiment(file, overrides);
+  // Plugin folders must be known before the plugins' own options can be read.
+  if (const ConfigNode* path = root.find_path("plugins.path"); path && path->is_array())
+    for (const auto& entry : path->array())
+      if (auto* folder = std::get_if<std::string>(&entry.value)) registry.add_search_path(*folder);
+  Experiment experiment;
+  ReadContext context(&registry);
+  schema_of<Experiment>().read(&experiment, root, "", context);
+  context.throw_if_failed();
+  return experiment;
+}
+
+std::string resolved_toml(const Experiment& experiment) {
+  return to_toml(schema_of<Experiment>().write(&experiment));
+}
+
+}  // namespace tessera

@@ -1,0 +1,48 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "core/interfaces/linker.h"
+#include "core/config/schema.h"
+
+namespace tessera {
+
+/// A window's length: a number of frames, or "all" (0) for the whole video as one clip.
+struct WindowLength {
+  int64_t frames = 0;
+};
+
+template <>
+struct config_detail::FieldType<WindowLength> : config_detail::PlainField {
+  static std::string name() { return "integer or \"all\""; }
+  static void read(WindowLength& out, const ConfigNode& node, const std::string& path, ReadContext& context) {
+    if (auto* text = std::get_if<std::string>(&node.value); text && *text == "all") {
+      out.frames = 0;
+    } else if (!read_scalar(node, out.frames) || out.frames < 1) {
+      expected(node, path, "a number of frames >= 1, or \"all\"", context);
+    }
+  }
+  static void read_absent(WindowLength&, const std::string&, ReadContext&) {}
+  static std::optional<ConfigNode> write(const WindowLength& value) {
+    if (value.frames == 0) return ConfigNode(ConfigNode::Value(std::string("all")));
+    return ConfigNode(ConfigNode::Value(value.frames));
+  }
+};
+
+/// `[inference]`.
+struct InferenceOptions {
+  WindowLength window;
+  int64_t overlap = 0;
+  PluginOf<Linker> linker{"mask_iou"};
+  std::string select = "slot";
+  int64_t top_k = 10;
+  int64_t short_side = 300;
+  int64_t max_side = 540;
+  double mask_threshold = 0.5;
+  double frame_score_threshold = 0.001;
+
+  static void describe(Schema<InferenceOptions>& schema);
+};
+
+}  // namespace tessera

@@ -1,0 +1,32 @@
+#include <iostream>
+
+#include "launcher/commands/commands.h"
+#include "launcher/run_main.h"
+
+int main(int argc, char** argv) {
+  return tessera::run_main([&] {
+    CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.", "tessera");
+    app.require_subcommand(1);
+    app.footer("Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
+    int code = tessera::kOk;
+    using namespace tessera::commands;
+    add_config(app);
+    add_data(app);
+    add_forward(app);
+    add_infer(app);
+    add_plugins(app);
+    add_score(app);
+    add_train(app);
+    try {
+      app.parse(argc, argv);
+    } catch (const CLI::Success& help) {
+      return app.exit(help);
+    } catch (const CLI::RuntimeError& status) {  // a command's own exit code
+      code = status.get_exit_code();
+    } catch (const CLI::ParseError& error) {
+      app.exit(error, std::cout, std::cerr);
+      return static_cast<int>(tessera::kConfigError);
+    }
+    return code;
+  });
+}

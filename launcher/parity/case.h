@@ -1,0 +1,38 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+namespace tessera::parity {
+
+/// A folder of the reference data: what was computed, from what.
+struct Case {
+  std::filesystem::path folder;
+  std::string system, name;
+  int64_t seed = 0;
+  nlohmann::json config;
+  nlohmann::json numerics;
+  std::map<std::string, std::string> aliases;  // name -> the tensor it shares
+  std::map<std::string, at::Tensor> inputs, outputs;
+
+  /// numerics.rounding of an output, where the case states it.
+  std::optional<double> rounding(const std::string& tensor) const;
+  /// `config` with nested objects joined by dots, values as TOML text.
+  std::vector<std::pair<std::string, std::string>> flat_config() const;
+};
+
+/// Throws DataError naming the file that is missing or broken.
+Case read_case(const std::filesystem::path& folder);
+
+/// Runs generate_weights.py for the case's keys and seed into `file`, then applies weight_scale.
+/// Throws DataError with the script's output where it fails.
+void generate_weights(const Case& parity_case, const std::filesystem::path& file);
+
+}  // namespace tessera::parity

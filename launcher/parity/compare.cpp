@@ -1,0 +1,34 @@
+#include "launcher/parity/compare.h"
+
+#include <ATen/ATen.h>
+
+#include <cmath>
+
+#include "core/structures/shape.h"
+
+namespace tessera::parity {
+
+Comparison compare(const std::string& name, const at::Tensor& ours, const at::Tensor& expected,
+                   const ToleranceRules& rules) {
+  Comparison result;
+  result.name = name;
+  if (ours.sizes() != expected.sizes()) {
+    result.problem = "expected shape " + shape_text(expected.sizes()) + ", got " + shape_text(ours.sizes());
+    return result;
+  }
+  const at::Tensor a = ours.detach().to(at::kCPU, at::kDouble), b = expected.to(at::kDouble);
+  result.difference = a.numel() == 0 ? 0.0 : (a - b).abs().max().item<double>();
+  if (rules.pixels > 0)
+    result.tolerance = 1e-4 * static_cast<double>(rules.pixels);
+  else if (!expected.is_floating_point())
+    result.tolerance = 0.0;
+  else if (rules.rounding)
+    result.tolerance = 4.0 * *rules.rounding;
+  else
+    result.tolerance = rules.share_of_scale * (b.numel() == 0 ? 0.0 : b.abs().max().item<double>());
+  result.passed = result.difference <= result.tolerance;  // false for NaN
+  if (std::isnan(result.difference)) result.problem = "got a value that is not a number";
+  return result;
+}
+
+}  // namespace tessera::parity

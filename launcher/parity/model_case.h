@@ -1,0 +1,27 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/plugin/registry.h"
+#include "launcher/parity/case.h"
+#include "launcher/parity/compare.h"
+#include "launcher/parity/table.h"
+
+namespace tessera::parity {
+
+/// The overrides that a case's config means, by the table's rules. Throws ConfigError for a key that
+/// no rule names: nothing of a case is silently left out.
+std::vector<std::string> overrides_of(const Case& parity_case, const Table& table);
+
+/// Builds the case's model from the experiment, runs it, and compares every stored tensor.
+std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table, Registry& registry);
+
+/// The same for operators and assignment problems.
+std::vector<Comparison> check_operator_case(const Case& parity_case);
+
+/// The experiment of a case with all overrides, as resolved TOML.
+std::string case_toml(const Case& parity_case, const Table& table, Registry& registry);
+
+}  // namespace tessera::parity

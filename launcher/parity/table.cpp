@@ -1,0 +1,55 @@
+#include "launcher/parity/table.h"
+
+#include "core/config/toml_reader.h"
+
+namespace tessera::parity {
+
+void ConfigRule::describe(Schema<ConfigRule>& schema) {
+  schema.field("key", &ConfigRule::key, "Regular expression on a key of the case's config.").required();
+  schema.field("set", &ConfigRule::set, "Overrides of the experiment; $value, $1, ...");
+  schema.field("values", &ConfigRule::values, "The rule holds for these values only.");
+  schema.field("note", &ConfigRule::note, "Why the key sets nothing.");
+}
+
+void TensorRule::describe(Schema<TensorRule>& schema) {
+  schema.field("name", &TensorRule::name, "Regular expression on a stored tensor's name.").required();
+  schema.field("from", &TensorRule::from, "Where ours comes from; $1, ...").required();
+  schema.field("view", &TensorRule::view, "Steps from ours to the stored layout.");
+  schema.field("compare", &TensorRule::compare, "How to compare.").one_of({"auto", "pixels"});
+  schema.field("variant", &TensorRule::variant, "Name of the variant that computes it.");
+}
+
+void Variant::describe(Schema<Variant>& schema) {
+  schema.field("name", &Variant::name, "Name that tensors refer to.").required();
+  schema.field("set", &Variant::set, "Overrides of the experiment.").required();
+}
+
+void Table::describe(Schema<Table>& schema) {
+  schema.field("kind", &Table::kind, "What the cases are of.").one_of({"model", "operator"});
+  schema.field("experiment", &Table::experiment, "Experiment file, relative to the table.");
+  schema.field("include", &Table::include, "Table whose rules follow this one's.");
+  schema.field("set", &Table::set, "Overrides for every case.");
+  schema.field("loss_set", &Table::loss_set, "Overrides for cases with targets.");
+  schema.field("config", &Table::config, "Rules from the case's config to overrides.");
+  schema.field("tensor", &Table::tensor, "Rules from stored tensors to ours.");
+  schema.field("variant", &Table::variant, "Further computations of the loss.");
+}
+
+Table read_table(const std::filesystem::path& file) {
+  Table table;
+  ReadContext context;
+  schema_of<Table>().read(&table, read_experiment(file), "", context);
+  context.throw_if_failed();
+  if (!table.experiment.empty()) table.experiment = (file.parent_path() / table.experiment).string();
+  if (table.include.empty()) return table;
+  const Table below = read_table(file.parent_path() / table.include);
+  auto append = [](auto& rules, const auto& more) { rules.insert(rules.end(), more.begin(), more.end()); };
+  append(table.set, below.set);
+  append(table.loss_set, below.loss_set);
+  append(table.config, below.config);
+  append(table.tensor, below.tensor);
+  append(table.variant, below.variant);
+  return table;
+}
+
+}  // namespace tessera::parity

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "core/config/schema.h"
+
+namespace tessera::parity {
+
+/// How a key of a case's `config` becomes overrides of the experiment. Keys of nested objects are
+/// joined with dots; `$value` stands for the value as TOML, `$1`.. for groups of `key`.
+struct ConfigRule {
+  std::string key;                  // regular expression on the whole key
+  std::vector<std::string> set;     // overrides
+  std::vector<std::string> values;  // where set: the rule holds for these values only
+  std::string note;                 // why a key sets nothing
+  static void describe(Schema<ConfigRule>& schema);
+};
+
+/// Where a stored tensor comes from in ours.
+struct TensorRule {
+  std::string name;                // regular expression on the whole name
+  std::string from;                // a source, see sources.h; `$1`.. are groups of `name`
+  std::vector<std::string> view;   // steps applied to ours, see view.h
+  std::string compare = "auto";    // auto: by type and name; pixels: counts of pixels
+  std::string variant;             // "" or the name of a [[variant]]
+  static void describe(Schema<TensorRule>& schema);
+};
+
+/// Further overrides under which the loss is computed again on the same predictions.
+struct Variant {
+  std::string name;
+  std::vector<std::string> set;
+  static void describe(Schema<Variant>& schema);
+};
+
+/// `tests/parity/<system>.toml`: all that is particular to a system's cases.
+struct Table {
+  std::string kind = "model";           // model or operator
+  std::string experiment;               // relative to the table
+  std::string include;                  // another table whose rules follow this one's, relative
+  std::vector<std::string> set;         // overrides for every case
+  std::vector<std::string> loss_set;    // overrides where the case has targets: the reference's faults
+  std::vector<ConfigRule> config;
+  std::vector<TensorRule> tensor;
+  std::vector<Variant> variant;
+  static void describe(Schema<Table>& schema);
+};
+
+Table read_table(const std::filesystem::path& file);
+
+}  // namespace tessera::parity

@@ -1,0 +1,72 @@
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+
+#include "core/error.h"
+#include "launcher/parity/model_case.h"
+#include "launcher/run_main.h"
+
+namespace {
+
+using namespace tessera;
+
+nlohmann::json to_json(const parity::Case& c, const std::vector<parity::Comparison>& comparisons, bool passed) {
+  nlohmann::json out{{"case", c.system + "/" + c.name}, {"passed", passed}, {"tensors", nlohmann::json::array()}};
+  for (const auto& comparison : comparisons)
+    out["tensors"].push_back({{"name", comparison.name},
+                              {"difference", comparison.difference},
+                              {"tolerance", comparison.tolerance},
+                              {"passed", comparison.passed},
+                              {"problem", comparison.problem}});
+  return out;
+}
+
+void print(const parity::Case& c, const std::vector<parity::Comparison>& comparisons, bool passed, bool verbose) {
+  std::printf("%s %s/%s: %zu tensors\n", passed ? "PASS" : "FAIL", c.system.c_str(), c.name.c_str(), comparisons.size());
+  for (const auto& comparison : comparisons) {
+    if (comparison.passed && !verbose) continue;
+    std::printf("  %-6s %-70s difference %.3g, tolerance %.3g %s\n", comparison.passed ? "ok" : "wrong",
+                comparison.name.c_str(), comparison.difference, comparison.tolerance, comparison.problem.c_str());
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return run_main([&]() -> int {
+    CLI::App app("Compares every stored tensor of reference cases with ours.", "parity_check");
+    std::vector<std::string> folders;
+    std::string tables = TESSERA_PARITY_TABLES;
+    bool json = false, verbose = false, show_toml = false;
+    app.add_option("case", folders, "Folders with case.json")->required();
+    app.add_option("--tables", tables, "Folder with one <system>.toml for each system");
+    app.add_flag("--json", json, "Print tensor, largest difference and tolerance as JSON");
+    app.add_flag("--verbose", verbose, "Print the tensors that pass, too");
+    app.add_flag("--show-toml", show_toml, "Print the case's experiment instead of running it");
+    app.footer("Example: parity_check ../shared/parity/vistr/r50_small");
+    CLI11_PARSE(app, argc, argv);
+
+    Registry registry(Registry::default_search_paths());
+    bool all_passed = true;
+    nlohmann::json report = nlohmann::json::array();
+    for (const auto& folder : folders) {
+      const parity::Case c = parity::read_case(folder);
+      const parity::Table table = parity::read_table(std::filesystem::path(tables) / (c.system + ".toml"));
+      if (show_toml) {
+        std::cout << parity::case_toml(c, table, registry);
+        continue;
+      }
+      const auto comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry)
+                                                     : parity::check_operator_case(c);
+      bool passed = !comparisons.empty();
+      for (const auto& comparison : comparisons) passed = passed && comparison.passed;
+      all_passed = all_passed && passed;
+      if (json)
+        report.push_back(to_json(c, comparisons, passed));
+      else
+        print(c, comparisons, passed, verbose);
+    }
+    if (json && !show_toml) std::cout << report.dump(2) << "\n";
+    return all_passed ? kOk : kFailed;
+  });
+}

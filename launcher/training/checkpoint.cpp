@@ -1,0 +1,170 @@
+#include "launcher/training/checkpoint.h"
+
+#include <bit>
+#include <charconv>
+#include <cstring>
+#include <limits>
+
+#include "core/error.h"
+#include "launcher/weights/load_weights.h"
+
+namespace tessera {
+namespace {
+
+constexpr std::string_view kModel = "model.";
+constexpr std::string_view kOptimiser = "optimiser.";
+constexpr std::string_view kFormat = "tessera-checkpoint-1";
+
+/// A 64-bit sum of everything a checkpoint holds, against damage, not against malice.
+class Checksum {
+ public:
+  void add(const void* bytes, size_t size) {
+    const char* from = static_cast<const char*>(bytes);
+    add_word(size);
+    for (; size >= sizeof(uint64_t); size -= sizeof(uint64_t), from += sizeof(uint64_t)) {
+      uint64_t word;
+      std::memcpy(&word, from, sizeof(word));
+      add_word(word);
+    }
+    uint64_t rest = 0;
+    std::memcpy(&rest, from, size);
+    add_word(rest);
+  }
+  std::string text() const { return std::to_string(sum_); }
+
+ private:
+  // Rotation carries high bits down to where the multiplication spreads them.
+  void add_word(uint64_t word) { sum_ = std::rotl(sum_ ^ word, 29) * 0x9E3779B97F4A7C15ull + 1; }
+  uint64_t sum_ = 0;
+};
+
+std::string checksum(const TensorList& tensors, const TensorMetadata& metadata) {
+  Checksum sum;
+  for (const auto& [key, value] : metadata) {
+    if (key == "checksum") continue;
+    sum.add(key.data(), key.size());
+    sum.add(value.data(), value.size());
+  }
+  for (const auto& [name, tensor] : tensors) {
+    const at::Tensor values = tensor.detach().to(at::kCPU).contiguous();
+    sum.add(name.data(), name.size());
+    sum.add(values.data_ptr(), values.nbytes());
+  }
+  return sum.text();
+}
+
+std::string exact_text(double value) {
+  char text[64];
+  const auto end = std::to_chars(text, text + sizeof(text), value).ptr;
+  return std::string(text, end);
+}
+
+[[noreturn]] void no_checkpoint(const std::filesystem::path& file, const std::string& message) {
+  throw DataError(file.string() + ": expected a checkpoint of 'tessera train', got " + message +
+                  ".");
+}
+
+class MetadataReader {
+ public:
+  MetadataReader(const TensorMetadata& metadata, const std::filesystem::path& file)
+      : metadata_(metadata), file_(file) {}
+  const std::string& text(const std::string& key) const {
+    const auto found = metadata_.find(key);
+    if (found == metadata_.end()) no_checkpoint(file_, "a file without '" + key + "'");
+    return found->second;
+  }
+  template <class T>
+  T number(const std::string& key) const {
+    const std::string& value = text(key);
+    T number{};
+    const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+    if (error != std::errc() || end != value.data() + value.size())
+      no_checkpoint(file_, "'" + value + "' as " + key);
+    return number;
+  }
+
+ private:
+  const TensorMetadata& metadata_;
+  const std::filesystem::path& file_;
+};
+
+TrainState state_of(const TensorMetadata& metadata, const std::filesystem::path& file) {
+  const MetadataReader reader(metadata, file);
+  if (reader.text("format") != kFormat)
+    no_checkpoint(file, "the format '" + reader.text("format") + "'");
+  TrainState state;
+  state.iteration = reader.number<int64_t>("iteration");
+  state.consumed_samples = reader.number<int64_t>("consumed_samples");
+  state.seed = reader.number<int64_t>("seed");
+  if (metadata.count("best")) state.best = reader.number<double>("best");
+  state.experiment = reader.text("experiment");
+  return state;
+}
+
+}  // namespace
+
+std::filesystem::path save_checkpoint(const RunFolder& folder, const TrainState& state,
+                                      const std::vector<NamedTensor>& model,
+                                      const Optimiser& optimiser, int64_t keep_last) {
+  TensorList tensors;
+  for (const auto& [name, tensor, is_parameter] : model)
+    tensors.emplace_back(std::string(kModel) + name, tensor);
+  for (const auto& [name, tensor] : optimiser.state())
+    tensors.emplace_back(std::string(kOptimiser) + name, tensor);
+  TensorMetadata metadata{{"format", std::string(kFormat)},
+                          {"iteration", std::to_string(state.iteration)},
+                          {"consumed_samples", std::to_string(state.consumed_samples)},
+                          {"seed", std::to_string(state.seed)},
+                          {"experiment", state.experiment}};
+  if (state.best) metadata["best"] = exact_text(*state.best);
+  metadata["checksum"] = checksum(tensors, metadata);
+  const std::filesystem::path file = folder.checkpoint(state.iteration);
+  write_safetensors(file, tensors, metadata);
+  save_weights(model, folder.last_weights(),
+               {{"iteration", std::to_string(state.iteration)}, {"experiment", state.experiment}});
+  folder.keep_checkpoints(keep_last);
+  return file;
+}
+
+TrainState read_train_state(const std::filesystem::path& file) {
+  return state_of(read_safetensors_header(file).metadata, file);
+}
+
+TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
+                           Optimiser& optimiser) {
+  const SafetensorsFile content = read_safetensors(file);
+  const TrainState state = state_of(content.metadata, file);
+  const std::string& stored = MetadataReader(content.metadata, file).text("checksum");
+  if (const std::string found = checksum(content.tensors, content.metadata); found != stored)
+    throw DataError(file.string() + ": expected the checksum " + stored + ", got " + found +
+                    ". The file is damaged: remove it to resume from the checkpoint before it.");
+  TensorList optimiser_state;
+  for (const auto& [name, tensor] : content.tensors)
+    if (name.starts_with(kOptimiser))
+      optimiser_state.emplace_back(name.substr(kOptimiser.size()), tensor);
+  WeightsOptions options;
+  options.prefix = std::string(kModel);
+  load_weights(model, content, file.string(), options);
+  try {
+    optimiser.load_state(optimiser_state);
+  } catch (const DataError& error) {
+    throw DataError(file.string() + ": " + error.what());
+  }
+  return state;
+}
+
+std::optional<std::filesystem::path> find_checkpoint(const RunFolder& folder,
+                                                     const std::string& resume) {
+  if (resume.empty()) return std::nullopt;
+  if (resume == "auto") {
+    const auto found = folder.checkpoints();
+    if (found.empty()) return std::nullopt;
+    return found.back().second;
+  }
+  if (!std::filesystem::exists(resume))
+    throw DataError("--resume " + resume +
+                    ": expected \"auto\" or a checkpoint, got no such file.");
+  return std::filesystem::path(resume);
+}
+
+}  // namespace tessera

@@ -1,0 +1,49 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/training/optimiser.h"
+#include "launcher/training/run_folder.h"
+
+namespace tessera {
+
+/// Where a run stands. There is no state of random generators in it: every step seeds them with
+/// (seed, iteration), see training_loop.cpp, so the iteration is all there is to know.
+struct TrainState {
+  int64_t iteration = 0;         // optimiser steps done
+  int64_t consumed_samples = 0;  // clips trained on
+  int64_t seed = 0;
+  std::optional<double> best;  // best validation score so far
+  std::string experiment;      // resolved.toml of the run
+};
+
+/// Writes `checkpoint-<iteration>.safetensors` (tensors "model.<name>" and
+/// "optimiser.<slot>.<name>", the state as metadata, a checksum over all of it), then
+/// `last.safetensors` (weights only, canonical names). Each file appears whole or not at all. Keeps
+/// the newest `keep_last` checkpoints. Returns the checkpoint's path. Throws RuntimeError.
+std::filesystem::path save_checkpoint(const RunFolder& folder, const TrainState& state,
+                                      const std::vector<NamedTensor>& model,
+                                      const Optimiser& optimiser, int64_t keep_last);
+
+/// The state of a checkpoint, without its tensors. Throws DataError where the file is no whole
+/// checkpoint.
+TrainState read_train_state(const std::filesystem::path& file);
+
+/// Puts a checkpoint into the model and the optimiser. Throws DataError naming the file where it is
+/// cut short, damaged, no checkpoint, or of another model.
+TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
+                           Optimiser& optimiser);
+
+/// What `--resume` means: "" nothing, "auto" the newest checkpoint of the folder or nothing, else a
+/// checkpoint's path. Throws DataError where that file does not exist.
+std::optional<std::filesystem::path> find_checkpoint(const RunFolder& folder,
+                                                     const std::string& resume);
+
+/// "key: value then, value now" for every key of two resolved.toml texts that differs and that a
+/// continued run must not change (its length, logging, threads and device may).
+std::vector<std::string> experiment_differences(const std::string& then, const std::string& now);
+
+}  // namespace tessera

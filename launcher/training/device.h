@@ -1,0 +1,13 @@
+#pragma once
+
+#include <c10/core/Device.h>
+
+#include "launcher/training/train_options.h"
+
+namespace tessera {
+
+/// Sets threads and determinism of this process as `options` say and gives the device to train on.
+/// Call before anything touches a GPU. Throws RuntimeError where "cuda" is asked for and absent.
+at::Device prepare_device(const TrainOptions& options);
+
+}  // namespace tessera

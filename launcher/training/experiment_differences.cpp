@@ -1,0 +1,64 @@
+#include <map>
+#include <set>
+
+#include "core/config/toml_reader.h"
+#include "launcher/training/checkpoint.h"
+
+namespace tessera {
+namespace {
+
+/// What may change when a run goes on: where it runs, how long, what it shows, what comes after.
+const std::vector<std::string> kFreeKeys{"description",
+                                         "plugins",
+                                         "inference",
+                                         "weights",
+                                         "train.epochs",
+                                         "train.iterations",
+                                         "train.log_every",
+                                         "train.keep_last",
+                                         "train.threads",
+                                         "train.device",
+                                         "train.checkpoint_every",
+                                         "data.workers",
+                                         "data.validation"};
+
+bool is_free(const std::string& path) {
+  for (const auto& key : kFreeKeys)
+    if (path == key || path.starts_with(key + ".")) return true;
+  return false;
+}
+
+/// Every value by its dotted path; lists are values.
+void flatten(const ConfigNode& node, const std::string& path,
+             std::map<std::string, std::string>& values) {
+  if (!node.is_table()) {
+    values[path] = to_toml_value(node);
+    return;
+  }
+  for (const auto& [key, child] : node.table())
+    flatten(child, path.empty() ? key : path + "." + key, values);
+}
+
+}  // namespace
+
+std::vector<std::string> experiment_differences(const std::string& then, const std::string& now) {
+  std::map<std::string, std::string> before, after;
+  flatten(parse_toml(then, "the checkpoint's experiment"), "", before);
+  flatten(parse_toml(now, "this experiment"), "", after);
+  std::set<std::string> paths;
+  for (const auto* values : {&before, &after})
+    for (const auto& [path, value] : *values) paths.insert(path);
+  std::vector<std::string> differences;
+  for (const auto& path : paths) {
+    auto shown = [&](const std::map<std::string, std::string>& values) {
+      const auto found = values.find(path);
+      return found == values.end() ? std::string("absent") : found->second;
+    };
+    if (!is_free(path) && shown(before) != shown(after))
+      differences.push_back(path + ": " + shown(before) + " in the checkpoint, " + shown(after) +
+                            " now");
+  }
+  return differences;
+}
+
+}  // namespace tessera

@@ -1,0 +1,40 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+/// What one line of metrics.jsonl says. All but the two times are those of this very iteration, so
+/// that two runs can be compared bit for bit.
+struct StepMetrics {
+  int64_t iteration = 0;  // steps done, this one included: the first is 1
+  int64_t epoch = 0;      // of the step's first clip, from 0
+  double lr = 0;          // without groups' factors
+  double total = 0;       // weighted sum of the terms
+  std::vector<std::pair<std::string, double>> terms;  // unweighted
+  double grad_norm = 0;                               // before clipping
+  double seconds = 0;                                 // a step, mean since the line before
+  double data_seconds = 0;                            // of these, waiting for clips
+};
+
+/// The file metrics.jsonl: one JSON object a line, numbers in full precision, NaN as null.
+class MetricsLog {
+ public:
+  /// Opens the file for appending after its lines up to `last_iteration`; what follows them, also a
+  /// line cut short, is cut off. Throws RuntimeError where it cannot be written, DataError where a
+  /// line before the end is no metrics.
+  MetricsLog(std::filesystem::path file, int64_t last_iteration);
+
+  void write(const StepMetrics& metrics);
+
+ private:
+  std::filesystem::path file_;
+  std::ofstream stream_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,84 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+#include <vector>
+
+#include "launcher/model/vis_model.h"
+#include "launcher/training/train_options.h"
+#include "launcher/weights/safetensors.h"
+
+namespace tessera {
+
+/// Parameters that share a learning rate and a weight decay.
+struct ParameterGroup {
+  std::string pattern;  // "" for the parameters that no pattern took
+  double lr = 0;        // before the schedule
+  double weight_decay = 0;
+  std::vector<std::string> names;  // canonical
+  std::vector<at::Tensor> parameters;
+};
+
+/// Switches off the gradients of every parameter that one of `patterns` is found in. Throws
+/// ConfigError naming the patterns that match nothing.
+void freeze_parameters(const std::vector<NamedTensor>& model,
+                       const std::vector<std::string>& patterns);
+
+/// Sorts the parameters that take gradients into groups: the first pattern that is found in a name
+/// takes it, the rest is the last group. Empty groups are left out. Throws ConfigError naming every
+/// pattern that takes no parameter and is not optional.
+std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
+                                        const OptimiserOptions& options,
+                                        const std::vector<ParameterGroupOptions>& patterns);
+
+/// AdamW, Adam or SGD as torch.optim has them, in ATen's fused form: one call a group.
+class Optimiser {
+ public:
+  Optimiser(const OptimiserOptions& options, std::vector<ParameterGroup> groups);
+
+  const std::vector<ParameterGroup>& groups() const { return groups_; }
+  /// All parameters, group by group.
+  std::vector<at::Tensor> parameters() const;
+
+  /// Forgets all gradients.
+  void zero_grad();
+  /// One step; every learning rate is times `lr_factor`. Parameters without a gradient stay.
+  void step(double lr_factor);
+
+  /// Running means and step counts as "<slot>.<canonical name>", only of parameters that had a
+  /// step.
+  TensorList state() const;
+  /// Takes over what state() gave. Throws DataError listing entries that are unknown, incomplete or
+  /// of another shape; the optimiser is untouched then.
+  void load_state(const TensorList& state);
+
+ private:
+  struct Slots {
+    at::Tensor first;   // mean of gradients (adam), momentum buffer (sgd)
+    at::Tensor second;  // mean of squared gradients (adam)
+    at::Tensor step;    // [] float, steps so far (adam)
+    bool used = false;
+  };
+  struct SlotField {
+    const char* name;
+    at::Tensor Slots::*member;
+  };
+  std::vector<SlotField> slot_fields() const;
+  void make_slots(Slots& slots, const at::Tensor& parameter) const;
+  void step_group(const ParameterGroup& group, std::vector<Slots>& slots, double lr_factor);
+
+  OptimiserOptions options_;
+  std::vector<ParameterGroup> groups_;
+  std::vector<std::vector<Slots>> slots_;  // as groups_
+};
+
+/// The 2-norm of all gradients together, as a scalar of the parameters' device; zero where there is
+/// no gradient.
+at::Tensor gradient_norm(const std::vector<at::Tensor>& parameters);
+
+/// Scales the gradients so that their norm, `norm`, is at most `limit`.
+void clip_gradients(const std::vector<at::Tensor>& parameters, const at::Tensor& norm,
+                    double limit);
+
+}  // namespace tessera

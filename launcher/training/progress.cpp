@@ -1,0 +1,40 @@
+#include "launcher/training/progress.h"
+
+#include <cstdio>
+
+namespace tessera {
+namespace {
+
+std::string duration(double seconds) {
+  const auto whole = static_cast<long long>(seconds + 0.5);
+  char text[64];
+  std::snprintf(text, sizeof(text), "%lld:%02lld:%02lld", whole / 3600, whole / 60 % 60,
+                whole % 60);
+  return text;
+}
+
+}  // namespace
+
+void Progress::show(const StepMetrics& metrics) {
+  const double left = static_cast<double>(iterations_ - metrics.iteration) * metrics.seconds;
+  const double data_share = metrics.seconds > 0 ? metrics.data_seconds / metrics.seconds : 0;
+  char text[256];
+  std::snprintf(
+      text, sizeof(text),
+      "iteration %lld/%lld  epoch %lld  loss %.4g  lr %.3g  %.2f it/s  data %.0f%%  left %s",
+      static_cast<long long>(metrics.iteration), static_cast<long long>(iterations_),
+      static_cast<long long>(metrics.epoch), metrics.total, metrics.lr,
+      metrics.seconds > 0 ? 1 / metrics.seconds : 0.0, 100 * data_share, duration(left).c_str());
+  if (terminal_)
+    out_ << '\r' << text << "\x1b[K" << std::flush;
+  else
+    out_ << text << std::endl;
+  open_ = terminal_;
+}
+
+void Progress::finish() {
+  if (open_) out_ << std::endl;
+  open_ = false;
+}
+
+}  // namespace tessera

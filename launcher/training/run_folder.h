@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera {
+
+/// The folder that holds everything a run writes.
+class RunFolder {
+ public:
+  /// Makes the folder where it is missing, and removes what a killed process left half-written.
+  /// Throws RuntimeError where that cannot be done.
+  explicit RunFolder(std::filesystem::path path);
+
+  const std::filesystem::path& path() const { return path_; }
+  std::filesystem::path resolved() const { return path_ / "resolved.toml"; }
+  std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
+  std::filesystem::path last_weights() const { return path_ / "last.safetensors"; }
+  std::filesystem::path checkpoint(int64_t iteration) const;
+
+  /// Writes resolved.toml, so that a run that cannot write fails before it trains.
+  void write_resolved(const std::string& toml) const;
+  /// (iteration, file) of all checkpoints, oldest first.
+  std::vector<std::pair<int64_t, std::filesystem::path>> checkpoints() const;
+  /// Removes all checkpoints but the `count` newest.
+  void keep_checkpoints(int64_t count) const;
+  /// Throws ConfigError where there are checkpoints after `iteration`: another run's.
+  void expect_no_checkpoint_after(int64_t iteration) const;
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace tessera

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "core/interfaces/auxiliary.h"
+#include "launcher/training/checkpoint.h"
+#include "launcher/training/train_options.h"
+
+namespace tessera {
+
+/// What one part of a step's batch gave.
+struct PartialLoss {
+  at::Tensor total;  // scalar with a graph
+  std::vector<NamedLoss> terms;
+  int64_t epoch = 0;        // of its first clip
+  int64_t num_samples = 0;  // clips in it
+  std::string origin;       // videos, frames and sample indices, for an error
+};
+
+/// Gives the losses that the loop minimises. A step calls fetch() and compute() in turn,
+/// `train.accumulation` times.
+class LossSource {
+ public:
+  virtual ~LossSource() = default;
+  /// Waits for the next part of the batch.
+  virtual void fetch() = 0;
+  /// Forward pass and criterion of what was fetched.
+  virtual PartialLoss compute() = 0;
+};
+
+/// How a run is run; everything that changes its results stands in TrainOptions.
+struct TrainSettings {
+  std::optional<std::filesystem::path> resume;  // checkpoint to go on from
+  std::optional<int64_t>
+      stop_at;                   // end there, with a checkpoint; the schedule stays the whole run's
+  double samples_per_epoch = 0;  // clips
+  std::string experiment;        // resolved.toml, kept in checkpoints
+  std::ostream* progress = nullptr;  // null shows nothing
+  bool terminal = false;             // whether `progress` can rewrite a line
+  std::function<bool()> stop_requested = [] { return false; };  // asked after every step
+};
+
+struct TrainResult {
+  int64_t iteration = 0;             // steps done
+  std::optional<double> last_loss;   // of the last step, none where no step was left to do
+  bool preempted = false;            // stopped because it was asked to
+  std::filesystem::path checkpoint;  // of `iteration`
+};
+
+/// Trains `model`'s parameters on `source`: zero gradients, forward, backward, clip, step, log,
+/// checkpoint. With `settings.resume`, `source` must begin at that checkpoint's consumed samples.
+/// Throws RuntimeError for a loss or gradient that is not finite (with every term and the batch;
+/// the last checkpoint stays) and for what cannot be written; ConfigError for options that do not
+/// fit the model or the checkpoint.
+TrainResult run_training(const TrainOptions& options, const std::vector<NamedTensor>& model,
+                         LossSource& source, const RunFolder& folder,
+                         const TrainSettings& settings);
+
+}  // namespace tessera

@@ -1,0 +1,173 @@
+#include "launcher/data/augmentation.h"
+
+#include <cmath>
+#include <opencv2/imgproc.hpp>
+
+#include "launcher/data/geometry.h"
+#include "launcher/data/photometric.h"
+#include "tests/data/fixture.h"
+
+namespace tessera::data {
+namespace {
+
+constexpr float kInside = 200;
+
+/// Two frames with an object painted into the frame and into its mask.
+ClipImages painted_clip(int height, int width) {
+  ClipImages clip;
+  clip.masks.resize(1);
+  for (int t = 0; t < 2; ++t) {
+    cv::Mat mask(height, width, CV_8UC1, cv::Scalar(0));
+    cv::rectangle(mask, {width / 5 + 3 * t, height / 4, width / 3, height / 3}, 1, cv::FILLED);
+    cv::Mat frame(height, width, CV_32FC3, cv::Scalar(0, 0, 0));
+    frame.setTo(cv::Scalar(kInside, 0, 0), mask);
+    clip.frames.push_back(frame);
+    clip.masks[0].push_back(mask);
+  }
+  return clip;
+}
+
+/// Pixels where "the frame shows the object" and "the mask says so" differ, away from corners,
+/// where bilinear and nearest disagree by nature.
+int count_differences(const ClipImages& clip) {
+  int differences = 0;
+  for (size_t t = 0; t < clip.frames.size(); ++t)
+    for (int y = 0; y < clip.size().height; ++y)
+      for (int x = 0; x < clip.size().width; ++x) {
+        const float red = clip.frames[t].at<cv::Vec3f>(y, x)[0];
+        if (std::abs(red - kInside / 2) < 0.3F * kInside) continue;
+        differences += (red > kInside / 2) != (clip.masks[0][t].at<uint8_t>(y, x) != 0);
+      }
+  return differences;
+}
+
+AugmentStepOptions step(const std::string& kind) {
+  AugmentStepOptions options;
+  options.kind = kind;
+  return options;
+}
+
+TEST(Augment, FrameAndMaskStayTogether) {
+  AugmentStepOptions resize = step("resize");
+  resize.short_sides = {31, 47, 64, 150};
+  AugmentStepOptions crop = step("crop");
+  crop.short_sides = {70, 90};
+  crop.smallest = 40;
+  crop.largest = 80;
+  crop.probability = 0.7;
+  AugmentStepOptions flip = step("flip");
+  flip.probability = 0.5;
+  const AugmentOptions options{.steps = {flip, resize, crop}, .short_side = 53, .max_side = 90};
+  int64_t inside = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    ClipImages clip = painted_clip(80, 120);
+    Random random({seed});
+    augment(clip, options, random);
+    EXPECT_EQ(count_differences(clip), 0) << "seed " << seed;
+    EXPECT_EQ(clip.masks[0][1].size(), clip.size());
+    inside += cv::countNonZero(clip.masks[0][0]);
+  }
+  EXPECT_GT(inside, 1000);
+}
+
+TEST(Augment, FlipTurnsEveryFrameOfTheClip) {
+  ClipImages clip = painted_clip(20, 30);
+  const ClipImages before = painted_clip(20, 30);
+  Random random({1});
+  augment(clip, {.steps = {step("flip")}, .short_side = {}, .max_side = {}}, random);
+  for (size_t t = 0; t < 2; ++t)
+    for (int x = 0; x < 30; ++x) {
+      EXPECT_EQ(clip.masks[0][t].at<uint8_t>(8, x), before.masks[0][t].at<uint8_t>(8, 29 - x));
+      EXPECT_EQ(clip.frames[t].at<cv::Vec3f>(8, x), before.frames[t].at<cv::Vec3f>(8, 29 - x));
+    }
+}
+
+TEST(Augment, CropNeverExceedsTheFrame) {
+  AugmentStepOptions crop = step("crop");
+  crop.smallest = 25;
+  crop.largest = 100;
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    ClipImages clip = painted_clip(20, 40);
+    Random random({seed});
+    augment(clip, {.steps = {crop}, .short_side = {}, .max_side = {}}, random);
+    EXPECT_EQ(clip.size().height, 20);  // smaller than the smallest crop: kept
+    EXPECT_GE(clip.size().width, 25);
+    EXPECT_LE(clip.size().width, 40);
+  }
+}
+
+TEST(Augment, AbsentMasksStayAbsent) {
+  ClipImages clip = painted_clip(20, 30);
+  clip.masks[0][1] = cv::Mat();
+  Random random({1});
+  augment(clip, {.steps = {step("flip")}, .short_side = 10, .max_side = {}}, random);
+  EXPECT_TRUE(clip.masks[0][1].empty());
+  EXPECT_EQ(clip.masks[0][0].rows, 10);
+}
+
+TEST(Geometry, KeepsTheAspectAndTheLimit) {
+  EXPECT_EQ(resized_size(720, 1280, 300, 540), cv::Size(533, 300));
+  EXPECT_EQ(resized_size(1280, 720, 300, 540), cv::Size(300, 533));
+  EXPECT_EQ(resized_size(100, 400, 300, 540), cv::Size(540, 135));
+  EXPECT_EQ(resized_size(100, 400, 300, 0), cv::Size(1200, 300));
+  EXPECT_EQ(resized_size(1, 4000, 300, 540), cv::Size(540, 1));
+}
+
+TEST(Geometry, MaskResizeTakesThePixelUnderTheCentre) {
+  cv::Mat mask(1, 4, CV_8UC1);
+  for (int x = 0; x < 4; ++x) mask.at<uint8_t>(0, x) = static_cast<uint8_t>(x);
+  const cv::Mat smaller = resize_mask(mask, {2, 1});  // centres at 1.0 and 3.0
+  EXPECT_EQ(smaller.at<uint8_t>(0, 0), 1);
+  EXPECT_EQ(smaller.at<uint8_t>(0, 1), 3);
+}
+
+TEST(Photometric, IsDrawnOncePerClipUnlessAsked) {
+  const auto difference = [](bool per_frame, uint64_t seed) {
+    ClipImages clip;
+    for (int t = 0; t < 4; ++t) clip.frames.emplace_back(5, 5, CV_32FC3, cv::Scalar(90, 120, 60));
+    AugmentStepOptions options = step("photometric");
+    options.per_frame = per_frame;
+    Random random({seed});
+    augment(clip, {.steps = {options}, .short_side = {}, .max_side = {}}, random);
+    return cv::norm(clip.frames[0], clip.frames[3], cv::NORM_INF);
+  };
+  double over_frames = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    EXPECT_EQ(difference(false, seed), 0) << "seed " << seed;
+    over_frames += difference(true, seed);
+  }
+  EXPECT_GT(over_frames, 0);
+}
+
+TEST(Photometric, ClipsOrWrapsAsAsked) {
+  const cv::Mat frame(2, 2, CV_32FC3, cv::Scalar(250, 100, 5));
+  const PhotometricDraw brighter{.brightness = 20};
+  EXPECT_EQ(distort(frame, brighter).at<cv::Vec3f>(0, 0), cv::Vec3f(255, 120, 25));
+  const PhotometricDraw wrapping{.brightness = 20, .wrap_overflow = true};
+  EXPECT_EQ(distort(frame, wrapping).at<cv::Vec3f>(0, 0), cv::Vec3f(14, 120, 25));
+  const PhotometricDraw darker{.brightness = -20};
+  EXPECT_EQ(distort(frame, darker).at<cv::Vec3f>(0, 0), cv::Vec3f(230, 80, 0));
+  const PhotometricDraw wrapping_down{.brightness = -20, .wrap_overflow = true};
+  EXPECT_EQ(distort(frame, wrapping_down).at<cv::Vec3f>(0, 0), cv::Vec3f(230, 80, 241));
+}
+
+TEST(Photometric, DoesWhatItsNumbersSay) {
+  const cv::Mat frame(1, 1, CV_32FC3, cv::Scalar(200, 100, 50));
+  const auto pixel = [&](const PhotometricDraw& draw) {
+    return distort(frame, draw).at<cv::Vec3f>(0, 0);
+  };
+  EXPECT_EQ(pixel({}), cv::Vec3f(200, 100, 50));
+  EXPECT_EQ(pixel({.contrast = 0.5}), cv::Vec3f(100, 50, 25));
+  EXPECT_EQ(pixel({.brightness = 10, .contrast = 0.5, .contrast_first = false}),
+            cv::Vec3f(105, 55, 30));
+  EXPECT_EQ(pixel({.channels = {2, 0, 1}}), cv::Vec3f(50, 200, 100));
+  const cv::Vec3f grey = pixel({.saturation = 0});
+  EXPECT_NEAR(grey[2], 200, 0.01);
+  const cv::Vec3f turned = pixel({.hue = 120});  // red becomes green
+  EXPECT_NEAR(turned[0], 50, 0.01);
+  EXPECT_NEAR(turned[1], 200, 0.01);
+  EXPECT_NEAR(turned[2], 100, 0.01);
+}
+
+}  // namespace
+}  // namespace tessera::data

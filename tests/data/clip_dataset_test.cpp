@@ -1,0 +1,139 @@
+#include "launcher/data/clip_dataset.h"
+
+#include "launcher/data/frame_tensor.h"
+#include "tests/data/fixture.h"
+
+namespace tessera::data {
+namespace {
+
+using testing::expect_parts;
+using testing::Json;
+using testing::message_of;
+
+/// Two videos of 8x6 pixels; categories out of order; one instance, one crowd.
+class ClipDatasetTest : public testing::DataTest {
+ protected:
+  void SetUp() override {
+    DataTest::SetUp();
+    for (const std::string video : {"a", "b"})
+      for (int t = 0; t < 3; ++t)
+        write_frame("images/" + video + "/" + std::to_string(t) + ".png", 6, 8, 50 * (t + 1));
+    options_.num_frames = 2;
+    options_.num_categories = 2;
+    options_.train = {(folder_ / "annotations.json").string(), (folder_ / "images").string()};
+    options_.normalise = {.mean = {0, 0, 0}, .deviation = {1, 1, 1}};
+    // Column-major runs: columns 2 and 3 are the object.
+    const Json mask = {{"size", {6, 8}}, {"counts", {12, 12, 24}}};
+    document_ = {
+        {"categories", {{{"id", 9}, {"name", "nine"}}, {{"id", 4}, {"name", "four"}}}},
+        {"videos", {video(1, "a"), video(2, "b")}},
+        {"annotations",
+         {annotation(1, 9, 0, {mask, mask, nullptr}), annotation(2, 4, 1, {mask, mask, mask})}}};
+  }
+
+  static Json video(int64_t id, const std::string& name) {
+    return {{"id", id},
+            {"width", 8},
+            {"height", 6},
+            {"length", 3},
+            {"file_names", {name + "/0.png", name + "/1.png", name + "/2.png"}}};
+  }
+  static Json annotation(int64_t id, int64_t category, int crowd, const Json& masks) {
+    const Json none = {nullptr, nullptr, nullptr};
+    return {{"id", id},           {"video_id", 1},         {"category_id", category},
+            {"iscrowd", crowd},   {"segmentations", masks}, {"bboxes", none},
+            {"areas", none}};
+  }
+  ClipDataset open() const {
+    write("annotations.json", document_.dump());
+    return {options_, options_.train, "train"};
+  }
+
+  DataOptions options_;
+  Json document_;
+};
+
+TEST_F(ClipDatasetTest, LoadsFramesMasksAndMeta) {
+  const ClipDataset dataset = open();
+  EXPECT_EQ(dataset.size(), 6);
+  const ClipSample sample = dataset.load(1, 0, 0);  // video a, frames 0 and 1
+  EXPECT_EQ(sample.frames.sizes(), (std::vector<int64_t>{2, 3, 6, 8}));
+  EXPECT_NEAR(sample.frames[1][0][3][3].item<float>(), 100.0 / 255, 1e-6);
+  EXPECT_EQ(sample.meta.frame_indices, (std::vector<int64_t>{0, 1}));
+  EXPECT_EQ(sample.meta.video_name, "a");
+  ASSERT_EQ(sample.targets.num_instances(), 1) << "crowds are no instances";
+  EXPECT_EQ(sample.targets.labels.item<int64_t>(), 1) << "category 9 comes after category 4";
+  EXPECT_EQ(sample.targets.masks[0][0].sum(0).nonzero().flatten()[0].item<int64_t>(), 2);
+  EXPECT_EQ(sample.targets.masks.sum().item<int64_t>(), 24);
+}
+
+TEST_F(ClipDatasetTest, NullFramesAreNotValid) {
+  const ClipSample sample = open().load(2, 0, 0);  // frames 1 and 2
+  EXPECT_TRUE(at::equal(sample.targets.valid, at::tensor({true, false}).view({1, 2})));
+  EXPECT_EQ(open().load(4, 0, 0).targets.num_instances(), 0);  // the other video has none
+}
+
+TEST_F(ClipDatasetTest, TrainingAndInferencePrepareFramesAlike) {
+  options_.augment.short_side = 11;
+  options_.augment.max_side = 13;
+  const ClipSample sample = open().load(1, 0, 0);
+  const at::Tensor frames = at::stack({read_image(folder_ / "images/a/0.png"),
+                                       read_image(folder_ / "images/a/1.png")});
+  EXPECT_TRUE(at::equal(sample.frames, prepare_frames(frames, 11, 13, options_.normalise)));
+}
+
+TEST_F(ClipDatasetTest, DrawsDependOnSeedEpochAndSampleAlone) {
+  AugmentStepOptions crop;
+  crop.kind = "crop";
+  crop.smallest = 1;
+  crop.largest = 8;
+  AugmentStepOptions photometric;
+  photometric.kind = "photometric";
+  options_.augment.steps = {crop, photometric};
+  const ClipDataset dataset = open();
+  const ClipSample sample = dataset.load(1, 5, 2);
+  EXPECT_TRUE(at::equal(sample.frames, dataset.load(1, 5, 2).frames));
+  int different = 0;
+  for (const auto& [seed, epoch] : {std::pair{6, 2}, {5, 3}, {7, 2}, {5, 4}}) {
+    const at::Tensor other = dataset.load(1, static_cast<uint64_t>(seed), epoch).frames;
+    different += other.sizes() != sample.frames.sizes() || !at::equal(other, sample.frames);
+  }
+  EXPECT_EQ(different, 4);
+}
+
+TEST_F(ClipDatasetTest, NamesBothCountsOfCategories) {
+  options_.num_categories = 40;
+  expect_parts(message_of<ConfigError>([&] { open(); }),
+               {"data.num_categories", "expected 2", "annotations.json", "got 40"});
+}
+
+TEST_F(ClipDatasetTest, NamesAMissingImage) {
+  std::filesystem::remove(folder_ / "images/b/1.png");
+  expect_parts(message_of<DataError>([&] { open(); }), {"b/1.png", "video 2 ('b')", "frame 1"});
+}
+
+TEST_F(ClipDatasetTest, NamesAnImageOfAnotherSize) {
+  write_frame("images/a/1.png", 8, 6, 0);
+  const ClipDataset dataset = open();
+  expect_parts(message_of<DataError>([&] { dataset.load(1, 0, 0); }),
+               {"a/1.png", "video 1 ('a')", "frame 1", "expected 8x6", "got 6x8"});
+}
+
+TEST_F(ClipDatasetTest, NamesABrokenImage) {
+  write("images/a/0.png", "no image");
+  const ClipDataset dataset = open();
+  expect_parts(message_of<DataError>([&] { dataset.load(0, 0, 0); }),
+               {"a/0.png", "video 1 ('a')", "frame 0"});
+}
+
+TEST_F(ClipDatasetTest, NamesTheMissingOption) {
+  options_.train.images = "";
+  expect_parts(message_of<ConfigError>([&] { open(); }), {"data.train.images"});
+  options_.train.annotations = "";
+  expect_parts(message_of<ConfigError>([&] { open(); }), {"data.train.annotations"});
+  options_.train = {(folder_ / "annotations.json").string(), (folder_ / "none").string()};
+  expect_parts(message_of<DataError>([&] { open(); }), {"none", "folder of images"});
+}
+
+}  // namespace
+}  // namespace tessera::data

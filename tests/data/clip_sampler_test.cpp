@@ -1,0 +1,79 @@
+#include "launcher/data/clip_sampler.h"
+
+#include <algorithm>
+#include <set>
+
+#include "tests/data/fixture.h"
+
+namespace tessera::data {
+namespace {
+
+using Frames = std::vector<int64_t>;
+
+Frames frames_of(const SamplingOptions& options, int64_t num_frames, int64_t length,
+                 int64_t sample, uint64_t seed = 1) {
+  Random random({seed});
+  return ClipSampler(options, num_frames, {length}).draw(sample, random).frames;
+}
+
+TEST(ClipSampler, WindowEndsAtItsFrameAndWrapsToTheEnd) {
+  const SamplingOptions options;
+  EXPECT_EQ(frames_of(options, 3, 10, 5), (Frames{3, 4, 5}));
+  EXPECT_EQ(frames_of(options, 3, 10, 1), (Frames{9, 0, 1}));
+  EXPECT_EQ(frames_of(options, 5, 3, 0), (Frames{2, 0, 1, 2, 0}));
+  EXPECT_EQ(frames_of({.stride = 2}, 3, 10, 1), (Frames{7, 9, 1}));
+}
+
+/// VisTR's code: file_names[frame - (k % length)] for k = T-1 .. 0, negative from the end.
+TEST(ClipSampler, WindowIsThatOfTheReference) {
+  for (const int64_t length : {1, 2, 7, 36, 50})
+    for (int64_t frame = 0; frame < length; ++frame) {
+      Frames expected;
+      for (int64_t k = 35; k >= 0; --k) {
+        const int64_t index = frame - k % length;
+        expected.push_back(index < 0 ? index + length : index);
+      }
+      EXPECT_EQ(frames_of({}, 36, length, frame), expected) << length << " " << frame;
+    }
+}
+
+TEST(ClipSampler, HasOneSampleForEachFrameOrVideo) {
+  EXPECT_EQ(ClipSampler({}, 4, {3, 5}).size(), 8);
+  EXPECT_EQ(ClipSampler({.every = 2}, 4, {3, 5}).size(), 5);
+  EXPECT_EQ(ClipSampler({.kind = "uniform_window", .every = 2}, 4, {3, 5}).size(), 2);
+  const ClipSampler sampler({.every = 2}, 1, {3, 5});
+  Random random({1});
+  EXPECT_EQ(sampler.draw(1, random).frames, Frames{2});
+  EXPECT_EQ(sampler.draw(2, random).video, 1U);
+  EXPECT_EQ(sampler.draw(4, random).frames, Frames{4});
+}
+
+TEST(ClipSampler, UniformWindowReachesEveryPlace) {
+  const SamplingOptions options{.kind = "uniform_window", .stride = 2};
+  std::set<Frames> seen;
+  for (uint64_t seed = 0; seed < 200; ++seed) seen.insert(frames_of(options, 3, 7, 0, seed));
+  EXPECT_EQ(seen, (std::set<Frames>{{0, 2, 4}, {1, 3, 5}, {2, 4, 6}}));
+  for (const int64_t frame : frames_of(options, 9, 4, 0)) EXPECT_LT(frame, 4);
+}
+
+TEST(ClipSampler, AroundFrameStaysWithinReachInOrder) {
+  const SamplingOptions options{.kind = "around_frame", .reach = 3};
+  std::set<int64_t> seen;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    const Frames frames = frames_of(options, 2, 30, 0, seed);
+    ASSERT_EQ(frames.size(), 2U);
+    EXPECT_LT(frames[0], frames[1]);
+    EXPECT_LE(frames[1] - frames[0], 3);
+    seen.insert(frames.begin(), frames.end());
+  }
+  EXPECT_EQ(seen.size(), 30U);
+  EXPECT_EQ(frames_of(options, 3, 1, 0), (Frames{0, 0, 0}));
+}
+
+TEST(ClipSampler, WholeVideoTakesAllFrames) {
+  EXPECT_EQ(frames_of({.kind = "whole_video"}, 2, 4, 0), (Frames{0, 1, 2, 3}));
+  EXPECT_EQ(frames_of({.kind = "whole_video", .stride = 2}, 2, 5, 0), (Frames{0, 2, 4}));
+}
+
+}  // namespace
+}  // namespace tessera::data

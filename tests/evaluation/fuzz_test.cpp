@@ -1,0 +1,123 @@
+// Damaged files: readers and scorer may accept them or throw DataError, nothing else. The same
+// mutations on every run. Most telling when built with address and undefined sanitizers.
+
+#include <gtest/gtest.h>
+
+#include "launcher/evaluation/score.h"
+#include "tests/evaluation/fixture.h"
+
+namespace tessera::evaluation {
+namespace {
+
+constexpr int kNumRounds = 800;
+
+using testing::Json;
+
+/// Damages the bytes of a file.
+std::string mutated(std::string text, std::mt19937& random) {
+  const char* const kPieces[] = {"null", "-1",   "[]",   "{}",      "\"\"",  "1e999",
+                                 "0",    "-0.5", "true", "9999999", "\"o",   "[[",
+                                 "}",    "oooo", ",",    "\\u0000", "1e300", "NaN",
+                                 "\"\"", "123",  "-",    "\xff",    "[1,2",  "4294967296"};
+  const int num_changes = 1 + random() % 4;
+  for (int i = 0; i < num_changes && !text.empty(); ++i) {
+    const size_t at = random() % text.size();
+    const size_t length = random() % 8;
+    switch (random() % 5) {
+      case 0:
+        text[at] = static_cast<char>(random() % 256);
+        break;
+      case 1:
+        text[at] = static_cast<char>('0' + random() % 64);
+        break;
+      case 2:
+        text.erase(at, length);
+        break;
+      case 3:
+        text.insert(at, text.substr(random() % text.size(), length));
+        break;
+      default:
+        text.replace(at, random() % 3, kPieces[random() % std::size(kPieces)]);
+    }
+  }
+  return text;
+}
+
+/// Replaces one value somewhere in the tree, so that the file stays valid JSON.
+void replace_value(Json& json, std::mt19937& random) {
+  const Json values[] = {nullptr, -1,  0,       5,     1e300,         "",   "0",
+                         "oo",    {},  {4, 5},  {{1}}, Json::array(), true, int64_t{1} << 62,
+                         0.5,     "`", {-4, 5}, "7"};
+  Json* place = &json;
+  while (place->is_structured() && !place->empty() && random() % 8 != 0) {
+    auto child = place->begin();
+    std::advance(child, random() % place->size());
+    place = &*child;
+  }
+  *place = values[random() % std::size(values)];
+}
+
+Json ground_truth() {
+  Json json = testing::small_ground_truth();
+  json["annotations"].push_back(json["annotations"][0]);
+  json["annotations"][1]["id"] = 12;
+  json["annotations"][1]["segmentations"] = {Json::array({Json::array({1.5, 0, 3, 0, 3, 3, 1, 3})}),
+                                             Json{{"size", {4, 5}}, {"counts", {4, 3, 1, 12}}}};
+  json["annotations"][1]["areas"] = {6, 15};
+  json["annotations"][1]["bboxes"] = {{1, 0, 2, 3}, {1, 0, 4, 4}};
+  json["annotations"][1]["occlusion"] = {"no_occlusion", "severe_occlusion"};
+  return json;
+}
+
+class Fuzz : public testing::FolderTest {
+ protected:
+  /// True if everything was accepted.
+  bool try_files(bool compatible) const {
+    try {
+      const auto truth = data::read_annotations(folder_ / "gt.json", {.compatible = compatible});
+      const Results results = read_results(folder_ / "results.json");
+      for (const Protocol protocol : {Protocol::kYtvis, Protocol::kOvis}) {
+        score(truth, results, {.protocol = protocol, .compatible = compatible, .num_threads = 1});
+      }
+      return true;
+    } catch (const DataError& error) {
+      EXPECT_NE(std::string(error.what()).find(folder_.string()), std::string::npos)
+          << "no file in: " << error.what();
+      return false;
+    }
+  }
+};
+
+TEST_F(Fuzz, DamagedBytesGiveDataErrors) {
+  std::mt19937 random(11);
+  int num_accepted = 0;
+  for (int i = 0; i < kNumRounds; ++i) {
+    const bool damage_truth = i % 2 == 0;
+    const std::string truth = ground_truth().dump();
+    const std::string results = testing::small_results().dump();
+    write("gt.json", damage_truth ? mutated(truth, random) : truth);
+    write("results.json", damage_truth ? results : mutated(results, random));
+    num_accepted += try_files(i % 4 < 2);
+  }
+  // Some damage does no harm (a letter of a name), most does.
+  EXPECT_GT(num_accepted, kNumRounds / 100);
+  EXPECT_LT(num_accepted, kNumRounds / 2);
+}
+
+TEST_F(Fuzz, WrongValuesGiveDataErrors) {
+  std::mt19937 random(12);
+  int num_accepted = 0;
+  for (int i = 0; i < kNumRounds; ++i) {
+    Json truth = ground_truth();
+    Json results = testing::small_results();
+    replace_value(i % 2 == 0 ? truth : results, random);
+    write_json("gt.json", truth);
+    write_json("results.json", results);
+    num_accepted += try_files(i % 4 < 2);
+  }
+  EXPECT_GT(num_accepted, kNumRounds / 100);
+  EXPECT_LT(num_accepted, kNumRounds / 2);
+}
+
+}  // namespace
+}  // namespace tessera::evaluation

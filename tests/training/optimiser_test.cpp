@@ -1,0 +1,218 @@
+#include "launcher/training/optimiser.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
+#include <torch/optim/sgd.h>
+
+#include <cmath>
+#include <memory>
+
+#include "core/error.h"
+#include "tests/training/temporary_folder.h"
+#include "tests/training/tiny_model.h"
+
+namespace tessera {
+namespace {
+
+using testing::expect_error;
+using testing::TinyModel;
+using Patterns = std::vector<ParameterGroupOptions>;
+using Names = std::vector<std::string>;
+
+Optimiser make(const TinyModel& model, const OptimiserOptions& options,
+               const Patterns& patterns = {}) {
+  return Optimiser(options, make_groups(model.named(), options, patterns));
+}
+
+void backward(const TinyModel& model, int64_t step) {
+  at::manual_seed(100 + step);
+  model.forward(at::randn({5, 3})).square().sum().backward();
+}
+
+TEST(ParameterGroups, GiveAParameterToTheFirstPatternThatMatches) {
+  const TinyModel model;
+  const OptimiserOptions options{.lr = 0.5, .weight_decay = 0.3};
+  const auto groups = make_groups(model.named(), options,
+                                  {{.pattern = "norm", .weight_decay = 0.0},
+                                   {.pattern = "^head", .lr_factor = 0.1},
+                                   {.pattern = "nowhere", .optional = true}});
+  ASSERT_EQ(groups.size(), 3u);
+  EXPECT_EQ(groups[0].names, Names{"head.norm.weight"});
+  EXPECT_EQ(groups[0].lr, 0.5);
+  EXPECT_EQ(groups[0].weight_decay, 0.0);
+  EXPECT_EQ(groups[1].names, Names{"head.second.weight"});
+  EXPECT_DOUBLE_EQ(groups[1].lr, 0.05);
+  EXPECT_EQ(groups[1].weight_decay, 0.3);
+  EXPECT_EQ(groups[2].names, Names{"backbone.first.weight"});
+}
+
+TEST(ParameterGroups, NameEveryPatternThatTakesNothing) {
+  const TinyModel model;
+  freeze_parameters(model.named(), {"first"});
+  expect_error<ConfigError>(
+      [&] {
+        make_groups(
+            model.named(), {},
+            {{.pattern = "hed"}, {.pattern = "head"}, {.pattern = "norm"}, {.pattern = "first"}});
+      },
+      {"groups[0]", "'hed', which is found in no name", "groups[2]", "'norm', whose parameters are",
+       "groups[3]", "backbone.first.weight"});
+}
+
+TEST(ParameterGroups, LeaveFrozenParametersOut) {
+  const TinyModel model;
+  freeze_parameters(model.named(), {"^backbone", "norm"});
+  EXPECT_FALSE(model.first.requires_grad());
+  const auto groups = make_groups(model.named(), {}, {});
+  ASSERT_EQ(groups.size(), 1u);
+  EXPECT_EQ(groups[0].names, Names{"head.second.weight"});
+  // "offset" is a buffer: there is no gradient to take away.
+  expect_error<ConfigError>(
+      [&] {
+        freeze_parameters(model.named(), {"offset", "second", "none"});
+      },
+      {"'offset', 'none'"});
+  expect_error<ConfigError>([&] { make(model, {}); }, {"train.frozen"});
+}
+
+class OptimiserKind : public ::testing::TestWithParam<std::string> {
+ protected:
+  OptimiserOptions options() const {
+    return {.kind = GetParam() == "sgd_plain" ? "sgd" : GetParam(),
+            .lr = 0.05,
+            .betas = {0.8, 0.95},
+            .eps = 1e-6,
+            .momentum = GetParam() == "sgd_plain" ? 0.0 : 0.7,
+            .weight_decay = 0.1};
+  }
+  std::unique_ptr<torch::optim::Optimizer> reference(const TinyModel& model) const {
+    const std::vector<at::Tensor> parameters{model.first, model.second, model.norm};
+    const auto o = options();
+    if (o.kind == "sgd")
+      return std::make_unique<torch::optim::SGD>(
+          parameters,
+          torch::optim::SGDOptions(o.lr).momentum(o.momentum).weight_decay(o.weight_decay));
+    const std::tuple<double, double> betas(o.betas[0], o.betas[1]);
+    if (o.kind == "adam")
+      return std::make_unique<torch::optim::Adam>(
+          parameters,
+          torch::optim::AdamOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
+    return std::make_unique<torch::optim::AdamW>(
+        parameters,
+        torch::optim::AdamWOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
+  }
+};
+
+TEST_P(OptimiserKind, StepsAsTorchDoes) {
+  const TinyModel ours, theirs;
+  Optimiser optimiser = make(ours, options());
+  const auto expected = reference(theirs);
+  for (int64_t step = 0; step < 5; ++step) {
+    optimiser.zero_grad();
+    expected->zero_grad();
+    backward(ours, step);
+    backward(theirs, step);
+    optimiser.step(1.0);
+    expected->step();
+  }
+  EXPECT_FALSE(ours.first.equal(TinyModel().first));
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(ours.named()[i].tensor.allclose(theirs.named()[i].tensor, 1e-5, 1e-6))
+        << ours.named()[i].name << ours.named()[i].tensor << theirs.named()[i].tensor;
+}
+
+TEST_P(OptimiserKind, GoesOnBitForBitFromItsState) {
+  const TinyModel ours;
+  Optimiser optimiser = make(ours, options());
+  for (int64_t step = 0; step < 3; ++step) {
+    optimiser.zero_grad();
+    backward(ours, step);
+    optimiser.step(1.0);
+  }
+  TensorList state;
+  for (const auto& [name, tensor] : optimiser.state()) state.emplace_back(name, tensor.clone());
+  TinyModel other;
+  {
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < 3; ++i) other.named()[i].tensor.copy_(ours.named()[i].tensor);
+  }
+  Optimiser resumed = make(other, options(), {{.pattern = "head"}});  // groups may be others
+  resumed.load_state(state);
+  for (int64_t step = 3; step < 6; ++step) {
+    for (auto* each : {&optimiser, &resumed}) each->zero_grad();
+    backward(ours, step);
+    backward(other, step);
+    for (auto* each : {&optimiser, &resumed}) each->step(0.5);
+  }
+  EXPECT_TRUE(other.equals(ours));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OptimiserKind,
+                         ::testing::Values("adamw", "adam", "sgd", "sgd_plain"));
+
+TEST(Optimiser, ScalesEveryRateByTheSchedule) {
+  const TinyModel model;
+  Optimiser optimiser = make(model, {.kind = "sgd", .lr = 0.5, .momentum = 0, .weight_decay = 0},
+                             {{.pattern = "norm", .lr = 0.2}});
+  const at::Tensor first = model.first.detach().clone(), norm = model.norm.detach().clone();
+  backward(model, 0);
+  optimiser.step(0.1);
+  EXPECT_TRUE(model.first.allclose(first - 0.05 * model.first.grad()));
+  EXPECT_TRUE(model.norm.allclose(norm - 0.02 * model.norm.grad()));
+}
+
+TEST(Optimiser, LeavesParametersWithoutAGradientAndTheirStateAlone) {
+  const TinyModel model;
+  Optimiser optimiser = make(model, {});
+  const at::Tensor before = model.first.detach().clone();
+  model.second.sum().backward();
+  optimiser.step(1.0);
+  EXPECT_TRUE(model.first.equal(before));
+  Names names;
+  for (const auto& [name, tensor] : optimiser.state()) names.push_back(name);
+  EXPECT_EQ(names, (Names{"exp_avg.head.second.weight", "exp_avg_sq.head.second.weight",
+                          "step.head.second.weight"}));
+}
+
+TEST(Optimiser, StepsRightWhereAGradientLiesOtherwiseInMemory) {
+  const TinyModel model;
+  Optimiser optimiser = make(model, {.kind = "sgd", .lr = 1, .momentum = 0, .weight_decay = 0});
+  const at::Tensor before = model.first.detach().clone();
+  const at::Tensor gradient = at::arange(12.0).reshape({3, 4}).to(at::kFloat).t();
+  at::Tensor(model.first).mutable_grad() = gradient;
+  optimiser.step(1.0);
+  EXPECT_TRUE(model.first.allclose(before - gradient));
+}
+
+TEST(Optimiser, ListsWhatDoesNotFitAState) {
+  const TinyModel model;
+  Optimiser optimiser = make(model, {});
+  expect_error<DataError>(
+      [&] {
+        optimiser.load_state({{"exp_avg.head.norm.weight", at::zeros({3})},
+                              {"step.head.norm.weight", at::zeros({})},
+                              {"exp_avg.other", at::zeros({1})}});
+      },
+      {"exp_avg.head.norm.weight ([3] instead of [4])", "exp_avg_sq.head.norm.weight (missing)",
+       "exp_avg.other (unknown)"});
+  EXPECT_TRUE(optimiser.state().empty());
+}
+
+TEST(Gradients, AreClippedToTheNormOfAllTogether) {
+  const TinyModel model;
+  const std::vector<at::Tensor> parameters{model.first, model.norm, model.second};
+  EXPECT_EQ(gradient_norm(parameters).item<float>(), 0.0f);
+  at::Tensor(model.norm).mutable_grad() = at::tensor({3.0f, 0.0f, 0.0f, 0.0f});
+  at::Tensor(model.first).mutable_grad() = at::zeros({4, 3}).fill_(4.0 / std::sqrt(12.0));
+  EXPECT_FLOAT_EQ(gradient_norm(parameters).item<float>(), 5.0f);
+  clip_gradients(parameters, gradient_norm(parameters), 10.0);
+  EXPECT_FLOAT_EQ(model.norm.grad()[0].item<float>(), 3.0f);
+  clip_gradients(parameters, gradient_norm(parameters), 1.0);
+  EXPECT_NEAR(gradient_norm(parameters).item<float>(), 1.0f, 1e-5);
+  EXPECT_NEAR(model.norm.grad()[0].item<float>(), 0.6f, 1e-5);
+}
+
+}  // namespace
+}  // namespace tessera

@@ -1,0 +1,101 @@
+#include "launcher/training/train_options.h"
+
+#include <gtest/gtest.h>
+
+#include "core/config/toml_reader.h"
+#include "core/error.h"
+#include "launcher/training/checkpoint.h"
+#include "launcher/weights/weights_options.h"
+#include "tests/training/temporary_folder.h"
+
+namespace tessera {
+namespace {
+
+using testing::expect_error;
+
+template <class Options>
+Options read(const std::string& toml) {
+  Options options;
+  ReadContext context;
+  schema_of<Options>().read(&options, parse_toml(toml, "test.toml"), "section", context);
+  context.throw_if_failed();
+  return options;
+}
+
+TEST(TrainOptions, ReadsARecipe) {
+  const auto options = read<TrainOptions>(R"(
+    epochs = 18
+    total_batch = 8
+    accumulation = 2
+    clip_gradients = 0.1
+    frozen = ["^backbone\\.stem"]
+    optimiser = { kind = "adam", lr = 1e-3 }
+    schedule = { kind = "multi_step", drops = [12, 16.5] }
+    groups = [
+      { pattern = "^backbone", lr_factor = 0.1 },
+      { pattern = "norm", weight_decay = 0, optional = true },
+    ]
+  )");
+  EXPECT_EQ(options.epochs, 18);
+  EXPECT_FALSE(options.iterations.has_value());
+  EXPECT_EQ(options.optimiser.kind, "adam");
+  EXPECT_EQ(options.groups[0].lr_factor, 0.1);
+  EXPECT_EQ(options.groups[1].weight_decay, 0.0);
+  EXPECT_TRUE(options.groups[1].optional);
+  EXPECT_EQ(options.schedule.drops[1], 16.5);
+}
+
+TEST(TrainOptions, WritesWhatItReads) {
+  const auto options =
+      read<TrainOptions>("iterations = 5\ngroups = [{ pattern = \"a\", lr = 2.0 }]");
+  const ConfigNode written = schema_of<TrainOptions>().write(&options);
+  const auto again = read<TrainOptions>(to_toml(written));
+  EXPECT_TRUE(schema_of<TrainOptions>().write(&again) == written);
+}
+
+TEST(TrainOptions, WantsExactlyOneLength) {
+  expect_error<ConfigError>([] { read<TrainOptions>("seed = 1"); },
+                            {"epochs and iterations", "neither"});
+  expect_error<ConfigError>([] { read<TrainOptions>("epochs = 1\niterations = 1"); },
+                            {"epochs and iterations", "both"});
+}
+
+TEST(TrainOptions, RefusesWhatCannotBe) {
+  auto refuse = [](const std::string& line, std::initializer_list<const char*> parts) {
+    expect_error<ConfigError>([&] { read<TrainOptions>("epochs = 1\n" + line); }, parts);
+  };
+  refuse("total_batch = 6\naccumulation = 4", {"divisor", "6", "4"});
+  refuse("frozen = [\"a(\"]", {"frozen", "a("});
+  refuse("groups = [{ pattern = \"a\", lr = 1.0, lr_factor = 1.0 }]", {"lr_factor and lr"});
+  refuse("groups = [{ pattern = \"[\" }]", {"pattern"});
+  refuse("groups = [{ lr = 1.0 }]", {"pattern", "got none"});
+  refuse("optimiser = { kind = \"adamx\" }", {"adamw"});
+  refuse("optimiser = { betas = [0.9] }", {"betas"});
+  refuse("optimiser = { betas = [0.9, 1.0] }", {"betas"});
+  refuse("schedule = { kind = \"multi_step\" }", {"drops"});
+  refuse("schedule = { kind = \"multi_step\", drops = [2, 1] }", {"rising"});
+  refuse("schedule = { drops = [2] }", {"drops", "constant"});
+  refuse("log_evry = 2", {"log_evry", "log_every"});
+}
+
+TEST(WeightsOptions, ReadsRules) {
+  const auto options = read<WeightsOptions>(
+      "init = \"w\"\nrename = [{ from = \"^a\", to = \"b\" }]\nskip = [\"class\"]");
+  EXPECT_EQ(options.init, "w");
+  EXPECT_EQ(options.rename[0].to, "b");
+  expect_error<ConfigError>([] { read<WeightsOptions>("ignore = [\"*\"]"); }, {"ignore"});
+  expect_error<ConfigError>([] { read<WeightsOptions>("rename = [{ from = \"(\", to = \"\" }]"); },
+                            {"from"});
+}
+
+TEST(ExperimentDifferences, NameWhatAContinuedRunMustNotChange) {
+  const std::string then = "[train]\niterations = 5\nseed = 1\n[model]\nwidth = 3\n";
+  const std::string now = "[train]\niterations = 9\nseed = 1\n[model]\nwidth = 4\ndepth = 2\n";
+  EXPECT_EQ(experiment_differences(then, then), std::vector<std::string>{});
+  EXPECT_EQ(experiment_differences(then, now),
+            (std::vector<std::string>{"model.depth: absent in the checkpoint, 2 now",
+                                      "model.width: 3 in the checkpoint, 4 now"}));
+}
+
+}  // namespace
+}  // namespace tessera

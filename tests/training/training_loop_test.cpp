@@ -1,0 +1,245 @@
+#include "launcher/training/training_loop.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "core/error.h"
+#include "launcher/training/preemption.h"
+#include "tests/training/temporary_folder.h"
+#include "tests/training/tiny_model.h"
+
+namespace tessera {
+namespace {
+
+using testing::expect_error;
+using testing::read_file;
+using testing::TemporaryFolder;
+using testing::TinyModel;
+
+/// Regression on samples that are a function of their position, with dropout.
+class Source : public LossSource {
+ public:
+  Source(const TinyModel& model, int64_t part_size, int64_t position)
+      : model_(model), part_size_(part_size), position_(position) {}
+
+  void fetch() override {
+    std::vector<at::Tensor> rows;
+    for (int64_t i = 0; i < part_size_; ++i)
+      rows.push_back(at::arange(3, at::kFloat) * static_cast<double>((position_ + i) % 7) - 2.0);
+    x_ = at::stack(rows);
+    first_ = position_;
+    position_ += part_size_;
+  }
+  PartialLoss compute() override {
+    const at::Tensor x = at::dropout(x_, dropout, true);
+    const at::Tensor error = (model_.forward(x) - x_.narrow(1, 0, 2)).square().mean();
+    at::Tensor value =
+        first_ == poisoned ? error * std::numeric_limits<double>::quiet_NaN() : error;
+    if (first_ == steep) value = error.detach() + (error - error.detach()).sqrt();
+    return {value,
+            {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}},
+            first_ / 7,
+            part_size_,
+            "video 3 'cat' (sample " + std::to_string(first_) + ")"};
+  }
+  double dropout = 0.3;
+  int64_t poisoned = -1;  // position whose loss is NaN
+  int64_t steep = -1;     // position whose gradient is infinite
+
+ private:
+  const TinyModel& model_;
+  int64_t part_size_, position_, first_ = 0;
+  at::Tensor x_;
+};
+
+TrainOptions options() {
+  TrainOptions options;
+  options.iterations = 10;
+  options.total_batch = 4;
+  options.optimiser.lr = 0.05;
+  options.schedule = {.kind = "cosine", .warmup_iterations = 3};
+  options.clip_gradients = 0.5;
+  options.checkpoint_every = 3;
+  options.log_every = 2;
+  return options;
+}
+
+struct TinyRun {
+  TinyModel model;
+  TrainSettings settings;
+  TrainOptions train = options();
+
+  TinyRun() {
+    settings.samples_per_epoch = 7;
+    settings.experiment = "[train]\n";
+  }
+  TrainResult go(
+      const RunFolder& folder, const std::string& resume = "",
+      const std::function<void(Source&)>& change = [](Source&) {}) {
+    settings.resume = find_checkpoint(folder, resume);
+    const int64_t position =
+        settings.resume ? read_train_state(*settings.resume).consumed_samples : 0;
+    Source source(model, train.total_batch / train.accumulation, position);
+    change(source);
+    return run_training(train, model.named(), source, folder, settings);
+  }
+};
+
+/// The lines of metrics.jsonl without the times.
+std::vector<nlohmann::json> metrics(const RunFolder& folder) {
+  std::vector<nlohmann::json> lines;
+  std::istringstream stream(read_file(folder.metrics()));
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(nlohmann::json::parse(line));
+    lines.back().erase("seconds");
+    lines.back().erase("data_seconds");
+  }
+  return lines;
+}
+
+TEST(TrainingLoop, LearnsAndLeavesItsFiles) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  const TinyModel before;
+  std::ostringstream shown;
+  run.settings.progress = &shown;
+  const TrainResult result = run.go(folder);
+  EXPECT_EQ(result.iteration, 10);
+  EXPECT_FALSE(result.preempted);
+  EXPECT_EQ(result.checkpoint, folder.checkpoint(10));
+  EXPECT_FALSE(run.model.equals(before));
+  EXPECT_TRUE(
+      read_safetensors(folder.last_weights()).find("head.second.weight")->equal(run.model.second));
+  EXPECT_EQ(folder.checkpoints().front().first, 9);
+  std::vector<int64_t> logged;
+  for (const auto& line : metrics(folder)) logged.push_back(line["iteration"]);
+  EXPECT_EQ(logged, (std::vector<int64_t>{1, 2, 4, 6, 8, 10}));
+  EXPECT_EQ(metrics(folder)[0]["total"], metrics(folder)[0]["terms"]["error"]);
+  EXPECT_EQ(metrics(folder)[2]["epoch"], 1);  // the fourth step begins at sample 12
+  EXPECT_NE(shown.str().find("iteration 10/10"), std::string::npos);
+}
+
+class Interrupted : public ::testing::TestWithParam<int64_t> {};
+
+TEST_P(Interrupted, RunGoesOnBitForBit) {
+  TemporaryFolder temporary;
+  const RunFolder whole_folder(temporary / "whole"), folder(temporary / "run");
+  TinyRun whole, first, second;
+  for (TinyRun* run : {&whole, &first, &second}) run->train.accumulation = 2;
+  whole.go(whole_folder);
+  first.settings.stop_at = GetParam();
+  EXPECT_EQ(first.go(folder).iteration, GetParam());
+  EXPECT_FALSE(first.model.equals(whole.model));
+  EXPECT_EQ(second.go(folder, "auto").iteration, 10);
+  EXPECT_TRUE(second.model.equals(whole.model));
+  EXPECT_EQ(metrics(folder), metrics(whole_folder));
+  EXPECT_EQ(read_file(folder.last_weights()), read_file(whole_folder.last_weights()));
+  EXPECT_EQ(read_file(folder.checkpoint(10)), read_file(whole_folder.checkpoint(10)));
+}
+
+INSTANTIATE_TEST_SUITE_P(At, Interrupted, ::testing::Values(1, 5, 6));
+
+TEST(TrainingLoop, GoesOnAfterAKillFromTheLastCheckpoint) {
+  TemporaryFolder temporary;
+  const RunFolder whole_folder(temporary / "whole"), folder(temporary / "run");
+  TinyRun whole, first, second;
+  whole.go(whole_folder);
+  // The source dies in the ninth step; steps 7 and 8 and their line are lost.
+  EXPECT_THROW(first.go(folder, "", [](Source& source) { source.poisoned = 32; }), RuntimeError);
+  EXPECT_EQ(metrics(folder).back()["iteration"], 8);
+  second.go(folder, "auto");
+  EXPECT_TRUE(second.model.equals(whole.model));
+  EXPECT_EQ(metrics(folder), metrics(whole_folder));
+}
+
+TEST(TrainingLoop, StopsAtALossThatIsNotFinite) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  expect_error<RuntimeError>(
+      [&] { run.go(folder, "", [](Source& source) { source.poisoned = 16; }); },
+      {"iteration 5", "nan", "error = nan (weight 1", "shown = ", "video 3 'cat' (sample 16)",
+       "checkpoint-3.safetensors"});
+  EXPECT_EQ(folder.checkpoints().back().first, 3);
+}
+
+TEST(TrainingLoop, StopsAtAGradientThatIsNotFinite) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  expect_error<RuntimeError>(
+      [&] { run.go(folder, "", [](Source& source) { source.steep = 4; }); },
+      {"iteration 2", "gradients", "head.second.weight", "sample 4", "no checkpoint yet"});
+}
+
+TEST(TrainingLoop, WritesACheckpointWhenAskedToStop) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  const PreemptionGuard guard;
+  int calls = 0;
+  run.settings.stop_requested = [&] {
+    if (++calls == 4) std::raise(SIGTERM);
+    return guard.requested();
+  };
+  const TrainResult result = run.go(folder);
+  EXPECT_TRUE(result.preempted);
+  EXPECT_EQ(result.iteration, 4);
+  EXPECT_EQ(find_checkpoint(folder, "auto"), folder.checkpoint(4));
+}
+
+TEST(TrainingLoop, AveragesAccumulatedParts) {
+  TemporaryFolder temporary;
+  TinyRun whole, parts;
+  for (TinyRun* run : {&whole, &parts}) {
+    run->train.iterations = 1;
+    run->train.schedule = {};
+    run->train.optimiser = {.kind = "sgd", .lr = 0.1};
+    run->train.total_batch = 2;
+  }
+  parts.train.accumulation = 2;
+  // Without dropout a mean over two clips is the mean of two means.
+  const RunFolder whole_folder(temporary / "whole"), parts_folder(temporary / "parts");
+  whole.go(whole_folder, "", [](Source& source) { source.dropout = 0; });
+  parts.go(parts_folder, "", [](Source& source) { source.dropout = 0; });
+  for (size_t i = 0; i < 3; ++i)
+    EXPECT_TRUE(whole.model.named()[i].tensor.allclose(parts.model.named()[i].tensor, 1e-5, 1e-6));
+  EXPECT_NEAR(metrics(whole_folder)[0]["terms"]["error"],
+              metrics(parts_folder)[0]["terms"]["error"], 1e-5);
+  EXPECT_EQ(read_train_state(parts_folder.checkpoint(1)).consumed_samples, 2);
+}
+
+TEST(TrainingLoop, RefusesWhatWouldMixTwoRuns) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run, again, other;
+  run.go(folder);
+  expect_error<ConfigError>([&] { again.go(folder); },
+                            {"checkpoint-10.safetensors", "--resume auto"});
+  other.train.seed = 5;
+  expect_error<ConfigError>([&] { other.go(folder, "auto"); }, {"train.seed", "5"});
+  TinyRun beyond;
+  beyond.settings.stop_at = 11;
+  expect_error<ConfigError>([&] { beyond.go(RunFolder(temporary / "new")); },
+                            {"--iterations", "11"});
+}
+
+TEST(TrainingLoop, DoesNothingMoreWhereTheRunIsDone) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run, again;
+  run.go(folder);
+  const TrainResult result = again.go(folder, "auto");
+  EXPECT_EQ(result.iteration, 10);
+  EXPECT_FALSE(result.last_loss.has_value());
+  EXPECT_EQ(metrics(folder).size(), 6u);
+}
+
+}  // namespace
+}  // namespace tessera
