@@ -11,7 +11,7 @@
 namespace tessera {
 
 /// One weighted term: `[loss.terms.<name>]`. The plugin's own options stand beside these.
-struct CriterionOptions {
+struct TESSERA_API CriterionOptions {
   PluginOf<Matcher> matcher{"sequence"};
   PluginMapOf<Loss> terms;
 

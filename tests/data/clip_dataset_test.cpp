@@ -69,7 +69,7 @@ TEST_F(ClipDatasetTest, LoadsFramesMasksAndMeta) {
 
 TEST_F(ClipDatasetTest, NullFramesAreNotValid) {
   const ClipSample sample = open().load(2, 0, 0);  // frames 1 and 2
-  EXPECT_TRUE(at::equal(sample.targets.valid, at::tensor({true, false}).view({1, 2})));
+  EXPECT_TRUE(at::equal(sample.targets.valid, testing::valid_row({true, false})));
   EXPECT_EQ(open().load(4, 0, 0).targets.num_instances(), 0);  // the other video has none
 }
 

@@ -32,7 +32,7 @@ TEST(ClipTargets, BoxesAreTheBoundsOfTheMasks) {
 TEST(ClipTargets, EmptiedInstancesAreNotValid) {
   const ClipTargets targets = make_targets({{mask_with({4, 2, 6, 5}), mask_with({}), cv::Mat()}},
                                            {3}, 3, {20, 10}, 1);
-  EXPECT_TRUE(at::equal(targets.valid, at::tensor({true, false, false}).view({1, 3})));
+  EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({true, false, false})));
   EXPECT_EQ(targets.boxes[0][1].abs().sum().item<float>(), 0);
   EXPECT_EQ(targets.masks[0].slice(0, 1).sum().item<int64_t>(), 0);
 }
@@ -40,7 +40,7 @@ TEST(ClipTargets, EmptiedInstancesAreNotValid) {
 TEST(ClipTargets, TooFewPixelsCountAsAbsent) {
   const ClipTargets targets = make_targets({{mask_with({0, 0, 2, 2}), mask_with({0, 0, 5, 1})}},
                                            {0}, 2, {20, 10}, 5);
-  EXPECT_TRUE(at::equal(targets.valid, at::tensor({false, true}).view({1, 2})));
+  EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({false, true})));
   EXPECT_EQ(targets.masks[0][0].sum().item<int64_t>(), 0);
 }
 

@@ -9,10 +9,10 @@ namespace {
 using testing::expect_parts;
 using testing::message_of;
 
-class DataOptionsTest : public testing::DataTest {
+class DataOptionsTest : public ::testing::Test {
  protected:
   DataOptions parse(const std::string& text) const {
-    const ConfigNode node = read_toml(write("options.toml", text));
+    const ConfigNode node = parse_toml(text, "options.toml");
     ReadContext context;
     DataOptions options;
     schema_of<DataOptions>().read(&options, node, "data", context);

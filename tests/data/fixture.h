@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <random>
 #include <string>
@@ -67,6 +69,13 @@ std::string message_of(const std::function<void()>& action) {
 inline void expect_parts(const std::string& message, const std::vector<std::string>& parts) {
   for (const std::string& part : parts)
     EXPECT_NE(message.find(part), std::string::npos) << "no '" << part << "' in: " << message;
+}
+
+/// out: [1,T] bool, as ClipTargets::valid of one instance.
+inline at::Tensor valid_row(std::initializer_list<bool> values) {
+  at::Tensor row = at::zeros({1, static_cast<int64_t>(values.size())}, at::kBool);
+  std::copy(values.begin(), values.end(), row.data_ptr<bool>());
+  return row;
 }
 
 inline std::filesystem::path shared_folder() {
