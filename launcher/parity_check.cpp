@@ -37,12 +37,13 @@ int main(int argc, char** argv) {
     CLI::App app("Compares every stored tensor of reference cases with ours.", "parity_check");
     std::vector<std::string> folders;
     std::string tables = TESSERA_PARITY_TABLES;
-    bool json = false, verbose = false, show_toml = false;
+    bool json = false, verbose = false, show_toml = false, in_double = false;
     app.add_option("case", folders, "Folders with case.json")->required();
     app.add_option("--tables", tables, "Folder with one <system>.toml for each system");
     app.add_flag("--json", json, "Print tensor, largest difference and tolerance as JSON");
     app.add_flag("--verbose", verbose, "Print the tensors that pass, too");
     app.add_flag("--show-toml", show_toml, "Print the case's experiment instead of running it");
+    app.add_flag("--double", in_double, "Run models in double: shows the stored tensors' own rounding");
     app.footer("Example: parity_check ../shared/parity/vistr/r50_small");
     CLI11_PARSE(app, argc, argv);
 
@@ -56,7 +57,7 @@ int main(int argc, char** argv) {
         std::cout << parity::case_toml(c, table, registry);
         continue;
       }
-      const auto comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry)
+      const auto comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry, in_double ? at::kDouble : at::kFloat)
                                                      : parity::check_operator_case(c);
       bool passed = !comparisons.empty();
       for (const auto& comparison : comparisons) passed = passed && comparison.passed;

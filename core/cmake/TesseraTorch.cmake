@@ -39,6 +39,9 @@ target_include_directories(tessera_torch SYSTEM INTERFACE
   ${TORCH_ROOT}/include ${TORCH_ROOT}/include/torch/csrc/api/include)
 target_compile_definitions(tessera_torch INTERFACE USE_DISTRIBUTED)
 target_link_libraries(tessera_torch INTERFACE torch::torch_cpu torch::c10)
+# at::parallel_for is in a header: without OpenMP it becomes a plain loop on one thread.
+target_compile_options(tessera_torch INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fopenmp>)
+target_link_options(tessera_torch INTERFACE $<$<LINK_LANGUAGE:CXX>:-fopenmp>)
 # The PyPI wheel keeps the CUDA runtime that libtorch_cpu needs beside torch/.
 file(GLOB _torch_nvidia_libs ${TORCH_ROOT}/../nvidia/*/lib)
 set(TESSERA_TORCH_RPATH ${TORCH_ROOT}/lib ${_torch_nvidia_libs})

@@ -1,5 +1,7 @@
 #include "core/ops/op_support.h"
 
+#include <ATen/Parallel.h>
+
 #include <string>
 
 #include "core/error.h"
@@ -42,6 +44,14 @@ void expect_same_kind(std::string_view op, const std::vector<at::Tensor>& tensor
                          ".");
     }
   }
+}
+
+bool parallel_for_is_parallel() {
+#ifdef INTRA_OP_PARALLEL
+  return true;
+#else
+  return false;
+#endif
 }
 
 kernels::StDeformAttnSizes st_deform_attn_sizes(const at::Tensor& value, at::IntArrayRef shape_thw,

@@ -65,6 +65,10 @@ void with_float_type(const at::Tensor& tensor, Body&& body) {
   }
 }
 
+/// Does at::parallel_for use threads in this build? Its body is in a header, and turns into a plain
+/// loop, without a word, where that is compiled without -fopenmp.
+TESSERA_API bool parallel_for_is_parallel();
+
 /// Tasks that at::parallel_for should give a thread at least, when one costs `work` operations.
 inline int64_t grain_size(int64_t work) {
   constexpr int64_t kWorthAThread = 32768;

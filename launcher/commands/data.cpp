@@ -32,8 +32,8 @@ void add_synth(CLI::App& app) {
       "  tessera data synth --output shapes/valid --videos 10 --seed 2");
   command->callback([options] {
     const data::SynthSummary summary = data::write_synth(*options);
-    std::cout << options->output.string() << ": " << summary.videos << " videos, "
-              << summary.frames << " frames, " << summary.instances << " instances\n";
+    std::cout << options->output.string() << ": " << summary.videos << " videos, " << summary.frames
+              << " frames, " << summary.instances << " instances\n";
   });
 }
 

@@ -32,8 +32,8 @@ AnnotationFile read_split(const DataOptions& options, const SplitOptions& split,
   if (count != options.num_categories)
     throw ConfigError("data.num_categories: expected " + std::to_string(count) +
                       ", the number of categories in " + split.annotations + ", got " +
-                      std::to_string(options.num_categories) + ". Set data.num_categories = " +
-                      std::to_string(count) + ".");
+                      std::to_string(options.num_categories) +
+                      ". Set data.num_categories = " + std::to_string(count) + ".");
   return file;
 }
 

@@ -47,8 +47,8 @@ class ClipDataset {
   std::filesystem::path images_;
   AnnotationFile annotations_;
   ClipSampler sampler_;
-  std::vector<int64_t> labels_;                          // of each category of the file
-  std::vector<std::vector<size_t>> annotations_of_;      // [video] without crowds
+  std::vector<int64_t> labels_;                      // of each category of the file
+  std::vector<std::vector<size_t>> annotations_of_;  // [video] without crowds
 };
 
 /// The index of each of the file's categories when they are put in ascending order of id.

@@ -76,9 +76,8 @@ void ClipLoader::work() {
   std::unique_lock lock(mutex_);
   while (true) {
     // One batch waits while each worker makes another: memory stays bounded.
-    room_.wait(lock, [this] {
-      return stopping_ || next_to_make_ < next_to_give_ + options_.workers + 1;
-    });
+    room_.wait(
+        lock, [this] { return stopping_ || next_to_make_ < next_to_give_ + options_.workers + 1; });
     if (stopping_) return;
     const int64_t step = next_to_make_++;
     const Places places = places_of(step);

@@ -6,7 +6,9 @@
 namespace tessera::data {
 namespace {
 
-int64_t wrapped(int64_t frame, int64_t length) { return (frame % length + length) % length; }
+int64_t wrapped(int64_t frame, int64_t length) {
+  return (frame % length + length) % length;
+}
 
 std::vector<int64_t> window_from(int64_t first, int64_t count, int64_t stride, int64_t length) {
   std::vector<int64_t> frames;

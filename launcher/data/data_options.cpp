@@ -32,8 +32,9 @@ void check_step(const AugmentStepOptions& step) {
   if (step.max_side && step.short_sides.empty())
     throw ConfigError("max_side: expected short_sides beside it, got none. Add short_sides.");
   if (step.kind == "crop" && (!step.smallest || !step.largest || *step.smallest > *step.largest))
-    throw ConfigError("smallest, largest: expected both, in rising order, for kind = \"crop\", got " +
-                      to_toml_value(schema_of<AugmentStepOptions>().write(&step)) + ".");
+    throw ConfigError(
+        "smallest, largest: expected both, in rising order, for kind = \"crop\", got " +
+        to_toml_value(schema_of<AugmentStepOptions>().write(&step)) + ".");
 }
 
 void check_three(const std::vector<double>& values, std::string_view key) {
@@ -50,21 +51,25 @@ void SplitOptions::describe(Schema<SplitOptions>& schema) {
 }
 
 void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
-  schema.field("kind", &SamplingOptions::kind,
-               "window_ending_at: the num_frames frames that end at the sampled one, wrapping round "
-               "to the video's end (VisTR); uniform_window: a window at a drawn place; "
-               "around_frame: the sampled frame and others drawn within reach of it, in order of "
-               "time (Mask2Former-VIS); whole_video: every frame, whatever num_frames says.")
+  schema
+      .field("kind", &SamplingOptions::kind,
+             "window_ending_at: the num_frames frames that end at the sampled one, wrapping round "
+             "to the video's end (VisTR); uniform_window: a window at a drawn place; "
+             "around_frame: the sampled frame and others drawn within reach of it, in order of "
+             "time (Mask2Former-VIS); whole_video: every frame, whatever num_frames says.")
       .one_of({"window_ending_at", "uniform_window", "around_frame", "whole_video"});
-  schema.field("stride", &SamplingOptions::stride,
-               "Frames from one frame of a window to the next; of whole_video, too.")
+  schema
+      .field("stride", &SamplingOptions::stride,
+             "Frames from one frame of a window to the next; of whole_video, too.")
       .at_least(1);
-  schema.field("every", &SamplingOptions::every,
-               "window_ending_at: an epoch has one sample for every so many frames of a video. The "
-               "other kinds have one sample for each video.")
+  schema
+      .field("every", &SamplingOptions::every,
+             "window_ending_at: an epoch has one sample for every so many frames of a video. The "
+             "other kinds have one sample for each video.")
       .at_least(1);
-  schema.field("reach", &SamplingOptions::reach,
-               "around_frame: largest distance from the sampled frame, in frames.")
+  schema
+      .field("reach", &SamplingOptions::reach,
+             "around_frame: largest distance from the sampled frame, in frames.")
       .at_least(1);
 }
 
@@ -80,16 +85,19 @@ void NormaliseOptions::describe(Schema<NormaliseOptions>& schema) {
 
 void AugmentStepOptions::describe(Schema<AugmentStepOptions>& schema) {
   using Step = AugmentStepOptions;
-  schema.field("kind", &Step::kind,
-               "flip: left to right; resize: to one of short_sides; crop: to a drawn width and "
-               "height of smallest to largest at a drawn place; photometric: brightness, contrast, "
-               "saturation, hue and channel order.")
+  schema
+      .field("kind", &Step::kind,
+             "flip: left to right; resize: to one of short_sides; crop: to a drawn width and "
+             "height of smallest to largest at a drawn place; photometric: brightness, contrast, "
+             "saturation, hue and channel order.")
       .required()
       .one_of({"flip", "resize", "crop", "photometric"});
-  schema.field("probability", &Step::probability, "How often the step is done, drawn for each clip.")
+  schema
+      .field("probability", &Step::probability, "How often the step is done, drawn for each clip.")
       .between(0, 1);
-  schema.field("short_sides", &Step::short_sides,
-               "Shorter sides to draw from, pixels (resize); crop resizes to one of them first.")
+  schema
+      .field("short_sides", &Step::short_sides,
+             "Shorter sides to draw from, pixels (resize); crop resizes to one of them first.")
       .at_least(1);
   schema.field("max_side", &Step::max_side, "Limit of the longer side after short_sides, pixels.")
       .at_least(1);
@@ -102,16 +110,18 @@ void AugmentStepOptions::describe(Schema<AugmentStepOptions>& schema) {
   schema.field("wrap_overflow", &Step::wrap_overflow,
                "photometric: let values beyond 0..255 wrap round, as VisTR's code does (default "
                "false: clip them).");
-  schema.field("shuffle_channels", &Step::shuffle_channels,
-               "photometric: how often the channels are put in a drawn order (default 0.5).")
+  schema
+      .field("shuffle_channels", &Step::shuffle_channels,
+             "photometric: how often the channels are put in a drawn order (default 0.5).")
       .between(0, 1);
   schema.validate(check_step);
 }
 
 void AugmentOptions::describe(Schema<AugmentOptions>& schema) {
   schema.field("steps", &AugmentOptions::steps, "Random steps, in this order.");
-  schema.field("short_side", &AugmentOptions::short_side,
-               "Shorter side that every clip ends with, pixels; without it frames keep their size.")
+  schema
+      .field("short_side", &AugmentOptions::short_side,
+             "Shorter side that every clip ends with, pixels; without it frames keep their size.")
       .at_least(1);
   schema.field("max_side", &AugmentOptions::max_side, "Limit of the longer side, pixels.")
       .at_least(1);
@@ -125,8 +135,9 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
   schema.field("num_frames", &DataOptions::num_frames, "Frames of a training clip (T).")
       .required()
       .at_least(1);
-  schema.field("num_categories", &DataOptions::num_categories,
-               "Categories of the data set; must be as many as the annotation files list.")
+  schema
+      .field("num_categories", &DataOptions::num_categories,
+             "Categories of the data set; must be as many as the annotation files list.")
       .required()
       .at_least(1);
   schema.field("train", &DataOptions::train, "The split that training reads.");
@@ -134,12 +145,14 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
   schema.field("sampling", &DataOptions::sampling, "Which frames become a training clip.");
   schema.field("normalise", &DataOptions::normalise, "Scaling of the channels.");
   schema.field("augment", &DataOptions::augment, "What training does to a clip.");
-  schema.field("min_visible_pixels", &DataOptions::min_visible_pixels,
-               "An instance with fewer pixels in a frame, after augmentation, counts as absent.")
+  schema
+      .field("min_visible_pixels", &DataOptions::min_visible_pixels,
+             "An instance with fewer pixels in a frame, after augmentation, counts as absent.")
       .at_least(1);
-  schema.field("workers", &DataOptions::workers,
-               "Threads that prepare clips; 0 prepares them when they are asked for. The clips are "
-               "the same whatever the number.")
+  schema
+      .field("workers", &DataOptions::workers,
+             "Threads that prepare clips; 0 prepares them when they are asked for. The clips are "
+             "the same whatever the number.")
       .at_least(0);
 }
 

@@ -18,7 +18,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::array<std::string_view, 8> kImageEndings{".jpg", ".jpeg", ".png",  ".bmp",
+constexpr std::array<std::string_view, 8> kImageEndings{".jpg",  ".jpeg", ".png", ".bmp",
                                                         ".webp", ".ppm",  ".tif", ".tiff"};
 
 std::string lower_ending(const fs::path& file) {
@@ -72,9 +72,8 @@ std::vector<fs::path> list(const fs::path& folder, const Wanted& wanted) {
 }
 
 std::vector<fs::path> list_images(const fs::path& folder) {
-  return list(folder, [](const auto& entry) {
-    return entry.is_regular_file() && is_image(entry.path());
-  });
+  return list(folder,
+              [](const auto& entry) { return entry.is_regular_file() && is_image(entry.path()); });
 }
 
 InferenceVideo open_frames(int64_t id, const fs::path& folder, std::vector<fs::path> files) {
@@ -106,9 +105,9 @@ std::vector<InferenceVideo> open_folder(const fs::path& folder) {
 fs::path find_images(const fs::path& annotations) {
   const fs::path beside = fs::absolute(annotations).parent_path();
   std::vector<std::string> tried;
-  for (const fs::path& folder : {beside / "frames", beside / "JPEGImages",
-                                 beside.parent_path() / "frames",
-                                 beside.parent_path() / "JPEGImages"}) {
+  for (const fs::path& folder :
+       {beside / "frames", beside / "JPEGImages", beside.parent_path() / "frames",
+        beside.parent_path() / "JPEGImages"}) {
     if (fs::is_directory(folder)) return folder;
     tried.push_back(folder.string());
   }
@@ -128,13 +127,13 @@ std::vector<InferenceVideo> open_annotated(const fs::path& file, const fs::path&
                         std::to_string(video.id) + ", frame " + std::to_string(files.size() - 1) +
                         ", got no file. Check the image folder.");
     }
-    videos.push_back({.id = video.id,
-                      .name = video_name(video),
-                      .height = video.height,
-                      .width = video.width,
-                      .length = video.length,
-                      .source = std::make_shared<ImageFiles>(std::move(files), video.height,
-                                                             video.width)});
+    videos.push_back(
+        {.id = video.id,
+         .name = video_name(video),
+         .height = video.height,
+         .width = video.width,
+         .length = video.length,
+         .source = std::make_shared<ImageFiles>(std::move(files), video.height, video.width)});
   }
   return videos;
 }

@@ -49,7 +49,8 @@ void copy_planes(const float* from, int64_t planes, int64_t h, int64_t w, float*
 
 }  // namespace
 
-at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& normalise) {
+at::Tensor normalised_frames(const std::vector<cv::Mat>& frames,
+                             const NormaliseOptions& normalise) {
   const int64_t height = frames.at(0).rows;
   const int64_t width = frames[0].cols;
   const auto num_frames = static_cast<int64_t>(frames.size());
@@ -112,7 +113,8 @@ ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMet
     const int64_t h = clip.size(2);
     const int64_t w = clip.size(3);
     copy_planes(clip.data_ptr<float>(), num_frames * 3, h, w,
-                batch.frames.data_ptr<float>() + b * num_frames * 3 * height * width, height, width);
+                batch.frames.data_ptr<float>() + b * num_frames * 3 * height * width, height,
+                width);
     bool* padded = batch.padding_mask.data_ptr<bool>() + b * num_frames * height * width;
     for (int64_t t = 0; t < num_frames; ++t)
       for (int64_t y = 0; y < h; ++y) std::fill_n(padded + (t * height + y) * width, w, false);

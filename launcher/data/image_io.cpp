@@ -79,7 +79,8 @@ cv::Mat read_mat(const std::filesystem::path& file) {
     reason = error.err;
   }
   if (image.empty())
-    throw DataError(file.string() + ": expected an image, got " + reason + ". Fetch the file again.");
+    throw DataError(file.string() + ": expected an image, got " + reason +
+                    ". Fetch the file again.");
   cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
   return image;
 }
@@ -116,7 +117,9 @@ cv::Mat to_mat(const at::Tensor& image) {
                  image.data_ptr<uint8_t>());
 }
 
-at::Tensor read_image(const std::filesystem::path& file) { return to_tensor(read_mat(file)); }
+at::Tensor read_image(const std::filesystem::path& file) {
+  return to_tensor(read_mat(file));
+}
 
 void write_image(const std::filesystem::path& file, const at::Tensor& image) {
   write_mat(file, to_mat(image));

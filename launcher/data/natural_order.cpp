@@ -6,7 +6,9 @@
 namespace tessera::data {
 namespace {
 
-bool is_digit(char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; }
+bool is_digit(char c) {
+  return std::isdigit(static_cast<unsigned char>(c)) != 0;
+}
 
 /// Takes the digits at the front of `text`, without leading zeros.
 std::string_view take_number(std::string_view& text) {

@@ -11,11 +11,11 @@ namespace tessera::data {
 /// One draw of SSD's photometric distortion (Liu et al. 2016, section 2.2 and their code), with the
 /// ranges that DETR-style video recipes use. Neutral by default.
 struct PhotometricDraw {
-  double brightness = 0;  // added, levels of 0..255
-  double contrast = 1;    // factor
+  double brightness = 0;       // added, levels of 0..255
+  double contrast = 1;         // factor
   bool contrast_first = true;  // before saturation and hue, or after them
-  double saturation = 1;  // factor
-  double hue = 0;         // added, degrees
+  double saturation = 1;       // factor
+  double hue = 0;              // added, degrees
   std::array<int, 3> channels{0, 1, 2};
   bool wrap_overflow = false;
 };

@@ -52,8 +52,8 @@ Json categories() {
   return list;
 }
 
-Json annotation(const SynthScene& scene, size_t instance, const SynthOptions& options,
-                int64_t id, int64_t video_id) {
+Json annotation(const SynthScene& scene, size_t instance, const SynthOptions& options, int64_t id,
+                int64_t video_id) {
   Json segmentations = Json::array();
   Json boxes = Json::array();
   Json areas = Json::array();
@@ -107,13 +107,12 @@ SynthSummary write_synth(const SynthOptions& options) {
   Json annotations = Json::array();
   try {
     for (int64_t video_id = 1; video_id <= options.videos; ++video_id) {
-      const SynthScene scene({options.frames, options.height, options.width},
-                             options.max_instances,
+      const SynthScene scene({options.frames, options.height, options.width}, options.max_instances,
                              Random({options.seed, kSceneStream, static_cast<uint64_t>(video_id)}));
       videos.push_back(write_video(scene, options, video_id));
       for (size_t i = 0; i < scene.num_instances(); ++i)
-        annotations.push_back(annotation(
-            scene, i, options, static_cast<int64_t>(annotations.size()) + 1, video_id));
+        annotations.push_back(
+            annotation(scene, i, options, static_cast<int64_t>(annotations.size()) + 1, video_id));
     }
   } catch (const fs::filesystem_error& error) {
     throw RuntimeError(options.output.string() + ": expected to write a data set, got '" +
@@ -129,7 +128,8 @@ SynthSummary write_synth(const SynthOptions& options) {
   out << document.dump(1) << '\n';
   out.close();
   if (!out)
-    throw RuntimeError(file.string() + ": expected to write annotations, got a failure. Check the "
+    throw RuntimeError(file.string() +
+                       ": expected to write annotations, got a failure. Check the "
                        "path and the disk.");
   return {options.videos, options.videos * options.frames,
           static_cast<int64_t>(annotations.size())};

@@ -75,8 +75,8 @@ SynthScene::Object SynthScene::draw_object(Random& random, bool stays_inside) co
   object.colour = draw_colour(random, 0, 255);
   object.second_colour = draw_colour(random, 0, 255);
   for (cv::Vec3d* colour : {&object.colour, &object.second_colour})
-    (*colour)[object.own_channel] = bright ? random.uniform(kOwnHigh + kNoise, 255)
-                                           : random.uniform(0, kOwnLow - kNoise);
+    (*colour)[object.own_channel] =
+        bright ? random.uniform(kOwnHigh + kNoise, 255) : random.uniform(0, kOwnLow - kNoise);
   object.texture = static_cast<int>(random.integer(0, 2));
   object.texture_period = random.uniform(0.3, 0.8);
   return object;
@@ -156,8 +156,8 @@ cv::Mat SynthScene::mask(int64_t frame, size_t instance) const {
 cv::Vec3d SynthScene::background(int x, int y, Random& noise) const {
   const double along = std::cos(gradient_angle_) * x / static_cast<double>(size_.width) +
                        std::sin(gradient_angle_) * y / static_cast<double>(size_.height);
-  const double mix = std::clamp(
-      0.5 + 0.5 * along + 0.2 * std::sin(ripple_ * x) * std::cos(ripple_ * y), 0.0, 1.0);
+  const double mix =
+      std::clamp(0.5 + 0.5 * along + 0.2 * std::sin(ripple_ * x) * std::cos(ripple_ * y), 0.0, 1.0);
   cv::Vec3d colour = low_ * (1 - mix) + high_ * mix;
   for (int c = 0; c < 3; ++c)
     colour[c] =
@@ -172,9 +172,9 @@ cv::Vec3d SynthScene::object_colour(const Object& object, const Pose& pose, int 
   const auto odd = [&](double value) {
     return (static_cast<int64_t>(std::floor(value / object.texture_period)) & 1) != 0;
   };
-  bool second = odd(local.x);                                            // stripes
-  if (object.texture == 1) second = second != odd(local.y);              // checks
-  if (object.texture == 2) second = odd(std::hypot(local.x, local.y));   // rings
+  bool second = odd(local.x);                                           // stripes
+  if (object.texture == 1) second = second != odd(local.y);             // checks
+  if (object.texture == 2) second = odd(std::hypot(local.x, local.y));  // rings
   cv::Vec3d colour = second ? object.second_colour : object.colour;
   for (int c = 0; c < 3; ++c) colour[c] += noise.uniform(-kNoise, kNoise);
   return colour;
@@ -189,9 +189,9 @@ cv::Mat SynthScene::render(int64_t frame) const {
   for (int y = 0; y < owners.rows; ++y)
     for (int x = 0; x < owners.cols; ++x) {
       const size_t owner = owners.at<uint8_t>(y, x);
-      image.at<cv::Vec3b>(y, x) = to_levels(
-          owner == 0 ? background(x, y, noise)
-                     : object_colour(objects_[owner - 1], poses[owner - 1], x, y, noise));
+      image.at<cv::Vec3b>(y, x) =
+          to_levels(owner == 0 ? background(x, y, noise)
+                               : object_colour(objects_[owner - 1], poses[owner - 1], x, y, noise));
     }
   return image;
 }

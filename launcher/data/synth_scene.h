@@ -62,7 +62,8 @@ class SynthScene {
   cv::Mat draw_owners(int64_t frame) const;
   void remove_unseen();
   cv::Vec3d background(int x, int y, Random& noise) const;
-  cv::Vec3d object_colour(const Object& object, const Pose& pose, int x, int y, Random& noise) const;
+  cv::Vec3d object_colour(const Object& object, const Pose& pose, int x, int y,
+                          Random& noise) const;
 
   Size size_;
   uint64_t noise_key_ = 0;

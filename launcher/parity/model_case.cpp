@@ -188,7 +188,8 @@ std::string case_toml(const Case& c, const Table& table, Registry& registry) {
   return resolved_toml(load_experiment(table.experiment, overrides_of(c, table), registry));
 }
 
-std::vector<Comparison> check_model_case(const Case& c, const Table& table, Registry& registry) {
+std::vector<Comparison> check_model_case(const Case& c, const Table& table, Registry& registry,
+                                         at::ScalarType type) {
   const std::vector<std::string> overrides = overrides_of(c, table);
   const Experiment experiment = load_experiment(table.experiment, overrides, registry);
   VisModel model(experiment.model, experiment.clip_facts());
@@ -198,11 +199,13 @@ std::vector<Comparison> check_model_case(const Case& c, const Table& table, Regi
     generate_weights(c, weights.path);
     load_weights(model, weights.path, experiment.weights);
   }
+  model.to(type);
 
   Sources sources;
   ForwardContext context;
   context.probe = [&](const std::string& name, const at::Tensor& value) { sources.try_emplace("probe." + name, value.detach()); };
-  const ClipBatch batch = batch_of(c);
+  ClipBatch batch = batch_of(c);
+  batch.frames = batch.frames.to(type);
   const bool with_loss = c.inputs.contains("target.boxes");
   at::AutoGradMode gradients(with_loss);
   const VisModel::Output output = model.forward(batch, context);

@@ -15,8 +15,10 @@ namespace tessera::parity {
 /// no rule names: nothing of a case is silently left out.
 std::vector<std::string> overrides_of(const Case& parity_case, const Table& table);
 
-/// Builds the case's model from the experiment, runs it, and compares every stored tensor.
-std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table, Registry& registry);
+/// Builds the case's model from the experiment, runs it in `type`, and compares every stored tensor.
+/// Double instead of float shows how far the stored tensors are from exact arithmetic.
+std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table, Registry& registry,
+                                         at::ScalarType type = at::kFloat);
 
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);

@@ -15,6 +15,10 @@ std::string duration(double seconds) {
 
 }  // namespace
 
+Progress::~Progress() {
+  if (open_) out_ << std::endl;
+}
+
 void Progress::show(const StepMetrics& metrics) {
   const double left = static_cast<double>(iterations_ - metrics.iteration) * metrics.seconds;
   const double data_share = metrics.seconds > 0 ? metrics.data_seconds / metrics.seconds : 0;
@@ -30,11 +34,6 @@ void Progress::show(const StepMetrics& metrics) {
   else
     out_ << text << std::endl;
   open_ = terminal_;
-}
-
-void Progress::finish() {
-  if (open_) out_ << std::endl;
-  open_ = false;
 }
 
 }  // namespace tessera

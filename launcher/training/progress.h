@@ -13,9 +13,12 @@ class Progress {
   Progress(std::ostream& out, bool terminal, int64_t iterations)
       : out_(out), terminal_(terminal), iterations_(iterations) {}
 
+  /// Ends the rewritten line, so that what follows (an error, too) stands on its own.
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
   void show(const StepMetrics& metrics);
-  /// Ends the rewritten line, so that what follows stands on its own.
-  void finish();
 
  private:
   std::ostream& out_;

@@ -80,7 +80,6 @@ class TrainingLoop {
       if (state_.iteration % options_.checkpoint_every == 0 || last || result.preempted)
         last_checkpoint_ = save_checkpoint(folder_, state_, model_, optimiser_, options_.keep_last);
     }
-    progress.finish();
     result.iteration = state_.iteration;
     result.checkpoint = last_checkpoint_;
     return result;

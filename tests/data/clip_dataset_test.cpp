@@ -40,8 +40,8 @@ class ClipDatasetTest : public testing::DataTest {
   }
   static Json annotation(int64_t id, int64_t category, int crowd, const Json& masks) {
     const Json none = {nullptr, nullptr, nullptr};
-    return {{"id", id},           {"video_id", 1},         {"category_id", category},
-            {"iscrowd", crowd},   {"segmentations", masks}, {"bboxes", none},
+    return {{"id", id},         {"video_id", 1},          {"category_id", category},
+            {"iscrowd", crowd}, {"segmentations", masks}, {"bboxes", none},
             {"areas", none}};
   }
   ClipDataset open() const {
@@ -77,8 +77,8 @@ TEST_F(ClipDatasetTest, TrainingAndInferencePrepareFramesAlike) {
   options_.augment.short_side = 11;
   options_.augment.max_side = 13;
   const ClipSample sample = open().load(1, 0, 0);
-  const at::Tensor frames = at::stack({read_image(folder_ / "images/a/0.png"),
-                                       read_image(folder_ / "images/a/1.png")});
+  const at::Tensor frames =
+      at::stack({read_image(folder_ / "images/a/0.png"), read_image(folder_ / "images/a/1.png")});
   EXPECT_TRUE(at::equal(sample.frames, prepare_frames(frames, 11, 13, options_.normalise)));
 }
 

@@ -1,5 +1,8 @@
 #include "launcher/data/clip_loader.h"
 
+#include <chrono>
+#include <thread>
+
 #include "launcher/data/synth.h"
 #include "tests/data/fixture.h"
 
@@ -60,6 +63,15 @@ TEST_F(ClipLoaderTest, GivesTheSameWhateverTheNumberOfWorkers) {
     const auto batches =
         take({.batch_size = 2, .seed = 3, .size_divisor = 8, .workers = workers}, 7);
     for (size_t i = 0; i < expected.size(); ++i) expect_same(batches[i], expected[i]);
+  }
+}
+
+TEST_F(ClipLoaderTest, KeepsTheOrderForASlowReader) {
+  const auto expected = take({.batch_size = 1, .seed = 3}, 6);
+  ClipLoader loader(dataset_, {.batch_size = 1, .seed = 3, .workers = 4});
+  for (const TrainingBatch& batch : expected) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(30));  // many batches lie ready
+    expect_same(loader.next(), batch);
   }
 }
 
@@ -136,9 +148,8 @@ TEST_F(ClipLoaderTest, RethrowsWhatAWorkerMet) {
 TEST_F(ClipLoaderTest, RefusesCountsOutOfRange) {
   expect_parts(message_of<RuntimeError>([&] { ClipLoader(dataset_, {.batch_size = 0}); }),
                {"batch_size"});
-  expect_parts(
-      message_of<RuntimeError>([&] { ClipLoader(dataset_, {.rank = 2, .num_ranks = 2}); }),
-      {"num_ranks"});
+  expect_parts(message_of<RuntimeError>([&] { ClipLoader(dataset_, {.rank = 2, .num_ranks = 2}); }),
+               {"num_ranks"});
 }
 
 }  // namespace

@@ -10,8 +10,8 @@ namespace {
 
 using Frames = std::vector<int64_t>;
 
-Frames frames_of(const SamplingOptions& options, int64_t num_frames, int64_t length,
-                 int64_t sample, uint64_t seed = 1) {
+Frames frames_of(const SamplingOptions& options, int64_t num_frames, int64_t length, int64_t sample,
+                 uint64_t seed = 1) {
   Random random({seed});
   return ClipSampler(options, num_frames, {length}).draw(sample, random).frames;
 }

@@ -30,24 +30,23 @@ TEST(ClipTargets, BoxesAreTheBoundsOfTheMasks) {
 }
 
 TEST(ClipTargets, EmptiedInstancesAreNotValid) {
-  const ClipTargets targets = make_targets({{mask_with({4, 2, 6, 5}), mask_with({}), cv::Mat()}},
-                                           {3}, 3, {20, 10}, 1);
+  const ClipTargets targets =
+      make_targets({{mask_with({4, 2, 6, 5}), mask_with({}), cv::Mat()}}, {3}, 3, {20, 10}, 1);
   EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({true, false, false})));
   EXPECT_EQ(targets.boxes[0][1].abs().sum().item<float>(), 0);
   EXPECT_EQ(targets.masks[0].slice(0, 1).sum().item<int64_t>(), 0);
 }
 
 TEST(ClipTargets, TooFewPixelsCountAsAbsent) {
-  const ClipTargets targets = make_targets({{mask_with({0, 0, 2, 2}), mask_with({0, 0, 5, 1})}},
-                                           {0}, 2, {20, 10}, 5);
+  const ClipTargets targets =
+      make_targets({{mask_with({0, 0, 2, 2}), mask_with({0, 0, 5, 1})}}, {0}, 2, {20, 10}, 5);
   EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({false, true})));
   EXPECT_EQ(targets.masks[0][0].sum().item<int64_t>(), 0);
 }
 
 TEST(ClipTargets, InstancesOfNoFrameAreLeftOut) {
-  const ClipTargets targets =
-      make_targets({{cv::Mat()}, {mask_with({1, 1, 2, 2})}, {mask_with({})}}, {7, 8, 9}, 1,
-                   {20, 10}, 1);
+  const ClipTargets targets = make_targets(
+      {{cv::Mat()}, {mask_with({1, 1, 2, 2})}, {mask_with({})}}, {7, 8, 9}, 1, {20, 10}, 1);
   EXPECT_EQ(targets.num_instances(), 1);
   EXPECT_EQ(targets.labels.item<int64_t>(), 8);
   EXPECT_EQ(targets.masks.sum().item<int64_t>(), 4);
@@ -83,9 +82,8 @@ TEST(PrepareFrames, ResizesAsTorchDoes) {
   const NormaliseOptions plain{.mean = {0, 0, 0}, .deviation = {1, 1, 1}};
   for (const int64_t side : {15, 24, 37}) {
     const at::Tensor prepared = prepare_frames(frames, side, 0, plain);
-    const at::Tensor expected =
-        at::upsample_bilinear2d(frames.permute({0, 3, 1, 2}).to(at::kFloat) / 255,
-                                prepared.sizes().slice(2), false);
+    const at::Tensor expected = at::upsample_bilinear2d(
+        frames.permute({0, 3, 1, 2}).to(at::kFloat) / 255, prepared.sizes().slice(2), false);
     EXPECT_TRUE(at::allclose(prepared, expected, 1e-5, 1e-5)) << side;
   }
 }

@@ -71,9 +71,8 @@ TEST_F(DataOptionsTest, WrittenOptionsReadBackTheSame) {
 
 TEST_F(DataOptionsTest, RefusesKeysOfAnotherKindOfStep) {
   const auto with_step = [&](const std::string& step) {
-    return message_of<ConfigError>([&] {
-      parse("num_frames = 2\nnum_categories = 5\naugment.steps = [{" + step + "}]");
-    });
+    return message_of<ConfigError>(
+        [&] { parse("num_frames = 2\nnum_categories = 5\naugment.steps = [{" + step + "}]"); });
   };
   expect_parts(with_step("kind = \"flip\", smallest = 3"), {"smallest", "crop", "flip"});
   expect_parts(with_step("kind = \"crop\", per_frame = true, smallest = 3, largest = 4"),

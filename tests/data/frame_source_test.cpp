@@ -15,7 +15,9 @@ using testing::message_of;
 class FrameSourceTest : public testing::DataTest {};
 class ImageFileTest : public testing::DataTest {};
 
-int red(const at::Tensor& frame) { return frame[0][0][0].item<uint8_t>(); }
+int red(const at::Tensor& frame) {
+  return frame[0][0][0].item<uint8_t>();
+}
 
 TEST_F(ImageFileTest, KeepsEveryPixelAndTheOrderOfChannels) {
   const at::Tensor image = at::randint(0, 256, {7, 5, 3}).to(at::kByte);

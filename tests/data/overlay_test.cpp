@@ -30,7 +30,8 @@ TEST(DrawOverlay, TintsTheMaskAndLeavesTheRest) {
 TEST(DrawOverlay, DrawsNothingForEmptyMasks) {
   const at::Tensor frame = at::full({20, 30, 3}, 100, at::kByte);
   EXPECT_TRUE(at::equal(
-      draw_overlay(frame, {{at::zeros({20, 30}, at::kBool), 1, "a", {}}, {{}, 2, "b", {}}}), frame));
+      draw_overlay(frame, {{at::zeros({20, 30}, at::kBool), 1, "a", {}}, {{}, 2, "b", {}}}),
+      frame));
 }
 
 TEST(DrawOverlay, PutsLabelsInsideSmallFrames) {

@@ -119,7 +119,8 @@ TEST_F(SynthTest, RefusesWhatItCannotMake) {
   wrong.overwrite = true;
   EXPECT_EQ(write_synth(wrong).videos, 6);
   write("file", "");
-  expect_parts(message_of<RuntimeError>([&] { write_synth(options("file/sub", 1)); }), {"file/sub"});
+  expect_parts(message_of<RuntimeError>([&] { write_synth(options("file/sub", 1)); }),
+               {"file/sub"});
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "core/error.h"
+#include "core/ops/op_support.h"
 #include "core/ops/reference.h"
 #include "tests/ops/attention_test_cases.h"
 #include "tests/ops/gradcheck.h"
@@ -177,6 +178,10 @@ TEST(StDeformAttnInputs, WrongShapesAreNamed) {
   EXPECT_THROW(st_deform_attn(in.value.to(at::kHalf), {2, 2, 2}, in.locations.to(at::kHalf),
                               in.weights.to(at::kHalf)),
                RuntimeError);
+}
+
+TEST(OpsThreads, AreCompiledIn) {
+  EXPECT_TRUE(ops::parallel_for_is_parallel()) << "compile tessera_core with -fopenmp";
 }
 
 TEST(StDeformAttnBits, DoNotDependOnThreadsOrRun) {

@@ -87,14 +87,14 @@ TEST(MetricsLog, SaysThatItCannotWrite) {
 
 TEST(Progress, ShowsTheTimeLeft) {
   std::ostringstream lines, terminal;
-  Progress plain(lines, false, 1803), rewritten(terminal, true, 1803);
-  plain.show(at_iteration(3));
-  plain.finish();
+  Progress(lines, false, 1803).show(at_iteration(3));
   EXPECT_EQ(lines.str(),
             "iteration 3/1803  epoch 0  loss 0.3333  lr 0.3  0.50 it/s  data 25%  left 1:00:00\n");
-  rewritten.show(at_iteration(3));
-  rewritten.show(at_iteration(4));
-  rewritten.finish();
+  {
+    Progress rewritten(terminal, true, 1803);
+    rewritten.show(at_iteration(3));
+    rewritten.show(at_iteration(4));
+  }
   const std::string text = terminal.str();
   EXPECT_EQ(text.front(), '\r');
   EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 1);

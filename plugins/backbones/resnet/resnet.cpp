@@ -55,8 +55,9 @@ class FrozenBatchNorm final : public torch::nn::Module {
     running_var_ = register_buffer("running_var", at::ones(channels));
   }
   at::Tensor forward(const at::Tensor& x) {
-    return at::batch_norm(x, weight_, bias_, running_mean_, running_var_, /*training=*/false, 0.0, 1e-5,
-                          /*cudnn_enabled=*/true);
+    const at::Tensor scale = weight_ * (running_var_ + 1e-5).rsqrt();
+    const at::Tensor shift = bias_ - running_mean_ * scale;
+    return (x * scale.view({1, -1, 1, 1})).add_(shift.view({1, -1, 1, 1}));
   }
 
  private:

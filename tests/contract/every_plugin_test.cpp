@@ -1,0 +1,39 @@
+// The contract suite on every plugin that the loader finds, built-in and contributed alike.
+
+#include <gtest/gtest.h>
+
+#include <cctype>
+
+#include "launcher/contract/contract_checks.h"
+
+namespace tessera {
+namespace {
+
+std::vector<RegisteredPlugin> all_plugins() {
+  Registry registry(Registry::default_search_paths());
+  std::vector<BrokenPlugin> broken;
+  return registry.scan(broken);
+}
+
+class EveryPlugin : public testing::TestWithParam<RegisteredPlugin> {};
+
+TEST_P(EveryPlugin, KeepsTheContract) {
+  Registry registry(Registry::default_search_paths());
+  const auto results = contract::check_plugin(*GetParam().descriptor, registry);
+  EXPECT_GE(results.size(), 8u);
+  for (const auto& result : results) EXPECT_TRUE(result.passed) << result.name << ": " << result.problem;
+}
+
+TEST(PluginFolder, HasNoBrokenLibrary) {
+  Registry registry(Registry::default_search_paths());
+  std::vector<BrokenPlugin> broken;
+  registry.scan(broken);
+  for (const auto& plugin : broken) ADD_FAILURE() << plugin.reason;
+}
+
+INSTANTIATE_TEST_SUITE_P(Plugins, EveryPlugin, testing::ValuesIn(all_plugins()), [](const auto& info) {
+  return std::string(info.param.descriptor->kind) + "_" + info.param.descriptor->name;
+});
+
+}  // namespace
+}  // namespace tessera

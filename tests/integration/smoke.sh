@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# Generated data -> train -> infer -> score, for both smoke experiments.
+source "$(dirname "$0")/lib.sh"
+make_data set 1
+for name in vistr deformable_vistr; do
+  experiment=$root/experiments/smoke/$name.toml
+  "$tessera" train "$experiment" $(data_settings set) --set train.iterations=6 --set train.log_every=1 \
+    --output "$work/$name"
+  [ "$(wc -l < "$work/$name/metrics.jsonl")" = 6 ] || fail "expected 6 lines of metrics"
+  "$tessera" config check "$work/$name/resolved.toml"
+  "$tessera" infer "$experiment" --input "$work/set/annotations.json" --images "$(image_folder "$work/set")" \
+    --weights "$work/$name/last.safetensors" --output "$work/$name/results.json" --overlay "$work/$name/overlay" \
+    --overlay-threshold 0
+  "$tessera" score --ground-truth "$work/set/annotations.json" --results "$work/$name/results.json" --json \
+    | grep -q '"AP50"' || fail "no AP50 in the score"
+done
+# The same frames as a folder.
+video=$(find "$(image_folder "$work/set")" -mindepth 1 -maxdepth 1 -type d | sort | head -1)
+"$tessera" infer "$root/experiments/smoke/vistr.toml" --input "$video" --weights "$work/vistr/last.safetensors" \
+  --output "$work/folder.json"
+[ -s "$work/folder.json" ] || fail "no results for a folder of frames"
