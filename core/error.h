@@ -50,7 +50,8 @@ class TESSERA_API ShapeError : public RuntimeError {
 TESSERA_API std::string nearest_name(std::string_view name, const std::vector<std::string>& known);
 
 /// "a, b, c", or "none" for an empty list.
-TESSERA_API std::string join(const std::vector<std::string>& parts, std::string_view separator = ", ");
+TESSERA_API std::string join(const std::vector<std::string>& parts,
+                             std::string_view separator = ", ");
 
 /// " Did you mean 'x'? Known: a, b, c." for the end of an error about an unknown name.
 TESSERA_API std::string suggestion(std::string_view name, const std::vector<std::string>& known);

@@ -6,7 +6,8 @@
 namespace tessera {
 
 void PluginsOptions::describe(Schema<PluginsOptions>& schema) {
-  schema.field("path", &PluginsOptions::path, "Further folders with plugins, relative to the working folder.");
+  schema.field("path", &PluginsOptions::path,
+               "Further folders with plugins, relative to the working folder.");
 }
 
 void Experiment::describe(Schema<Experiment>& schema) {
@@ -20,10 +21,12 @@ void Experiment::describe(Schema<Experiment>& schema) {
   schema.field("weights", &Experiment::weights, "Weights that the model starts from.");
 }
 
-ClipFacts Experiment::clip_facts() const { return {data.num_frames, data.num_categories}; }
+ClipFacts Experiment::clip_facts() const {
+  return {data.num_frames, data.num_categories};
+}
 
-Experiment load_experiment(const std::filesystem::path& file, const std::vector<std::string>& overrides,
-                           Registry& registry) {
+Experiment load_experiment(const std::filesystem::path& file,
+                           const std::vector<std::string>& overrides, Registry& registry) {
   const ConfigNode root = read_experiment(file, overrides);
   // Plugin folders must be known before the plugins' own options can be read.
   if (const ConfigNode* path = root.find_path("plugins.path"); path && path->is_array())

@@ -7,7 +7,8 @@ int main(int argc, char** argv) {
   return tessera::run_main([&] {
     CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.", "tessera");
     app.require_subcommand(1);
-    app.footer("Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
+    app.footer(
+        "Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
     int code = tessera::kOk;
     using namespace tessera::commands;
     add_config(app);

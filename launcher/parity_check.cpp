@@ -10,8 +10,10 @@ namespace {
 
 using namespace tessera;
 
-nlohmann::json to_json(const parity::Case& c, const std::vector<parity::Comparison>& comparisons, bool passed) {
-  nlohmann::json out{{"case", c.system + "/" + c.name}, {"passed", passed}, {"tensors", nlohmann::json::array()}};
+nlohmann::json to_json(const parity::Case& c, const std::vector<parity::Comparison>& comparisons,
+                       bool passed) {
+  nlohmann::json out{
+      {"case", c.system + "/" + c.name}, {"passed", passed}, {"tensors", nlohmann::json::array()}};
   for (const auto& comparison : comparisons)
     out["tensors"].push_back({{"name", comparison.name},
                               {"difference", comparison.difference},
@@ -21,12 +23,15 @@ nlohmann::json to_json(const parity::Case& c, const std::vector<parity::Comparis
   return out;
 }
 
-void print(const parity::Case& c, const std::vector<parity::Comparison>& comparisons, bool passed, bool verbose) {
-  std::printf("%s %s/%s: %zu tensors\n", passed ? "PASS" : "FAIL", c.system.c_str(), c.name.c_str(), comparisons.size());
+void print(const parity::Case& c, const std::vector<parity::Comparison>& comparisons, bool passed,
+           bool verbose) {
+  std::printf("%s %s/%s: %zu tensors\n", passed ? "PASS" : "FAIL", c.system.c_str(), c.name.c_str(),
+              comparisons.size());
   for (const auto& comparison : comparisons) {
     if (comparison.passed && !verbose) continue;
-    std::printf("  %-6s %-70s difference %.3g, tolerance %.3g %s\n", comparison.passed ? "ok" : "wrong",
-                comparison.name.c_str(), comparison.difference, comparison.tolerance, comparison.problem.c_str());
+    std::printf("  %-6s %-70s difference %.3g, tolerance %.3g %s\n",
+                comparison.passed ? "ok" : "wrong", comparison.name.c_str(), comparison.difference,
+                comparison.tolerance, comparison.problem.c_str());
   }
 }
 
@@ -43,7 +48,8 @@ int main(int argc, char** argv) {
     app.add_flag("--json", json, "Print tensor, largest difference and tolerance as JSON");
     app.add_flag("--verbose", verbose, "Print the tensors that pass, too");
     app.add_flag("--show-toml", show_toml, "Print the case's experiment instead of running it");
-    app.add_flag("--double", in_double, "Run models in double: shows the stored tensors' own rounding");
+    app.add_flag("--double", in_double,
+                 "Run models in double: shows the stored tensors' own rounding");
     app.footer("Example: parity_check ../shared/parity/vistr/r50_small");
     CLI11_PARSE(app, argc, argv);
 
@@ -52,13 +58,16 @@ int main(int argc, char** argv) {
     nlohmann::json report = nlohmann::json::array();
     for (const auto& folder : folders) {
       const parity::Case c = parity::read_case(folder);
-      const parity::Table table = parity::read_table(std::filesystem::path(tables) / (c.system + ".toml"));
+      const parity::Table table =
+          parity::read_table(std::filesystem::path(tables) / (c.system + ".toml"));
       if (show_toml) {
         std::cout << parity::case_toml(c, table, registry);
         continue;
       }
-      const auto comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry, in_double ? at::kDouble : at::kFloat)
-                                                     : parity::check_operator_case(c);
+      const auto comparisons =
+          table.kind == "model"
+              ? parity::check_model_case(c, table, registry, in_double ? at::kDouble : at::kFloat)
+              : parity::check_operator_case(c);
       bool passed = !comparisons.empty();
       for (const auto& comparison : comparisons) passed = passed && comparison.passed;
       all_passed = all_passed && passed;

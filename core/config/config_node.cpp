@@ -11,11 +11,21 @@ std::string quote(const std::string& text) {
   std::string out = "\"";
   for (const char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
-      case '\r': out += "\\r"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
       default:
         if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) {
           constexpr const char* kHex = "0123456789ABCDEF";
@@ -29,8 +39,10 @@ std::string quote(const std::string& text) {
 }
 
 std::string key_text(const std::string& key) {
-  const bool bare = !key.empty() && key.find_first_not_of(
-      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") == std::string::npos;
+  const bool bare =
+      !key.empty() &&
+      key.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-") ==
+          std::string::npos;
   return bare ? key : quote(key);
 }
 
@@ -45,7 +57,9 @@ std::string number_text(double value) {
 }
 
 // A table, or an array of tables, gets a header of its own in the document form.
-bool needs_header(const ConfigNode& node) { return node.is_table() && !node.table().empty(); }
+bool needs_header(const ConfigNode& node) {
+  return node.is_table() && !node.table().empty();
+}
 
 void write_table(const ConfigNode& node, const std::string& path, std::string& out) {
   for (const auto& [key, child] : node.table())

@@ -31,8 +31,8 @@ void SchemaBase::read(void* object, const ConfigNode& node, const std::string& p
   for (const auto& field : fields_) known.push_back(field.name);
   for (const auto& [key, child] : node.table())
     if (std::find(known.begin(), known.end(), key) == known.end())
-      context.error(child.source, prefix + key, "expected a known key, got '" + key + "'." +
-                                                    suggestion(key, known));
+      context.error(child.source, prefix + key,
+                    "expected a known key, got '" + key + "'." + suggestion(key, known));
   const size_t errors_before = context.error_count();
   for (const auto& field : fields_) {
     if (const ConfigNode* child = node.find(field.name)) {

@@ -67,14 +67,15 @@ class TESSERA_API ReadContext {
 /// One documented, typed, bound field of an options struct.
 struct Field {
   std::string name;
-  std::string type;           // "integer", "list of strings", "plugin(attention)", ...
+  std::string type;  // "integer", "list of strings", "plugin(attention)", ...
   std::string doc;
-  std::string plugin_kind;    // "" unless the field holds plugins
-  std::string range;          // "one of a, b", ">= 1", or ""
+  std::string plugin_kind;  // "" unless the field holds plugins
+  std::string range;        // "one of a, b", ">= 1", or ""
   bool required = false;
   std::function<const SchemaBase*()> nested;  // the schema of a nested struct, or empty
   std::function<void(void* object, const ConfigNode& node, const std::string& path,
-                     ReadContext& context)> read;
+                     ReadContext& context)>
+      read;
   std::function<void(void* object, const std::string& path, ReadContext& context)> read_absent;
   std::function<std::optional<ConfigNode>(const void* object)> write;
 };
@@ -148,7 +149,8 @@ class Schema : public SchemaBase {
     template <class V>
     FieldBuilder& one_of(std::vector<V> allowed) {
       std::vector<std::string> texts;
-      for (const auto& v : allowed) texts.push_back(to_toml_value(ConfigNode(ConfigNode::Value(v))));
+      for (const auto& v : allowed)
+        texts.push_back(to_toml_value(ConfigNode(ConfigNode::Value(v))));
       return restrict<V>("one of " + join(texts), [allowed](const V& value) {
         for (const auto& v : allowed)
           if (v == value) return true;
@@ -163,7 +165,8 @@ class Schema : public SchemaBase {
     }
     template <class V>
     FieldBuilder& at_least(V low) {
-      return compare(">= " + number(low), [low](double v) { return v >= static_cast<double>(low); });
+      return compare(">= " + number(low),
+                     [low](double v) { return v >= static_cast<double>(low); });
     }
     template <class V>
     FieldBuilder& more_than(V low) {
@@ -179,9 +182,9 @@ class Schema : public SchemaBase {
    private:
     template <class V>
     static std::string number(V value) {
-      return to_toml_value(ConfigNode(
-          std::is_integral_v<V> ? ConfigNode::Value(static_cast<int64_t>(value))
-                                : ConfigNode::Value(static_cast<double>(value))));
+      return to_toml_value(ConfigNode(std::is_integral_v<V>
+                                          ? ConfigNode::Value(static_cast<int64_t>(value))
+                                          : ConfigNode::Value(static_cast<double>(value))));
     }
     FieldBuilder& compare(const std::string& range, std::function<bool(double)> allowed) {
       if constexpr (std::is_same_v<T, double> || std::is_same_v<T, std::vector<double>> ||
@@ -223,9 +226,10 @@ class Schema : public SchemaBase {
   };
 
   /// Binds `name` to a member: bool, int64_t, double, std::string, std::optional or std::vector of
-  /// these (also of a base), a nested struct with its own describe(), PluginOf<Kind>, a list or a PluginMapOf of it.
+  /// these (also of a base), a nested struct with its own describe(), PluginOf<Kind>, a list or a
+  /// PluginMapOf of it.
   template <class T, class Base>
-  FieldBuilder<T> field(const std::string& name, T Base::* member, const std::string& doc) {
+  FieldBuilder<T> field(const std::string& name, T Base::*member, const std::string& doc) {
     static_assert(std::is_base_of_v<Base, Options>, "the member must be one of Options");
     using Type = config_detail::FieldType<T>;
     Field f;

@@ -1,10 +1,10 @@
 #include "core/config/toml_reader.h"
 
+#include <toml++/toml.h>
 #include <algorithm>
 #include <cstring>
 #include <fstream>
 #include <sstream>
-#include <toml++/toml.h>
 
 #include "core/error.h"
 
@@ -57,10 +57,11 @@ ConfigNode convert(const toml::node& node, const std::string& file) {
 std::string read_text(const fs::path& file, const std::string& wanted_by) {
   std::ifstream stream(file, std::ios::binary);
   if (!stream || fs::is_directory(file))
-    throw ConfigError((wanted_by.empty() ? std::string() : wanted_by + ": ") +
-                      "expected an experiment file at '" + file.string() + "', got " +
-                      (fs::is_directory(file) ? std::string("a folder")
-                                              : std::string(std::strerror(errno))) + ".");
+    throw ConfigError(
+        (wanted_by.empty() ? std::string() : wanted_by + ": ") +
+        "expected an experiment file at '" + file.string() + "', got " +
+        (fs::is_directory(file) ? std::string("a folder") : std::string(std::strerror(errno))) +
+        ".");
   std::ostringstream text;
   text << stream.rdbuf();
   return text.str();
@@ -103,7 +104,8 @@ ConfigNode read_with_bases(const fs::path& file, const std::string& wanted_by,
   const std::string here = extends ? extends->source.text() : file.string();
   ConfigNode merged;
   merged.source = {file.string(), 1, 1};
-  for (const auto& base : bases_of(top, file)) merge_config(merged, read_with_bases(base, here, chain));
+  for (const auto& base : bases_of(top, file))
+    merge_config(merged, read_with_bases(base, here, chain));
   merge_config(merged, std::move(top));
   chain.pop_back();
   return merged;
@@ -173,7 +175,8 @@ void apply_override(ConfigNode& root, const std::string& assignment) {
   std::vector<std::string> keys;
   std::stringstream stream(path);
   for (std::string key; std::getline(stream, key, '.');) {
-    if (key.empty()) throw ConfigError("--set " + assignment + ": expected a key between dots, got none.");
+    if (key.empty())
+      throw ConfigError("--set " + assignment + ": expected a key between dots, got none.");
     keys.push_back(key);
   }
   for (auto key = keys.rbegin(); key != keys.rend(); ++key) {

@@ -14,11 +14,11 @@ namespace tessera {
 TESSERA_API ConfigNode parse_toml(std::string_view text, const std::string& file);
 
 /// Reads an experiment: the file, what it `extends` (paths relative to the extending file, merged
-/// in order, the extending file last), then `overrides` ("key.path=value", the value in TOML syntax;
-/// a bare word is taken as a string).
-/// Merging: tables merge by key, everything else replaces; a table that names another `plugin`
-/// than the one below it replaces the whole table, because its options belong to another schema.
-/// Throws ConfigError for a missing file, a cycle of `extends`, or a malformed override.
+/// in order, the extending file last), then `overrides` ("key.path=value", the value in TOML
+/// syntax; a bare word is taken as a string). Merging: tables merge by key, everything else
+/// replaces; a table that names another `plugin` than the one below it replaces the whole table,
+/// because its options belong to another schema. Throws ConfigError for a missing file, a cycle of
+/// `extends`, or a malformed override.
 TESSERA_API ConfigNode read_experiment(const std::filesystem::path& file,
                                        const std::vector<std::string>& overrides = {});
 

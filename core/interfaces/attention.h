@@ -22,10 +22,10 @@ struct AttentionTraits {
   /// frame: each frame attends by itself, [B,T,Lq,D].
   enum class Scope { clip, frame };
   Scope scope = Scope::clip;
-  int64_t reference_dim = 0;    // 0 none, 2 (x,y), 3 (x,y,t), 4 boxes: what `references` must hold
-  bool uses_blocked = false;    // reads AttentionInput::blocked
-  bool multi_level = false;     // reads more than one level
-  int64_t fixed_frames = 0;     // works for exactly so many frames, 0 = any
+  int64_t reference_dim = 0;  // 0 none, 2 (x,y), 3 (x,y,t), 4 boxes: what `references` must hold
+  bool uses_blocked = false;  // reads AttentionInput::blocked
+  bool multi_level = false;   // reads more than one level
+  int64_t fixed_frames = 0;   // works for exactly so many frames, 0 = any
   bool memory_to_memory_only = false;  // works only where queries are the memory's tokens
 };
 

@@ -15,8 +15,8 @@ std::shared_ptr<Part> BuildContext::make_part(const PluginChoice& choice, const 
   } catch (const Error&) {
     throw;
   } catch (const std::exception& error) {
-    throw PluginError(who + ": expected its factory to make a part, got an exception: " +
-                      error.what());
+    throw PluginError(who +
+                      ": expected its factory to make a part, got an exception: " + error.what());
   }
 }
 

@@ -14,8 +14,9 @@ class TESSERA_API InstanceHead : public Part {
 
   /// in: the embeddings of decoder layer `layer`, `num_frames` T of the clip.
   /// out: what was wanted; classes as ClassLogits says, boxes [B,T,Q,4] cx cy w h, sigmoid.
-  virtual LayerPrediction forward(int64_t layer, const InstanceLayer& embeddings, int64_t num_frames,
-                                  PredictionWant want, const ForwardContext& context) = 0;
+  virtual LayerPrediction forward(int64_t layer, const InstanceLayer& embeddings,
+                                  int64_t num_frames, PredictionWant want,
+                                  const ForwardContext& context) = 0;
 };
 
 }  // namespace tessera

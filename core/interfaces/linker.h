@@ -22,7 +22,8 @@ class TESSERA_API Linker : public Part {
   virtual bool wants_masks() const { return false; }
   /// in: the window before (already in track order) and the next; `overlap` frames are in both.
   /// out: [Q] int64, for each track of `before` the row of `next` that goes on with it, -1 = none.
-  virtual at::Tensor link(const WindowTracks& before, const WindowTracks& next, int64_t overlap) = 0;
+  virtual at::Tensor link(const WindowTracks& before, const WindowTracks& next,
+                          int64_t overlap) = 0;
 };
 
 }  // namespace tessera

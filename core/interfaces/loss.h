@@ -19,7 +19,11 @@ class TESSERA_API LossInput {
  public:
   LossInput(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
             const Matches& matches, const ForwardContext& context)
-      : layer(layer), prediction(prediction), targets(targets), matches(matches), context(context) {}
+      : layer(layer),
+        prediction(prediction),
+        targets(targets),
+        matches(matches),
+        context(context) {}
 
   /// The mask pairs of this layer; mask terms share them.
   const MatchedMasks& matched_masks() const;
@@ -34,7 +38,9 @@ class TESSERA_API LossInput {
   double num_valid_frames = 0;     // (instance, frame) pairs where the instance is there, likewise
   /// Sums a number over all ranks and divides by their count; identity in one process. For
   /// normalisers that only a term knows (class-weight sums).
-  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = [](const at::Tensor& x) { return x; };
+  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = [](const at::Tensor& x) {
+    return x;
+  };
 
  private:
   mutable std::optional<MatchedMasks> masks_;

@@ -25,14 +25,15 @@ using Probe = std::function<void(const std::string& name, const at::Tensor& valu
 class TESSERA_API PointSource {
  public:
   virtual ~PointSource();
-  /// out: [count, num_points, 2] uniform in 0..1. `use` names the caller ("matcher", "loss.0", ...).
+  /// out: [count, num_points, 2] uniform in 0..1. `use` names the caller ("matcher", "loss.0",
+  /// ...).
   virtual at::Tensor uniform(const std::string& use, int64_t count, int64_t num_points) = 0;
 };
 
 /// What travels with a forward pass besides its tensors.
 struct ForwardContext {
-  Probe probe;                          // empty: nobody looks
-  PointSource* points = nullptr;        // null: points come from `generator`
+  Probe probe;                             // empty: nobody looks
+  PointSource* points = nullptr;           // null: points come from `generator`
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
 
   /// Shows `value()` to the probe; costs nothing where there is none.
@@ -44,8 +45,8 @@ struct ForwardContext {
 
 /// What a part asks of the clips it is given. Needs of several parts are joined by the builder.
 struct ClipNeeds {
-  int64_t fixed_frames = 0;     // exactly so many frames, 0 = any
-  int64_t size_divisor = 1;     // frame sides are padded to a multiple
+  int64_t fixed_frames = 0;  // exactly so many frames, 0 = any
+  int64_t size_divisor = 1;  // frame sides are padded to a multiple
   bool uses_padding_mask = true;
 };
 

@@ -17,8 +17,8 @@ std::pair<at::Tensor, at::Tensor> matched_boxes(const LossInput& input) {
   std::vector<at::Tensor> predicted, wanted;
   for (size_t clip = 0; clip < input.targets.size(); ++clip) {
     const MatchedFrames at = matched_frames(input.matches[clip]);
-    predicted.push_back(
-        input.prediction.boxes.select(0, static_cast<int64_t>(clip)).index({at.frame, at.prediction}));
+    predicted.push_back(input.prediction.boxes.select(0, static_cast<int64_t>(clip))
+                            .index({at.frame, at.prediction}));
     wanted.push_back(
         input.targets[clip].boxes.index({at.target, at.frame}).to(input.prediction.boxes.dtype()));
   }

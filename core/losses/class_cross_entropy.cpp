@@ -1,7 +1,7 @@
 #include <ATen/ATen.h>
 
-#include "core/losses/terms.h"
 #include "core/losses/builtin_terms.h"
+#include "core/losses/terms.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::losses {
@@ -15,10 +15,13 @@ class ClassCrossEntropy final : public Loss {
     int64_t label_when_absent = 0;
     static void describe(Schema<Options>& schema) {
       describe_term(schema);
-      schema.field("no_object_weight", &Options::no_object_weight, "Class weight of no-object.").at_least(0);
-      schema.field("label_when_absent", &Options::label_when_absent,
-                   "Class index of a trained frame in which the instance is absent; arises only with the "
-                   "matcher's reference_valid_flags.")
+      schema.field("no_object_weight", &Options::no_object_weight, "Class weight of no-object.")
+          .at_least(0);
+      schema
+          .field("label_when_absent", &Options::label_when_absent,
+                 "Class index of a trained frame in which the instance is absent; arises only with "
+                 "the "
+                 "matcher's reference_valid_flags.")
           .at_least(0);
     }
   };
@@ -27,12 +30,14 @@ class ClassCrossEntropy final : public Loss {
   at::Tensor forward(const LossInput& input) override {
     const ClassLogits& classes = input.prediction.classes;
     if (classes.activation != ClassActivation::softmax_no_object)
-      throw ConfigError("loss class_cross_entropy: expected a head with activation = "
-                        "\"softmax_no_object\", got sigmoid. Use class_focal.");
+      throw ConfigError(
+          "loss class_cross_entropy: expected a head with activation = "
+          "\"softmax_no_object\", got sigmoid. Use class_focal.");
     const int64_t no_object = classes.num_classes();
     const auto label_options = classes.logits.options().dtype(at::kLong);
     // [B,T,Q] or [B,Q]
-    at::Tensor label = at::full(classes.logits.sizes().slice(0, classes.logits.dim() - 1), no_object, label_options);
+    at::Tensor label = at::full(classes.logits.sizes().slice(0, classes.logits.dim() - 1),
+                                no_object, label_options);
     for (size_t clip = 0; clip < input.targets.size(); ++clip) {
       const ClipTargets& target = input.targets[clip];
       const ClipMatch& match = input.matches[clip];
@@ -51,9 +56,9 @@ class ClassCrossEntropy final : public Loss {
     }
     const at::Tensor log_probability = classes.logits.log_softmax(-1);
     const at::Tensor picked = log_probability.gather(-1, label.unsqueeze(-1)).squeeze(-1);
-    const at::Tensor weight = at::where(label == no_object,
-                                        at::scalar_tensor(options_.no_object_weight, picked.options()),
-                                        at::scalar_tensor(1.0, picked.options()));
+    const at::Tensor weight = at::where(
+        label == no_object, at::scalar_tensor(options_.no_object_weight, picked.options()),
+        at::scalar_tensor(1.0, picked.options()));
     return -(picked * weight).sum() / input.mean_over_ranks(weight.sum());
   }
 

@@ -21,16 +21,17 @@ Criterion::Criterion(const CriterionOptions& options, const BuildContext& contex
     const ConfigNode values = choice.descriptor->schema().write(choice.options.get());
     const ConfigNode *weight = values.find("weight"), *layers = values.find("layers");
     if (!weight || !layers)
-      throw PluginError("loss " + choice.name + ": expected options derived from LossTermOptions, got a schema "
+      throw PluginError("loss " + choice.name +
+                        ": expected options derived from LossTermOptions, got a schema "
                         "without weight and layers.");
     terms_.push_back({name, std::move(loss), std::get<double>(weight->value),
                       std::get<std::string>(layers->value) == "last"});
   }
 }
 
-CriterionResult Criterion::forward(const Predictions& predictions, const Targets& targets,
-                                   const ForwardContext& context,
-                                   const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
+CriterionResult Criterion::forward(
+    const Predictions& predictions, const Targets& targets, const ForwardContext& context,
+    const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
   CriterionResult result;
   const auto options = predictions.last().classes.logits.options();
   double instances = 0, instance_frames = 0, valid_frames = 0;
@@ -47,7 +48,8 @@ CriterionResult Criterion::forward(const Predictions& predictions, const Targets
   result.total = at::zeros({}, options);
   for (int64_t layer = last; layer >= 0; --layer) {
     const LayerPrediction& prediction = predictions.layers[layer];
-    result.matches.insert(result.matches.begin(), matcher_->match(layer, prediction, targets, context));
+    result.matches.insert(result.matches.begin(),
+                          matcher_->match(layer, prediction, targets, context));
     LossInput input(layer, prediction, targets, result.matches.front(), context);
     input.num_instances = counts[0].item<double>();
     input.num_instance_frames = counts[1].item<double>();
@@ -56,8 +58,8 @@ CriterionResult Criterion::forward(const Predictions& predictions, const Targets
     for (const Term& term : terms_) {
       if (term.last_layer_only && layer != last) continue;
       const at::Tensor value = term.loss->forward(input);
-      result.terms.push_back(
-          {layer == last ? term.name : term.name + "_" + std::to_string(layer), value, term.weight});
+      result.terms.push_back({layer == last ? term.name : term.name + "_" + std::to_string(layer),
+                              value, term.weight});
       if (term.weight != 0.0) result.total = result.total + term.weight * value;
     }
   }

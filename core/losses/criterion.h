@@ -32,9 +32,9 @@ struct LossTermOptions {
 };
 
 struct CriterionResult {
-  at::Tensor total;                // scalar: weighted sum
-  std::vector<NamedLoss> terms;    // "<term>" of the last layer, "<term>_<i>" of layer i before it
-  std::vector<Matches> matches;    // per layer
+  at::Tensor total;              // scalar: weighted sum
+  std::vector<NamedLoss> terms;  // "<term>" of the last layer, "<term>_<i>" of layer i before it
+  std::vector<Matches> matches;  // per layer
 };
 
 /// Matches every layer and sums the terms over layers.
@@ -44,9 +44,9 @@ class TESSERA_API Criterion : public Part {
 
   /// `mean_over_ranks` averages a tensor over all ranks (identity in one process), so that every
   /// normaliser is that of the total batch.
-  CriterionResult forward(
-      const Predictions& predictions, const Targets& targets, const ForwardContext& context,
-      const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks = {});
+  CriterionResult forward(const Predictions& predictions, const Targets& targets,
+                          const ForwardContext& context,
+                          const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks = {});
 
  private:
   struct Term {

@@ -26,19 +26,22 @@ class ClassError final : public Loss {
       const MatchedFrames at = matched_frames(input.matches[clip]);
       const ClipTargets& target = input.targets[clip];
       const at::Tensor clip_top = top.select(0, static_cast<int64_t>(clip));
-      const at::Tensor said = classes.scope == ClassScope::frame ? clip_top.index({at.frame, at.prediction})
-                                                                 : clip_top.index({at.prediction});
+      const at::Tensor said = classes.scope == ClassScope::frame
+                                  ? clip_top.index({at.frame, at.prediction})
+                                  : clip_top.index({at.prediction});
       const at::Tensor wanted = target.valid.index({at.target, at.frame}) *
                                 (target.labels.index_select(0, at.target) + classes.label_offset);
       right += (said == wanted).sum().item<int64_t>();
       all += said.numel();
     }
-    const double error = all == 0 ? 100.0 : 100.0 - 100.0 * static_cast<double>(right) / static_cast<double>(all);
+    const double error =
+        all == 0 ? 100.0 : 100.0 - 100.0 * static_cast<double>(right) / static_cast<double>(all);
     return at::scalar_tensor(error, classes.logits.options());
   }
 };
 
-/// |queries that are some object - (instance, frame) targets|, mean over clips; reported, not trained.
+/// |queries that are some object - (instance, frame) targets|, mean over clips; reported, not
+/// trained.
 class CardinalityError final : public Loss {
  public:
   using Options = losses::Options;
@@ -47,29 +50,35 @@ class CardinalityError final : public Loss {
     torch::NoGradGuard no_grad;
     const ClassLogits& classes = input.prediction.classes;
     if (classes.activation != ClassActivation::softmax_no_object)
-      throw ConfigError("loss cardinality_error: expected a head with a no-object class, got sigmoid.");
-    const at::Tensor objects = (classes.logits.argmax(-1) != classes.num_classes()).flatten(1).sum(1);
+      throw ConfigError(
+          "loss cardinality_error: expected a head with a no-object class, got sigmoid.");
+    const at::Tensor objects =
+        (classes.logits.argmax(-1) != classes.num_classes()).flatten(1).sum(1);
     double error = 0.0;
     for (size_t clip = 0; clip < input.targets.size(); ++clip) {
-      const int64_t frames = classes.scope == ClassScope::frame ? input.targets[clip].valid.size(1) : 1;
+      const int64_t frames =
+          classes.scope == ClassScope::frame ? input.targets[clip].valid.size(1) : 1;
       const int64_t wanted = input.targets[clip].num_instances() * frames;
-      error += std::abs(objects[static_cast<int64_t>(clip)].item<double>() - static_cast<double>(wanted));
+      error += std::abs(objects[static_cast<int64_t>(clip)].item<double>() -
+                        static_cast<double>(wanted));
     }
-    return at::scalar_tensor(error / static_cast<double>(input.targets.size()), classes.logits.options());
+    return at::scalar_tensor(error / static_cast<double>(input.targets.size()),
+                             classes.logits.options());
   }
 };
 
 }  // namespace
 
 const PluginDescriptor& class_error() {
-  static constexpr PluginDescriptor kDescriptor =
-      make_descriptor<Loss, ClassError>("class_error", "Percentage of matched queries with a wrong class (not trained)");
+  static constexpr PluginDescriptor kDescriptor = make_descriptor<Loss, ClassError>(
+      "class_error", "Percentage of matched queries with a wrong class (not trained)");
   return kDescriptor;
 }
 
 const PluginDescriptor& cardinality_error() {
   static constexpr PluginDescriptor kDescriptor = make_descriptor<Loss, CardinalityError>(
-      "cardinality_error", "Difference between predicted and true numbers of objects (not trained)");
+      "cardinality_error",
+      "Difference between predicted and true numbers of objects (not trained)");
   return kDescriptor;
 }
 

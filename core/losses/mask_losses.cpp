@@ -8,7 +8,9 @@ namespace tessera::losses {
 namespace {
 
 // A term over no masks is zero, but still of the graph, so that every rank does the same backward.
-at::Tensor zero(const LossInput& input) { return input.prediction.classes.logits.sum() * 0.0; }
+at::Tensor zero(const LossInput& input) {
+  return input.prediction.classes.logits.sum() * 0.0;
+}
 
 /// Focal loss (Lin et al. 2017), mean over pixels, sum over the trained (instance, frame) pairs.
 class MaskFocal final : public Loss {
@@ -26,7 +28,8 @@ class MaskFocal final : public Loss {
   at::Tensor forward(const LossInput& input) override {
     const MatchedMasks& masks = input.matched_masks();
     if (!masks.logits.defined()) return zero(input);
-    const at::Tensor entropy = at::binary_cross_entropy_with_logits(masks.logits, masks.target, {}, {}, at::Reduction::None);
+    const at::Tensor entropy = at::binary_cross_entropy_with_logits(masks.logits, masks.target, {},
+                                                                    {}, at::Reduction::None);
     const at::Tensor p = masks.logits.sigmoid();
     const at::Tensor miss = p + masks.target - 2 * p * masks.target;  // 1 - p of the right side
     const at::Tensor alpha = (1 - options_.alpha) + (2 * options_.alpha - 1) * masks.target;

@@ -17,17 +17,18 @@ namespace tessera {
 const MatchedMasks& LossInput::matched_masks() const {
   if (masks_) return *masks_;
   if (!prediction.masks)
-    throw RuntimeError("loss: expected a mask source in the prediction of layer " + std::to_string(layer) +
-                       ", got none.");
+    throw RuntimeError("loss: expected a mask source in the prediction of layer " +
+                       std::to_string(layer) + ", got none.");
   std::vector<at::Tensor> logits, target;
   for (size_t clip = 0; clip < targets.size(); ++clip) {
     const ClipMatch& match = matches[clip];
     if (match.prediction.size(0) == 0) continue;
-    const at::Tensor rows = prediction.masks->logits(static_cast<int64_t>(clip), match.prediction);  // [R,T,h,w]
+    const at::Tensor rows =
+        prediction.masks->logits(static_cast<int64_t>(clip), match.prediction);  // [R,T,h,w]
     const at::Tensor where = match.valid.nonzero();
     const at::Tensor pair = where.select(1, 0), frame = where.select(1, 1);
-    const at::Tensor goal = targets[clip].masks.index(
-        {match.target.index_select(0, pair), frame});  // [n,H,W]
+    const at::Tensor goal =
+        targets[clip].masks.index({match.target.index_select(0, pair), frame});  // [n,H,W]
     logits.push_back(at::upsample_bilinear2d(rows.index({pair, frame}).unsqueeze(1),
                                              {goal.size(1), goal.size(2)}, /*align_corners=*/false)
                          .squeeze(1));

@@ -15,9 +15,11 @@ struct Normalised : LossTermOptions {
   template <class Options>
   static void describe_normalised(Schema<Options>& schema) {
     describe_term(schema);
-    schema.field("normaliser", &Options::normaliser,
-                 "instances; instance_frames: times frames, absent ones too; valid_frames: only where "
-                 "the instance is there.")
+    schema
+        .field(
+            "normaliser", &Options::normaliser,
+            "instances; instance_frames: times frames, absent ones too; valid_frames: only where "
+            "the instance is there.")
         .one_of({"instances", "instance_frames", "valid_frames"});
   }
   double divisor(const LossInput& input) const {

@@ -76,12 +76,12 @@ std::vector<std::pair<int64_t, int64_t>> assign_minimum_cost(const double* cost,
                          std::to_string(i % columns) + ". Did the model diverge?");
   std::vector<std::pair<int64_t, int64_t>> pairs;
   if (rows <= columns) {
-    const auto column_of = assign_rows(
-        [&](int64_t r, int64_t c) { return cost[r * columns + c]; }, rows, columns);
+    const auto column_of =
+        assign_rows([&](int64_t r, int64_t c) { return cost[r * columns + c]; }, rows, columns);
     for (int64_t r = 0; r < rows; ++r) pairs.emplace_back(r, column_of[r]);
   } else {
-    const auto row_of = assign_rows(
-        [&](int64_t c, int64_t r) { return cost[r * columns + c]; }, columns, rows);
+    const auto row_of =
+        assign_rows([&](int64_t c, int64_t r) { return cost[r * columns + c]; }, columns, rows);
     for (int64_t c = 0; c < columns; ++c) pairs.emplace_back(row_of[c], c);
     std::sort(pairs.begin(), pairs.end());
   }

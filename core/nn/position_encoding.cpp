@@ -17,9 +17,8 @@ at::Tensor normalised_count(const at::Tensor& counted, int64_t axis, double firs
 // [..] -> [.., dim]: sin at even, cos at odd channels of the same wavelength.
 at::Tensor sine_channels(const at::Tensor& count, int64_t dim, double temperature) {
   const at::Tensor index = at::arange(dim, count.options());
-  const at::Tensor wavelength =
-      at::pow(at::scalar_tensor(temperature, count.options()),
-              2 * at::floor(index / 2) / static_cast<double>(dim));
+  const at::Tensor wavelength = at::pow(at::scalar_tensor(temperature, count.options()),
+                                        2 * at::floor(index / 2) / static_cast<double>(dim));
   const at::Tensor angle = count.unsqueeze(-1) / wavelength;
   const at::Tensor even = at::sin(angle.slice(-1, 0, dim, 2));
   const at::Tensor odd = at::cos(angle.slice(-1, 1, dim, 2));
@@ -36,7 +35,8 @@ at::Tensor position_encoding(const at::Tensor& padding_mask, int64_t dim,
     throw ConfigError("position." + options.kind + ": expected a width that " +
                       std::to_string(2 * parts) + " divides, got " + std::to_string(dim) + ".");
   const at::Tensor counted =
-      (options.use_padding_mask ? padding_mask.logical_not() : at::ones_like(padding_mask)).to(dtype);
+      (options.use_padding_mask ? padding_mask.logical_not() : at::ones_like(padding_mask))
+          .to(dtype);
   auto encode = [&](int64_t axis, int64_t channels) {
     return sine_channels(normalised_count(counted, axis, options.first), channels,
                          options.temperature);

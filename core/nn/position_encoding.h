@@ -9,18 +9,20 @@ namespace tessera {
 
 /// The sine position encoding of DETR (Carion et al. 2020, A.4) and its variants, as options.
 struct PositionOptions {
-  std::string kind = "3d";      // none; 2d: y, x (D/2 each); 3d: t, y, x (D/3 each);
-                                // 3d_added: 2d plus a D-wide t (Mask2Former-VIS)
-  double first = 1.0;           // what the first cell counts: 1, or 0.5 for cell centres
-  bool use_padding_mask = true; // count only unpadded cells
+  std::string kind = "3d";       // none; 2d: y, x (D/2 each); 3d: t, y, x (D/3 each);
+                                 // 3d_added: 2d plus a D-wide t (Mask2Former-VIS)
+  double first = 1.0;            // what the first cell counts: 1, or 0.5 for cell centres
+  bool use_padding_mask = true;  // count only unpadded cells
   double temperature = 10000.0;
 
   static void describe(Schema<PositionOptions>& schema) {
     schema.field("kind", &PositionOptions::kind, "Axes that are encoded.")
         .one_of({"none", "2d", "3d", "3d_added"});
     schema.field("first", &PositionOptions::first, "Count of the first cell (0.5 = cell centres).");
-    schema.field("use_padding_mask", &PositionOptions::use_padding_mask, "Count unpadded cells only.");
-    schema.field("temperature", &PositionOptions::temperature, "Base of the wavelengths.").more_than(1);
+    schema.field("use_padding_mask", &PositionOptions::use_padding_mask,
+                 "Count unpadded cells only.");
+    schema.field("temperature", &PositionOptions::temperature, "Base of the wavelengths.")
+        .more_than(1);
   }
 };
 

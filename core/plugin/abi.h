@@ -15,7 +15,7 @@
 
 /// Everything that must be equal between core and a plugin for a call to be safe. Compared as text
 /// before anything else of a library is touched.
-#define TESSERA_ABI_STAMP                                                                     \
+#define TESSERA_ABI_STAMP \
   "tessera-abi 1; headers " TESSERA_ABI_HASH "; torch " TESSERA_STRINGIFY(                    \
       TORCH_VERSION_MAJOR) "." TESSERA_STRINGIFY(TORCH_VERSION_MINOR) "; gcc-abi " TESSERA_STRINGIFY( \
       __GXX_ABI_VERSION) "; cxx11 " TESSERA_STRINGIFY(_GLIBCXX_USE_CXX11_ABI) "; sanitizer "  \

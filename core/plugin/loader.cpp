@@ -39,16 +39,18 @@ const PluginDescriptor& load_plugin_library(const std::filesystem::path& file) {
                       ". Build it against this Tessera, and see that what it needs is installed.");
   }
   if (!library->has("tessera_plugin_abi"))
-    throw PluginError(where + ": expected the symbol tessera_plugin_abi, got none. Is it a Tessera "
-                              "plugin? Its source ends with TESSERA_PLUGIN(...).");
+    throw PluginError(where +
+                      ": expected the symbol tessera_plugin_abi, got none. Is it a Tessera "
+                      "plugin? Its source ends with TESSERA_PLUGIN(...).");
   const char* stamp = &library->get<const char>("tessera_plugin_abi");
   const size_t length = std::strlen(TESSERA_ABI_STAMP) + 64;
   if (std::strncmp(stamp, TESSERA_ABI_STAMP, length) != 0)
     throw PluginError(where + ": expected the ABI '" TESSERA_ABI_STAMP "', got '" +
                       std::string(stamp, strnlen(stamp, length)) + "'. Build it again.");
   if (!library->has("tessera_plugin"))
-    throw PluginError(where + ": expected the symbol tessera_plugin, got none. Its source ends with "
-                              "TESSERA_PLUGIN(...).");
+    throw PluginError(where +
+                      ": expected the symbol tessera_plugin, got none. Its source ends with "
+                      "TESSERA_PLUGIN(...).");
   const auto* descriptor = library->get<const PluginDescriptor*>("tessera_plugin");
   if (!descriptor || !descriptor->kind || !descriptor->name || !descriptor->create)
     throw PluginError(where + ": expected a filled plugin descriptor, got an empty one.");

@@ -19,8 +19,8 @@ constexpr PluginDescriptor make_descriptor(const char* name, const char* summary
   return {Kind::kKind,
           name,
           summary,
-          [] () -> const SchemaBase& { return schema_of<Options>(); },
-          [] () -> std::shared_ptr<void> { return std::make_shared<Options>(); },
+          []() -> const SchemaBase& { return schema_of<Options>(); },
+          []() -> std::shared_ptr<void> { return std::make_shared<Options>(); },
           [](const void* options, const BuildContext& context) -> std::shared_ptr<Part> {
             return std::make_shared<PartClass>(*static_cast<const Options*>(options), context);
           }};
@@ -31,12 +31,12 @@ constexpr PluginDescriptor make_descriptor(const char* name, const char* summary
 /// Registers a plugin, as the last line of its .cpp:
 ///   TESSERA_PLUGIN(Backbone, ResNet, "resnet", "ResNet-18 to 101 feature extractor");
 /// Exports constant data only; nothing runs when the library is loaded.
-#define TESSERA_PLUGIN(Kind, PartClass, name, summary)                                         \
-  extern "C" __attribute__((visibility("default"))) const char tessera_plugin_abi[] =          \
-      TESSERA_ABI_STAMP;                                                                       \
-  namespace tessera_plugin_detail {                                                            \
-  extern const ::tessera::PluginDescriptor descriptor;                                         \
-  const ::tessera::PluginDescriptor descriptor =                                               \
-      ::tessera::make_descriptor<::tessera::Kind, PartClass>(name, summary);                   \
-  }                                                                                            \
+#define TESSERA_PLUGIN(Kind, PartClass, name, summary)                                \
+  extern "C" __attribute__((visibility("default"))) const char tessera_plugin_abi[] = \
+      TESSERA_ABI_STAMP;                                                              \
+  namespace tessera_plugin_detail {                                                   \
+  extern const ::tessera::PluginDescriptor descriptor;                                \
+  const ::tessera::PluginDescriptor descriptor =                                      \
+      ::tessera::make_descriptor<::tessera::Kind, PartClass>(name, summary);          \
+  }                                                                                   \
   BOOST_DLL_ALIAS(tessera_plugin_detail::descriptor, tessera_plugin)

@@ -21,7 +21,8 @@ std::vector<fs::path> libraries_in(const fs::path& folder) {
   std::error_code ignored;  // a folder of the search path that is not there holds no plugins
   for (const auto& entry : fs::directory_iterator(folder, ignored)) {
     const std::string name = entry.path().filename().string();
-    if (name.starts_with(kPrefix) && entry.path().extension() == ".so") files.push_back(entry.path());
+    if (name.starts_with(kPrefix) && entry.path().extension() == ".so")
+      files.push_back(entry.path());
   }
   std::sort(files.begin(), files.end());
   return files;
@@ -37,8 +38,9 @@ void Registry::add(const PluginDescriptor& descriptor, const std::string& origin
   const auto key = std::pair<std::string, std::string>(descriptor.kind, descriptor.name);
   const auto [entry, inserted] = plugins_.emplace(key, RegisteredPlugin{&descriptor, origin});
   if (!inserted && entry->second.descriptor != &descriptor)
-    throw PluginError(origin + ": expected a " + descriptor.kind + " plugin with a name of its own, got '" +
-                      descriptor.name + "', which " + entry->second.origin + " has already.");
+    throw PluginError(origin + ": expected a " + descriptor.kind +
+                      " plugin with a name of its own, got '" + descriptor.name + "', which " +
+                      entry->second.origin + " has already.");
 }
 
 const PluginDescriptor& Registry::load(const fs::path& file) {

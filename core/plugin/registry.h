@@ -41,7 +41,8 @@ class TESSERA_API Registry : public PluginLookup {
   std::vector<RegisteredPlugin> scan(std::vector<BrokenPlugin>& broken);
   void add_search_path(const std::filesystem::path& path) { search_paths_.push_back(path); }
 
-  /// The built-in plugin folder beside libtessera_core.so, then TESSERA_PLUGIN_PATH (':'-separated).
+  /// The built-in plugin folder beside libtessera_core.so, then TESSERA_PLUGIN_PATH
+  /// (':'-separated).
   static std::vector<std::filesystem::path> default_search_paths();
 
  private:

@@ -12,15 +12,15 @@ namespace tessera {
 struct ClipMeta {
   int64_t video_id = 0;
   std::string video_name;
-  std::vector<int64_t> frame_indices;  // [T] positions in the video
+  std::vector<int64_t> frame_indices;               // [T] positions in the video
   int64_t height = 0, width = 0;                    // pixels before padding
   int64_t original_height = 0, original_width = 0;  // pixels of the video
 };
 
 /// What a model sees.
 struct ClipBatch {
-  at::Tensor frames;        // [B,T,3,H,W] float, normalised RGB
-  at::Tensor padding_mask;  // [B,T,H,W] bool, true = padded
+  at::Tensor frames;           // [B,T,3,H,W] float, normalised RGB
+  at::Tensor padding_mask;     // [B,T,H,W] bool, true = padded
   std::vector<ClipMeta> meta;  // [B]
 };
 

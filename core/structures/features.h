@@ -38,12 +38,12 @@ struct MemoryLevel {
 /// An encoder's output. `tokens.flatten(1, 2)` joins space and time (VisTR), `flatten(0, 1)` is per
 /// frame, a slice of dimension 2 is a level (Mask2Former).
 struct Memory {
-  at::Tensor tokens;                 // [B,T,S,D]
-  at::Tensor padding_mask;           // [B,T,S] bool, true = padded; undefined where nothing is padded
-  std::vector<MemoryLevel> levels;   // [L] in the encoder's order
-  at::Tensor valid_ratio;            // [B,T,L,2] (x, y) part of a level that is not padding
-  at::Tensor position;               // [B,T,S,D] or undefined
-  at::Tensor pixel_features;         // [B,T,C,h,w] fine features for mask heads, or undefined
+  at::Tensor tokens;        // [B,T,S,D]
+  at::Tensor padding_mask;  // [B,T,S] bool, true = padded; undefined where nothing is padded
+  std::vector<MemoryLevel> levels;  // [L] in the encoder's order
+  at::Tensor valid_ratio;           // [B,T,L,2] (x, y) part of a level that is not padding
+  at::Tensor position;              // [B,T,S,D] or undefined
+  at::Tensor pixel_features;        // [B,T,C,h,w] fine features for mask heads, or undefined
 
   int64_t num_frames() const { return tokens.size(1); }
   /// The cells of one level as a map, [B,T,D,h,w].
@@ -58,8 +58,8 @@ struct Memory {
 /// What is known of a memory when the model is built.
 struct MemorySpec {
   int64_t dim = 0;
-  std::vector<int64_t> strides;      // [L] in the encoder's order
-  int64_t pixel_channels = 0;        // of Memory::pixel_features, 0 where there are none
+  std::vector<int64_t> strides;  // [L] in the encoder's order
+  int64_t pixel_channels = 0;    // of Memory::pixel_features, 0 where there are none
   int64_t pixel_stride = 0;
 };
 

@@ -13,7 +13,7 @@ MaskSource::~MaskSource() = default;
 
 at::Tensor MaskSource::logits_at(int64_t clip, const at::Tensor& rows,
                                  const at::Tensor& points) const {
-  const at::Tensor maps = logits(clip, rows);  // [R,T,h,w]
+  const at::Tensor maps = logits(clip, rows);                         // [R,T,h,w]
   const at::Tensor grid = points.flatten(0, 1).unsqueeze(1) * 2 - 1;  // [R*T,1,P,2]
   const at::Tensor sampled =
       at::grid_sampler(maps.flatten(0, 1).unsqueeze(1), grid, /*bilinear*/ 0, /*zeros*/ 0,

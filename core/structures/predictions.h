@@ -26,8 +26,8 @@ struct InstanceEmbeddings {
 struct QuerySpec {
   int64_t num_queries = 0;  // Q: instances a clip can hold
   int64_t dim = 0;
-  int64_t num_layers = 0;   // entries of InstanceEmbeddings::layers
-  bool per_frame = false;   // whether InstanceLayer::frame is given
+  int64_t num_layers = 0;  // entries of InstanceEmbeddings::layers
+  bool per_frame = false;  // whether InstanceLayer::frame is given
 };
 
 enum class ClassScope { clip, frame };
@@ -35,7 +35,8 @@ enum class ClassActivation { softmax_no_object, sigmoid };
 
 /// Class logits with their coding.
 struct ClassLogits {
-  at::Tensor logits;  // clip: [B,Q,C]; frame: [B,T,Q,C]; softmax_no_object: the last of C is no-object
+  at::Tensor
+      logits;  // clip: [B,Q,C]; frame: [B,T,Q,C]; softmax_no_object: the last of C is no-object
   ClassScope scope = ClassScope::clip;
   ClassActivation activation = ClassActivation::softmax_no_object;
   int64_t label_offset = 0;  // class index = category index + label_offset
@@ -56,7 +57,8 @@ class TESSERA_API MaskSource {
   virtual at::Tensor logits(int64_t clip, const at::Tensor& rows) const = 0;
   /// in: points [R,T,P,2] (x, y) in 0..1 over the padded frame. out: [R,T,P] logits, bilinear.
   /// The default samples logits(); a head that can do better overrides it.
-  virtual at::Tensor logits_at(int64_t clip, const at::Tensor& rows, const at::Tensor& points) const;
+  virtual at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
+                               const at::Tensor& points) const;
 };
 
 /// What the heads say after one decoder layer. Parts that were not asked for are undefined.

@@ -45,7 +45,8 @@ int show_difference(const std::string& left, const std::string& right) {
 void add_config(CLI::App& app) {
   auto* config = app.add_subcommand("config", "Show, check or compare experiment files");
   config->require_subcommand(1);
-  config->footer("Example: tessera config show experiments/vistr_r50.toml --set model.encoder.num_layers=2");
+  config->footer(
+      "Example: tessera config show experiments/vistr_r50.toml --set model.encoder.num_layers=2");
 
   auto* show = config->add_subcommand("show", "Print the experiment with every default");
   auto shown = std::make_shared<ExperimentArguments>();
@@ -73,7 +74,9 @@ void add_config(CLI::App& app) {
   auto* diff = config->add_subcommand("diff", "Print what differs between two experiments");
   auto pair = std::make_shared<std::vector<std::string>>();
   diff->add_option("experiments", *pair, "Two experiment files")->required()->expected(2);
-  diff->footer("Example: tessera config diff experiments/vistr_r50.toml experiments/deformable_vistr_r50.toml");
+  diff->footer(
+      "Example: tessera config diff experiments/vistr_r50.toml "
+      "experiments/deformable_vistr_r50.toml");
   diff->callback([pair] { show_difference(pair->at(0), pair->at(1)); });
 }
 

@@ -18,7 +18,8 @@ struct ForwardArguments {
 ClipBatch read_batch(const std::string& file) {
   const SafetensorsFile stored = read_safetensors(file);
   const at::Tensor* frames = stored.find("frames");
-  if (!frames) throw DataError(file + ": expected a tensor 'frames' [B,T,3,H,W] or [T,3,H,W], got none.");
+  if (!frames)
+    throw DataError(file + ": expected a tensor 'frames' [B,T,3,H,W] or [T,3,H,W], got none.");
   ClipBatch batch;
   batch.frames = frames->dim() == 4 ? frames->unsqueeze(0) : *frames;
   ShapeBinding sizes;
@@ -69,12 +70,19 @@ void add_forward(CLI::App& app) {
   auto arguments = std::make_shared<ForwardArguments>();
   arguments->experiment.add_to(*command);
   command->add_option("--weights", arguments->weights, "Weights (safetensors)")->required();
-  command->add_option("--input", arguments->input, "frames [B,T,3,H,W], padding_mask [B,T,H,W] (safetensors)")->required();
-  command->add_option("--output", arguments->output,
-                      "pred_logits [B,T,Q,C], pred_boxes [B,T,Q,4], pred_masks [B,Q,T,h,w] (safetensors)")
+  command
+      ->add_option("--input", arguments->input,
+                   "frames [B,T,3,H,W], padding_mask [B,T,H,W] (safetensors)")
       ->required();
-  command->footer("Example: tessera forward experiments/vistr_r50.toml --weights w.safetensors --input in.safetensors "
-                  "--output out.safetensors");
+  command
+      ->add_option(
+          "--output", arguments->output,
+          "pred_logits [B,T,Q,C], pred_boxes [B,T,Q,4], pred_masks [B,Q,T,h,w] (safetensors)")
+      ->required();
+  command->footer(
+      "Example: tessera forward experiments/vistr_r50.toml --weights w.safetensors --input "
+      "in.safetensors "
+      "--output out.safetensors");
   command->callback([arguments] { run_forward(*arguments); });
 }
 

@@ -37,15 +37,19 @@ CategoryTable categories_of(const Experiment& experiment, const fs::path& input)
   for (const fs::path& file : {input, fs::path(experiment.data.validation.annotations),
                                fs::path(experiment.data.train.annotations)}) {
     if (file.extension() != ".json" || !fs::is_regular_file(file)) continue;
-    auto categories = data::read_annotations(file, {.compatible = false, .require_annotations = false}).categories;
-    std::sort(categories.begin(), categories.end(), [](const auto& a, const auto& b) { return a.id < b.id; });
+    auto categories =
+        data::read_annotations(file, {.compatible = false, .require_annotations = false})
+            .categories;
+    std::sort(categories.begin(), categories.end(),
+              [](const auto& a, const auto& b) { return a.id < b.id; });
     for (const auto& category : categories) {
       table.ids.push_back(category.id);
       table.names.push_back(category.name);
     }
     if (static_cast<int64_t>(table.ids.size()) != experiment.data.num_categories)
-      throw ConfigError("data.num_categories: expected the " + std::to_string(table.ids.size()) + " categories of " +
-                        file.string() + ", got " + std::to_string(experiment.data.num_categories) + ".");
+      throw ConfigError("data.num_categories: expected the " + std::to_string(table.ids.size()) +
+                        " categories of " + file.string() + ", got " +
+                        std::to_string(experiment.data.num_categories) + ".");
     return table;
   }
   for (int64_t i = 1; i <= experiment.data.num_categories; ++i) {
@@ -56,14 +60,18 @@ CategoryTable categories_of(const Experiment& experiment, const fs::path& input)
 }
 
 void initialise(VisModel& model, const Experiment& experiment, const InferArguments& arguments) {
-  const std::string file = !arguments.weights.empty() ? arguments.weights : experiment.weights.init.value_or("");
+  const std::string file =
+      !arguments.weights.empty() ? arguments.weights : experiment.weights.init.value_or("");
   if (!file.empty()) {
-    std::cout << "weights: " << file << ": " << load_weights(model, file, experiment.weights).text() << "\n";
+    std::cout << "weights: " << file << ": " << load_weights(model, file, experiment.weights).text()
+              << "\n";
   } else if (arguments.allow_random_weights) {
     std::cout << "weights: random\n";
   } else {
-    throw ConfigError("infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes on "
-                      "without.");
+    throw ConfigError(
+        "infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes "
+        "on "
+        "without.");
   }
 }
 
@@ -77,8 +85,10 @@ int64_t write_overlays(const data::InferenceVideo& video, const std::vector<Vide
       if (tracks[i].score < threshold || !tracks[i].segmentations[frame]) continue;
       const data::Rle& rle = *tracks[i].segmentations[frame];
       std::vector<uint8_t> bytes = data::to_mask(rle);
-      const at::Tensor mask = at::from_blob(bytes.data(), {rle.height, rle.width}, at::kByte).to(at::kBool);
-      instances.push_back({mask, static_cast<int64_t>(i), categories.names[tracks[i].category], tracks[i].score});
+      const at::Tensor mask =
+          at::from_blob(bytes.data(), {rle.height, rle.width}, at::kByte).to(at::kBool);
+      instances.push_back(
+          {mask, static_cast<int64_t>(i), categories.names[tracks[i].category], tracks[i].score});
     }
     char name[32];
     std::snprintf(name, sizeof(name), "%05lld.jpg", static_cast<long long>(frame));
@@ -105,14 +115,18 @@ void run_infer(const InferArguments& arguments) {
     for (const VideoTrack& track : tracks)
       results.append({video.id, categories.ids[track.category], track.score, track.segmentations});
     tracks_written += static_cast<int64_t>(tracks.size());
-    std::cout << video.name << ": " << video.length << " frames, " << tracks.size() << " tracks" << std::endl;
+    std::cout << video.name << ": " << video.length << " frames, " << tracks.size() << " tracks"
+              << std::endl;
     if (!arguments.overlay.empty())
-      overlays += write_overlays(video, tracks, categories, fs::path(arguments.overlay) / video.name,
-                                 arguments.overlay_threshold);
+      overlays +=
+          write_overlays(video, tracks, categories, fs::path(arguments.overlay) / video.name,
+                         arguments.overlay_threshold);
   }
   results.finish();
-  std::cout << "results: " << arguments.output << " (" << videos.size() << " videos, " << tracks_written << " tracks)\n";
-  if (overlays > 0) std::cout << "overlays: " << arguments.overlay << " (" << overlays << " frames)\n";
+  std::cout << "results: " << arguments.output << " (" << videos.size() << " videos, "
+            << tracks_written << " tracks)\n";
+  if (overlays > 0)
+    std::cout << "overlays: " << arguments.overlay << " (" << overlays << " frames)\n";
 }
 
 }  // namespace
@@ -121,16 +135,24 @@ void add_infer(CLI::App& app) {
   auto* command = app.add_subcommand("infer", "Segment and track the objects of videos");
   auto arguments = std::make_shared<InferArguments>();
   arguments->experiment.add_to(*command);
-  command->add_option("--input", arguments->input,
-                      "Annotation file (YouTube-VIS), folder of frames, or video file")->required();
-  command->add_option("--images", arguments->images, "Folder that an annotation file's file names start at");
+  command
+      ->add_option("--input", arguments->input,
+                   "Annotation file (YouTube-VIS), folder of frames, or video file")
+      ->required();
+  command->add_option("--images", arguments->images,
+                      "Folder that an annotation file's file names start at");
   command->add_option("--output", arguments->output, "Results (YouTube-VIS JSON)")->required();
   command->add_option("--weights", arguments->weights, "Weights (safetensors)");
-  command->add_flag("--allow-random-weights", arguments->allow_random_weights, "Go on without weights");
-  command->add_option("--overlay", arguments->overlay, "Folder for frames with masks, class, score and track id");
-  command->add_option("--overlay-threshold", arguments->overlay_threshold, "Tracks drawn have at least this score");
-  command->footer("Example: tessera infer experiments/vistr_r50.toml --input clip.mp4 --weights last.safetensors "
-                  "--output results.json --overlay frames");
+  command->add_flag("--allow-random-weights", arguments->allow_random_weights,
+                    "Go on without weights");
+  command->add_option("--overlay", arguments->overlay,
+                      "Folder for frames with masks, class, score and track id");
+  command->add_option("--overlay-threshold", arguments->overlay_threshold,
+                      "Tracks drawn have at least this score");
+  command->footer(
+      "Example: tessera infer experiments/vistr_r50.toml --input clip.mp4 --weights "
+      "last.safetensors "
+      "--output results.json --overlay frames");
   command->callback([arguments] { run_infer(*arguments); });
 }
 

@@ -16,7 +16,10 @@ nlohmann::json schema_json(const SchemaBase& schema, const ConfigNode& defaults)
   nlohmann::json fields = nlohmann::json::array();
   for (const Field& field : schema.fields()) {
     const ConfigNode* value = defaults.find(field.name);
-    nlohmann::json entry{{"name", field.name}, {"type", field.type}, {"doc", field.doc}, {"required", field.required}};
+    nlohmann::json entry{{"name", field.name},
+                         {"type", field.type},
+                         {"doc", field.doc},
+                         {"required", field.required}};
     if (!field.range.empty()) entry["range"] = field.range;
     if (value && !field.required) entry["default"] = to_toml_value(*value);
     if (field.nested) entry["fields"] = schema_json(*field.nested(), value ? *value : ConfigNode());
@@ -35,10 +38,12 @@ nlohmann::json describe(const PluginDescriptor& plugin) {
 
 void print_fields(const nlohmann::json& fields, const std::string& indent) {
   for (const auto& field : fields) {
-    std::string line = indent + field["name"].get<std::string>() + "  (" + field["type"].get<std::string>();
+    std::string line =
+        indent + field["name"].get<std::string>() + "  (" + field["type"].get<std::string>();
     if (field.contains("range")) line += ", " + field["range"].get<std::string>();
     if (field["required"].get<bool>()) line += ", required";
-    if (field.contains("default") && !field.contains("fields")) line += ", default " + field["default"].get<std::string>();
+    if (field.contains("default") && !field.contains("fields"))
+      line += ", default " + field["default"].get<std::string>();
     std::cout << line << ")\n" << indent << "    " << field["doc"].get<std::string>() << "\n";
     if (field.contains("fields")) print_fields(field["fields"], indent + "    ");
   }
@@ -51,13 +56,17 @@ void list(bool json) {
   if (json) {
     nlohmann::json out{{"plugins", nlohmann::json::array()}, {"broken", nlohmann::json::array()}};
     for (const auto& plugin : plugins)
-      out["plugins"].push_back({{"kind", plugin.descriptor->kind}, {"name", plugin.descriptor->name},
-                                {"summary", plugin.descriptor->summary}, {"origin", plugin.origin}});
-    for (const auto& plugin : broken) out["broken"].push_back({{"file", plugin.file.string()}, {"reason", plugin.reason}});
+      out["plugins"].push_back({{"kind", plugin.descriptor->kind},
+                                {"name", plugin.descriptor->name},
+                                {"summary", plugin.descriptor->summary},
+                                {"origin", plugin.origin}});
+    for (const auto& plugin : broken)
+      out["broken"].push_back({{"file", plugin.file.string()}, {"reason", plugin.reason}});
     std::cout << out.dump(2) << "\n";
   } else {
     for (const auto& plugin : plugins)
-      std::printf("%-14s %-20s %s\n", plugin.descriptor->kind, plugin.descriptor->name, plugin.descriptor->summary);
+      std::printf("%-14s %-20s %s\n", plugin.descriptor->kind, plugin.descriptor->name,
+                  plugin.descriptor->summary);
     std::fflush(stdout);
   }
   // What cannot be loaded is reported, and the command says so with its exit code.
@@ -96,7 +105,8 @@ void add_plugins(CLI::App& app) {
   list_command->footer("Example: TESSERA_PLUGIN_PATH=~/my_plugins tessera plugins list");
   list_command->callback([json] { list(*json); });
 
-  auto* describe_command = plugins->add_subcommand("describe", "A plugin's options: type, range, default, meaning");
+  auto* describe_command =
+      plugins->add_subcommand("describe", "A plugin's options: type, range, default, meaning");
   auto which = std::make_shared<std::pair<std::string, std::string>>();
   auto describe_json = std::make_shared<bool>(false);
   describe_command->add_option("kind", which->first, "Kind, e.g. attention")->required();
@@ -110,11 +120,13 @@ void add_plugins(CLI::App& app) {
       std::cout << text.dump(2) << "\n";
       return;
     }
-    std::cout << which->first << " / " << which->second << ": " << text["summary"].get<std::string>() << "\n";
+    std::cout << which->first << " / " << which->second << ": "
+              << text["summary"].get<std::string>() << "\n";
     print_fields(text["fields"], "  ");
   });
 
-  auto* check_command = plugins->add_subcommand("check", "Run the contract suite on plugin libraries");
+  auto* check_command =
+      plugins->add_subcommand("check", "Run the contract suite on plugin libraries");
   auto files = std::make_shared<std::vector<std::string>>();
   check_command->add_option("library", *files, "Plugin libraries (.so)")->required();
   check_command->footer("Example: tessera plugins check build/libtessera_attention_mine.so");

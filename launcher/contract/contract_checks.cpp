@@ -20,7 +20,8 @@ std::shared_ptr<void> default_options(const PluginDescriptor& plugin, Registry& 
   return options;
 }
 
-std::shared_ptr<Part> build(const PluginDescriptor& plugin, const void* options, const Harness& harness) {
+std::shared_ptr<Part> build(const PluginDescriptor& plugin, const void* options,
+                            const Harness& harness) {
   auto part = plugin.create(options, harness.context(plugin.kind));
   if (!part) throw PluginError("expected a part, got nothing.");
   part->eval();
@@ -29,27 +30,31 @@ std::shared_ptr<Part> build(const PluginDescriptor& plugin, const void* options,
 
 void check_documented(const SchemaBase& schema, const std::string& prefix) {
   for (const Field& field : schema.fields()) {
-    if (field.doc.empty()) throw PluginError("expected every option to be documented, got none for " + prefix + field.name + ".");
+    if (field.doc.empty())
+      throw PluginError("expected every option to be documented, got none for " + prefix +
+                        field.name + ".");
     if (field.nested) check_documented(*field.nested(), prefix + field.name + ".");
   }
 }
 
-void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b, double tolerance,
-                  const std::string& what) {
+void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b,
+                  double tolerance, const std::string& what) {
   for (size_t i = 0; i < a.size(); ++i) {
     const at::Tensor x = a[i].detach().to(at::kDouble), y = b[i].detach().to(at::kDouble);
     const double scale = std::max(1.0, y.abs().max().item<double>());
     const double difference = (x - y).abs().max().item<double>();
     if (!(difference <= tolerance * scale))
-      throw RuntimeError("expected " + what + " within " + std::to_string(tolerance * scale) + ", got a difference of " +
-                         std::to_string(difference) + " in output " + std::to_string(i) + ".");
+      throw RuntimeError("expected " + what + " within " + std::to_string(tolerance * scale) +
+                         ", got a difference of " + std::to_string(difference) + " in output " +
+                         std::to_string(i) + ".");
   }
 }
 
 void check_gradients(Part& part, const Harness& harness) {
   at::Tensor sum;
   for (const at::Tensor& output : harness.run(part, at::kFloat)) {
-    if (!output.isfinite().all().item<bool>()) throw RuntimeError("expected finite outputs, got NaN or infinity.");
+    if (!output.isfinite().all().item<bool>())
+      throw RuntimeError("expected finite outputs, got NaN or infinity.");
     if (!output.requires_grad()) continue;
     const at::Tensor term = (output * output.detach().sin()).sum();
     sum = sum.defined() ? sum + term : term;
@@ -59,7 +64,9 @@ void check_gradients(Part& part, const Harness& harness) {
   for (const auto& item : part.named_parameters()) {
     if (!item.value().requires_grad()) continue;
     const at::Tensor& gradient = item.value().grad();
-    if (!gradient.defined()) throw RuntimeError("expected a gradient for every parameter, got none for " + item.key() + ".");
+    if (!gradient.defined())
+      throw RuntimeError("expected a gradient for every parameter, got none for " + item.key() +
+                         ".");
     if (!gradient.isfinite().all().item<bool>())
       throw RuntimeError("expected finite gradients, got NaN or infinity for " + item.key() + ".");
   }
@@ -68,7 +75,8 @@ void check_gradients(Part& part, const Harness& harness) {
 void copy_state(Part& from, Part& to) {
   at::NoGradGuard no_grad;
   auto target_parameters = to.named_parameters();
-  for (const auto& item : from.named_parameters()) target_parameters[item.key()].copy_(item.value());
+  for (const auto& item : from.named_parameters())
+    target_parameters[item.key()].copy_(item.value());
   auto target_buffers = to.named_buffers();
   for (const auto& item : from.named_buffers()) target_buffers[item.key()].copy_(item.value());
 }
@@ -90,19 +98,22 @@ std::vector<CheckResult> check_plugin(const PluginDescriptor& plugin, Registry& 
   };
 
   check("has a one-line summary", [&] {
-    if (!plugin.summary || !*plugin.summary || std::string(plugin.summary).find('\n') != std::string::npos)
+    if (!plugin.summary || !*plugin.summary ||
+        std::string(plugin.summary).find('\n') != std::string::npos)
       throw PluginError("expected one line, got none or several.");
   });
   check("documents every option", [&] { check_documented(plugin.schema(), ""); });
   check("refuses an unknown key", [&] {
     auto options = plugin.make_options();
     ReadContext context(&registry);
-    plugin.schema().read(options.get(), parse_toml("no_such_option = 1", "check"), "check", context);
+    plugin.schema().read(options.get(), parse_toml("no_such_option = 1", "check"), "check",
+                         context);
     if (!context.failed()) throw PluginError("expected an error for no_such_option, got none.");
   });
 
   std::shared_ptr<void> options;
-  if (!check("has defaults that its own schema accepts", [&] { options = default_options(plugin, registry); }))
+  if (!check("has defaults that its own schema accepts",
+             [&] { options = default_options(plugin, registry); }))
     return results;
   for (const int64_t frames : {int64_t{1}, int64_t{3}}) {
     const Harness harness(frames);
@@ -117,12 +128,14 @@ std::vector<CheckResult> check_plugin(const PluginDescriptor& plugin, Registry& 
     check("has finite gradients" + at_frames, [&] { check_gradients(*part, harness); });
     at::NoGradGuard no_grad;
     check("repeats itself bit for bit" + at_frames, [&] {
-      expect_equal(harness.run(*part, at::kFloat), harness.run(*part, at::kFloat), 0.0, "the same outputs twice");
+      expect_equal(harness.run(*part, at::kFloat), harness.run(*part, at::kFloat), 0.0,
+                   "the same outputs twice");
     });
     check("moves its state to a second instance" + at_frames, [&] {
       auto second = build(plugin, options.get(), harness);
       copy_state(*part, *second);
-      expect_equal(harness.run(*second, at::kFloat), harness.run(*part, at::kFloat), 0.0, "equal outputs");
+      expect_equal(harness.run(*second, at::kFloat), harness.run(*part, at::kFloat), 0.0,
+                   "equal outputs");
     });
     check("agrees in double and float" + at_frames, [&] {
       const auto single = harness.run(*part, at::kFloat);

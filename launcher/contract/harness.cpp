@@ -24,9 +24,14 @@ constexpr int64_t kClips = 2, kHeight = 64, kWidth = 96, kDim = 128, kQueries = 
 /// The same numbers on every call, in the wanted type.
 class Numbers {
  public:
-  explicit Numbers(at::ScalarType type) : type_(type), generator_(at::make_generator<at::CPUGeneratorImpl>(7)) {}
-  at::Tensor normal(at::IntArrayRef shape) { return at::randn(shape, generator_, at::kDouble).to(type_); }
-  at::Tensor uniform(at::IntArrayRef shape) { return at::rand(shape, generator_, at::kDouble).to(type_); }
+  explicit Numbers(at::ScalarType type)
+      : type_(type), generator_(at::make_generator<at::CPUGeneratorImpl>(7)) {}
+  at::Tensor normal(at::IntArrayRef shape) {
+    return at::randn(shape, generator_, at::kDouble).to(type_);
+  }
+  at::Tensor uniform(at::IntArrayRef shape) {
+    return at::rand(shape, generator_, at::kDouble).to(type_);
+  }
   at::ScalarType type() const { return type_; }
 
  private:
@@ -34,7 +39,9 @@ class Numbers {
   at::Generator generator_;
 };
 
-PyramidSpec pyramid_spec() { return {{{16, 4}, {24, 8}, {32, 16}, {40, 32}}}; }
+PyramidSpec pyramid_spec() {
+  return {{{16, 4}, {24, 8}, {32, 16}, {40, 32}}};
+}
 
 ClipBatch make_batch(int64_t frames, Numbers& numbers) {
   ClipBatch batch;
@@ -61,7 +68,8 @@ Memory make_memory(int64_t frames, Numbers& numbers) {
   Memory memory;
   memory.tokens = numbers.normal({kClips, frames, h * w, kDim});
   memory.position = numbers.normal({kClips, frames, h * w, kDim});
-  memory.padding_mask = resize_padding_mask(make_batch(frames, numbers).padding_mask, h, w).flatten(2);
+  memory.padding_mask =
+      resize_padding_mask(make_batch(frames, numbers).padding_mask, h, w).flatten(2);
   memory.levels = {{0, h, w, 32}};
   memory.valid_ratio = at::ones({kClips, frames, 1, 2}).to(numbers.type());
   memory.valid_ratio.select(0, 1).select(-1, 0).fill_(2.0 / 3.0);
@@ -88,10 +96,12 @@ class FixedMasks final : public MaskSource {
 
 LayerPrediction make_prediction(int64_t frames, Numbers& numbers) {
   LayerPrediction prediction;
-  prediction.classes.logits = numbers.normal({kClips, frames, kQueries, kCategories + 1}).set_requires_grad(true);
+  prediction.classes.logits =
+      numbers.normal({kClips, frames, kQueries, kCategories + 1}).set_requires_grad(true);
   prediction.classes.scope = ClassScope::frame;
   prediction.boxes = numbers.uniform({kClips, frames, kQueries, 4}) * 0.5 + 0.2;
-  prediction.masks = std::make_shared<FixedMasks>(numbers.normal({kClips, kQueries, frames, 16, 24}));
+  prediction.masks =
+      std::make_shared<FixedMasks>(numbers.normal({kClips, kQueries, frames, 16, 24}));
   return prediction;
 }
 
@@ -119,7 +129,8 @@ Matches make_matches(const Targets& targets) {
   Matches matches;
   for (const ClipTargets& target : targets) {
     const at::Tensor order = at::arange(target.num_instances());
-    matches.push_back({order, order.flip(0), target.valid.flip(0), at::zeros({kQueries, target.num_instances()})});
+    matches.push_back({order, order.flip(0), target.valid.flip(0),
+                       at::zeros({kQueries, target.num_instances()})});
   }
   return matches;
 }
@@ -137,9 +148,11 @@ std::vector<at::Tensor> run_backbone(Backbone& part, int64_t frames, Numbers& nu
   for (size_t i = 0; i < spec.levels.size(); ++i) {
     ShapeBinding sizes{{'B', kClips}, {'T', frames}, {'C', spec.levels[i].channels}};
     expect_shape(pyramid.levels[i].features, "[B,T,C,h,w]", "level " + std::to_string(i), sizes);
-    expect_shape(pyramid.levels[i].padding_mask, "[B,T,h,w]", "padding of level " + std::to_string(i), sizes);
+    expect_shape(pyramid.levels[i].padding_mask, "[B,T,h,w]",
+                 "padding of level " + std::to_string(i), sizes);
     check(pyramid.levels[i].stride == spec.levels[i].stride, "the strides that spec() says");
-    check((kHeight + spec.levels[i].stride - 1) / spec.levels[i].stride == sizes['h'], "a map of height H / stride");
+    check((kHeight + spec.levels[i].stride - 1) / spec.levels[i].stride == sizes['h'],
+          "a map of height H / stride");
     outputs.push_back(pyramid.levels[i].features);
   }
   return outputs;
@@ -149,18 +162,21 @@ std::vector<at::Tensor> run_attention(Attention& part, int64_t frames, Numbers& 
   const AttentionTraits traits = part.traits();
   const Memory memory = make_memory(frames, numbers);
   const int64_t groups = traits.scope == AttentionTraits::Scope::clip ? 1 : frames;
-  at::Tensor query = numbers.normal({kClips, groups, 5, kDim}), position = numbers.normal({kClips, groups, 5, kDim});
+  at::Tensor query = numbers.normal({kClips, groups, 5, kDim}),
+             position = numbers.normal({kClips, groups, 5, kDim});
   if (traits.memory_to_memory_only) {
     query = memory.tokens.reshape({kClips, groups, -1, kDim});
     position = memory.position.reshape({kClips, groups, -1, kDim});
   }
   at::Tensor references;
-  if (traits.reference_dim > 0) references = numbers.uniform({kClips, groups, query.size(2), traits.reference_dim});
+  if (traits.reference_dim > 0)
+    references = numbers.uniform({kClips, groups, query.size(2), traits.reference_dim});
   const ForwardContext context;
   const AttentionOutput output = part.forward({query, position, references, memory, {}}, context);
   check(output.values.size() == 1, "as many outputs as the spec asks for (1)");
-  check(output.values[0].sizes() == query.sizes(), "an output shaped as the query, " + shape_text(query.sizes()) +
-                                                       ", got " + shape_text(output.values[0].sizes()));
+  check(output.values[0].sizes() == query.sizes(), "an output shaped as the query, " +
+                                                       shape_text(query.sizes()) + ", got " +
+                                                       shape_text(output.values[0].sizes()));
   return output.values;
 }
 
@@ -168,10 +184,14 @@ std::vector<at::Tensor> run_encoder(Encoder& part, int64_t frames, Numbers& numb
   const ForwardContext context;
   const Memory memory = part.forward(make_pyramid(frames, numbers), context);
   const MemorySpec spec = part.spec();
-  ShapeBinding sizes{{'B', kClips}, {'T', frames}, {'D', spec.dim}, {'L', static_cast<int64_t>(spec.strides.size())}};
+  ShapeBinding sizes{{'B', kClips},
+                     {'T', frames},
+                     {'D', spec.dim},
+                     {'L', static_cast<int64_t>(spec.strides.size())}};
   expect_shape(memory.tokens, "[B,T,S,D]", "memory", sizes);
   expect_shape(memory.valid_ratio, "[B,T,L,2]", "valid_ratio", sizes);
-  if (memory.padding_mask.defined()) expect_shape(memory.padding_mask, "[B,T,S]", "padding_mask", sizes);
+  if (memory.padding_mask.defined())
+    expect_shape(memory.padding_mask, "[B,T,S]", "padding_mask", sizes);
   check(memory.levels.size() == spec.strides.size(), "as many levels as spec() says");
   return {memory.tokens};
 }
@@ -180,7 +200,9 @@ std::vector<at::Tensor> run_encoder(Encoder& part, int64_t frames, Numbers& numb
 class FixedPredictor final : public InstancePredictor {
  public:
   explicit FixedPredictor(LayerPrediction prediction) : prediction_(std::move(prediction)) {}
-  LayerPrediction predict(int64_t, const InstanceLayer&, PredictionWant) override { return prediction_; }
+  LayerPrediction predict(int64_t, const InstanceLayer&, PredictionWant) override {
+    return prediction_;
+  }
 
  private:
   LayerPrediction prediction_;
@@ -191,11 +213,13 @@ std::vector<at::Tensor> run_decoder(Decoder& part, int64_t frames, Numbers& numb
   FixedPredictor heads(make_prediction(frames, numbers));
   const InstanceEmbeddings embeddings = part.forward(make_memory(frames, numbers), heads, context);
   const QuerySpec spec = part.spec();
-  check(static_cast<int64_t>(embeddings.layers.size()) == spec.num_layers, "as many layers as spec() says");
+  check(static_cast<int64_t>(embeddings.layers.size()) == spec.num_layers,
+        "as many layers as spec() says");
   std::vector<at::Tensor> outputs;
   for (const InstanceLayer& layer : embeddings.layers) {
     ShapeBinding sizes{{'B', kClips}, {'T', frames}, {'Q', spec.num_queries}, {'D', spec.dim}};
-    check(layer.frame.defined() == spec.per_frame, "embeddings per frame just where spec() says so");
+    check(layer.frame.defined() == spec.per_frame,
+          "embeddings per frame just where spec() says so");
     if (layer.frame.defined()) expect_shape(layer.frame, "[B,T,Q,D]", "embeddings", sizes);
     if (layer.clip.defined()) expect_shape(layer.clip, "[B,Q,D]", "embeddings", sizes);
     outputs.push_back(layer.frame.defined() ? layer.frame : layer.clip);
@@ -205,20 +229,25 @@ std::vector<at::Tensor> run_decoder(Decoder& part, int64_t frames, Numbers& numb
 
 std::vector<at::Tensor> run_instance_head(InstanceHead& part, int64_t frames, Numbers& numbers) {
   const ForwardContext context;
-  const LayerPrediction prediction = part.forward(0, make_embeddings(frames, numbers), frames,
-                                                  {.classes = true, .boxes = true, .masks = false}, context);
+  const LayerPrediction prediction =
+      part.forward(0, make_embeddings(frames, numbers), frames,
+                   {.classes = true, .boxes = true, .masks = false}, context);
   ShapeBinding sizes{{'B', kClips}, {'T', frames}, {'Q', kQueries}};
   expect_shape(prediction.boxes, "[B,T,Q,4]", "boxes", sizes);
   expect_shape(prediction.classes.logits,
-               prediction.classes.scope == ClassScope::frame ? "[B,T,Q,C]" : "[B,Q,C]", "class logits", sizes);
-  check(prediction.classes.num_classes() >= kCategories + prediction.classes.label_offset, "a class for every category");
-  check(prediction.boxes.min().item<double>() >= 0 && prediction.boxes.max().item<double>() <= 1, "boxes in 0..1");
+               prediction.classes.scope == ClassScope::frame ? "[B,T,Q,C]" : "[B,Q,C]",
+               "class logits", sizes);
+  check(prediction.classes.num_classes() >= kCategories + prediction.classes.label_offset,
+        "a class for every category");
+  check(prediction.boxes.min().item<double>() >= 0 && prediction.boxes.max().item<double>() <= 1,
+        "boxes in 0..1");
   return {prediction.classes.logits, prediction.boxes};
 }
 
 std::vector<at::Tensor> run_mask_head(MaskHead& part, int64_t frames, Numbers& numbers) {
   const ForwardContext context;
-  const auto prepared = part.prepare(make_pyramid(frames, numbers), make_memory(frames, numbers), context);
+  const auto prepared =
+      part.prepare(make_pyramid(frames, numbers), make_memory(frames, numbers), context);
   const auto masks = prepared->masks(0, make_embeddings(frames, numbers),
                                      numbers.uniform({kClips, frames, kQueries, 4}) * 0.5 + 0.2);
   const at::Tensor all = masks->logits(1, at::arange(kQueries));
@@ -226,8 +255,10 @@ std::vector<at::Tensor> run_mask_head(MaskHead& part, int64_t frames, Numbers& n
   ShapeBinding sizes{{'Q', kQueries}, {'T', frames}};
   expect_shape(all, "[Q,T,h,w]", "mask logits", sizes);
   expect_shape(one, "[1,T,h,w]", "mask logits of one row", sizes);
-  check(at::allclose(one, all.narrow(0, 2, 1), 1e-3, 1e-4), "a row to be the same alone and among others");
-  const at::Tensor points = masks->logits_at(1, at::tensor({int64_t{2}}), numbers.uniform({1, frames, 6, 2}));
+  check(at::allclose(one, all.narrow(0, 2, 1), 1e-3, 1e-4),
+        "a row to be the same alone and among others");
+  const at::Tensor points =
+      masks->logits_at(1, at::tensor({int64_t{2}}), numbers.uniform({1, frames, 6, 2}));
   expect_shape(points, "[1,T,6]", "logits at points", sizes);
   return {all, points};
 }
@@ -244,7 +275,8 @@ std::vector<at::Tensor> run_matcher(Matcher& part, int64_t frames, Numbers& numb
     expect_shape(matches[clip].prediction, "[R]", "prediction", sizes);
     expect_shape(matches[clip].target, "[R]", "target", sizes);
     expect_shape(matches[clip].valid, "[R,T]", "valid", sizes);
-    check(std::get<0>(at::_unique(matches[clip].prediction)).size(0) == sizes['R'], "every prediction at most once");
+    check(std::get<0>(at::_unique(matches[clip].prediction)).size(0) == sizes['R'],
+          "every prediction at most once");
   }
   return {matches[0].cost};
 }
@@ -273,7 +305,8 @@ std::vector<at::Tensor> run_linker(Linker& part, int64_t frames, Numbers& number
   next.class_probabilities = before.class_probabilities.flip(0);
   next.mask_logits = before.mask_logits.flip(0);
   const at::Tensor linked = part.link(before, next, frames);
-  check(at::equal(linked, at::arange(kQueries).flip(0)), "tracks in reverse order to be joined in reverse order");
+  check(at::equal(linked, at::arange(kQueries).flip(0)),
+        "tracks in reverse order to be joined in reverse order");
   return {};
 }
 

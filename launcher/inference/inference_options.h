@@ -3,8 +3,8 @@
 #include <optional>
 #include <string>
 
-#include "core/interfaces/linker.h"
 #include "core/config/schema.h"
+#include "core/interfaces/linker.h"
 
 namespace tessera {
 
@@ -16,7 +16,8 @@ struct WindowLength {
 template <>
 struct config_detail::FieldType<WindowLength> : config_detail::PlainField {
   static std::string name() { return "integer or \"all\""; }
-  static void read(WindowLength& out, const ConfigNode& node, const std::string& path, ReadContext& context) {
+  static void read(WindowLength& out, const ConfigNode& node, const std::string& path,
+                   ReadContext& context) {
     if (auto* text = std::get_if<std::string>(&node.value); text && *text == "all") {
       out.frames = 0;
     } else if (!read_scalar(node, out.frames) || out.frames < 1) {

@@ -15,8 +15,9 @@ namespace {
 
 data::Rle encode(const at::Tensor& mask) {
   const at::Tensor bytes = mask.to(at::kCPU, at::kByte).contiguous();
-  return data::from_mask(std::span(bytes.const_data_ptr<uint8_t>(), static_cast<size_t>(bytes.numel())),
-                         bytes.size(0), bytes.size(1));
+  return data::from_mask(
+      std::span(bytes.const_data_ptr<uint8_t>(), static_cast<size_t>(bytes.numel())), bytes.size(0),
+      bytes.size(1));
 }
 
 at::Tensor probabilities_of(const ClassLogits& classes, int64_t frames, int64_t categories) {
@@ -28,7 +29,10 @@ at::Tensor probabilities_of(const ClassLogits& classes, int64_t frames, int64_t 
 }  // namespace
 
 VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at::Device device)
-    : model_(model), experiment_(experiment), device_(device), window_(experiment.inference.window.frames) {
+    : model_(model),
+      experiment_(experiment),
+      device_(device),
+      window_(experiment.inference.window.frames) {
   const InferenceOptions& options = experiment.inference;
   if (const int64_t fixed = model.needs().fixed_frames; fixed > 0) {
     if (window_ != 0 && window_ != fixed)
@@ -38,8 +42,9 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
     window_ = fixed;
   }
   if (window_ > 0 && options.overlap >= window_)
-    throw ConfigError("inference.overlap: expected fewer than the window's " + std::to_string(window_) +
-                      " frames, got " + std::to_string(options.overlap) + ".");
+    throw ConfigError("inference.overlap: expected fewer than the window's " +
+                      std::to_string(window_) + " frames, got " + std::to_string(options.overlap) +
+                      ".");
   linker_ = BuildContext().make(options.linker);
   model_.eval();
 }
@@ -58,8 +63,8 @@ std::vector<VideoInference::Window> VideoInference::windows_of(int64_t num_frame
 std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) const {
   at::NoGradGuard no_grad;
   const InferenceOptions& options = experiment_.inference;
-  const double logit_threshold =
-      std::log(options.mask_threshold) - std::log1p(-options.mask_threshold);  // sigmoid(x) > threshold
+  const double logit_threshold = std::log(options.mask_threshold) -
+                                 std::log1p(-options.mask_threshold);  // sigmoid(x) > threshold
   std::vector<Growing> tracks;
   std::vector<int64_t> rows_of_tracks;  // track -> row of the window before, -1 = not in it
   WindowTracks before;
@@ -68,9 +73,10 @@ std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) c
     const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : window.length;
     std::vector<at::Tensor> frames;
     for (int64_t i = 0; i < window.length; ++i) frames.push_back(video.read(window.start + i));
-    for (int64_t i = window.length; i < model_frames; ++i) frames.push_back(frames[i % window.length]);
-    const at::Tensor prepared = data::prepare_frames(at::stack(frames), options.short_side, options.max_side,
-                                                     experiment_.data.normalise);
+    for (int64_t i = window.length; i < model_frames; ++i)
+      frames.push_back(frames[i % window.length]);
+    const at::Tensor prepared = data::prepare_frames(at::stack(frames), options.short_side,
+                                                     options.max_side, experiment_.data.normalise);
     ClipMeta meta;
     meta.video_id = video.id;
     meta.video_name = video.name;
@@ -86,12 +92,14 @@ std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) c
     const VisModel::Output output = model_.forward(batch, context);
     const LayerPrediction& last = output.predictions.last();
     const at::Tensor probabilities =
-        probabilities_of(last.classes, model_frames, experiment_.data.num_categories).narrow(0, 0, window.length);
+        probabilities_of(last.classes, model_frames, experiment_.data.num_categories)
+            .narrow(0, 0, window.length);
     const int64_t queries = probabilities.size(1);
-    const FrameGeometry geometry{batch.frames.size(3), batch.frames.size(4), meta.height, meta.width,
-                                 video.height, video.width};
-    const at::Tensor logits = last.masks->logits(0, at::arange(queries, at::TensorOptions(at::kLong).device(device_)))
-                                  .narrow(1, 0, window.length);  // [Q,T,h,w]
+    const FrameGeometry geometry{batch.frames.size(3), batch.frames.size(4), meta.height,
+                                 meta.width,           video.height,         video.width};
+    const at::Tensor logits =
+        last.masks->logits(0, at::arange(queries, at::TensorOptions(at::kLong).device(device_)))
+            .narrow(1, 0, window.length);  // [Q,T,h,w]
 
     // Which track each row goes on with.
     WindowTracks now;
@@ -121,10 +129,12 @@ std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) c
     }
 
     const at::Tensor host = probabilities.to(at::kCPU, at::kFloat);
-    for (int64_t frame = std::max(decided, window.start); frame < window.start + window.length; ++frame) {
+    for (int64_t frame = std::max(decided, window.start); frame < window.start + window.length;
+         ++frame) {
       const int64_t local = frame - window.start;
       // One frame at a time: full-size logits of all rows and frames would not fit for long videos.
-      const at::Tensor masks = resize_mask_logits(logits.narrow(1, local, 1), geometry).squeeze(1) > logit_threshold;
+      const at::Tensor masks =
+          resize_mask_logits(logits.narrow(1, local, 1), geometry).squeeze(1) > logit_threshold;
       for (int64_t row = 0; row < queries; ++row) {
         Growing& track = tracks[track_of_row[row]];
         track.probabilities.push_back(host[local][row]);
@@ -155,7 +165,8 @@ std::vector<VideoTrack> VideoInference::finish(const std::vector<Growing>& track
   } else {
     std::vector<at::Tensor> means;
     for (const Growing& track : tracks) means.push_back(at::stack(track.probabilities).mean(0));
-    const SelectedTracks selected = select_top_k(at::stack(means).unsqueeze(0), experiment_.inference.top_k);
+    const SelectedTracks selected =
+        select_top_k(at::stack(means).unsqueeze(0), experiment_.inference.top_k);
     for (int64_t i = 0; i < selected.rows.size(0); ++i)
       add(tracks[selected.rows[i].item<int64_t>()], selected.category[i].item<int64_t>(),
           selected.score[i].item<double>());

@@ -22,13 +22,15 @@ class HeadRunner final : public InstancePredictor {
         num_frames_(num_frames),
         context_(context) {}
 
-  LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings, PredictionWant want) override {
+  LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
+                          PredictionWant want) override {
     LayerPrediction& kept = kept_[layer];
     const bool needs_boxes = want.boxes || (want.masks && mask_head_.wants_boxes());
     const PredictionWant missing{want.classes && !kept.classes.logits.defined(),
                                  needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
     if (missing.classes || missing.boxes) {
-      LayerPrediction fresh = instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
+      LayerPrediction fresh =
+          instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
       if (missing.classes) kept.classes = std::move(fresh.classes);
       if (missing.boxes) kept.boxes = std::move(fresh.boxes);
     }
@@ -46,7 +48,8 @@ class HeadRunner final : public InstancePredictor {
 };
 
 void join_needs(ClipNeeds& joined, const ClipNeeds& needs, const std::string& part) {
-  if (needs.fixed_frames > 0 && joined.fixed_frames > 0 && needs.fixed_frames != joined.fixed_frames)
+  if (needs.fixed_frames > 0 && joined.fixed_frames > 0 &&
+      needs.fixed_frames != joined.fixed_frames)
     throw ConfigError("model: expected parts that work for one clip length, got " +
                       std::to_string(joined.fixed_frames) + " and, from the " + part + ", " +
                       std::to_string(needs.fixed_frames) + " frames.");
@@ -58,13 +61,17 @@ void join_needs(ClipNeeds& joined, const ClipNeeds& needs, const std::string& pa
 }  // namespace
 
 void NameRule::describe(Schema<NameRule>& schema) {
-  schema.field("from", &NameRule::from, "Regular expression on a tensor's name in the composed model.").required();
+  schema
+      .field("from", &NameRule::from,
+             "Regular expression on a tensor's name in the composed model.")
+      .required();
   schema.field("to", &NameRule::to, "What replaces the match ($1 is the first group).").required();
   schema.validate([](const NameRule& rule) {
     try {
       std::regex check(rule.from);
     } catch (const std::regex_error& error) {
-      throw ConfigError("from: expected a regular expression, got '" + rule.from + "' (" + error.what() + ").");
+      throw ConfigError("from: expected a regular expression, got '" + rule.from + "' (" +
+                        error.what() + ").");
     }
   });
 }
@@ -72,11 +79,16 @@ void NameRule::describe(Schema<NameRule>& schema) {
 void ModelOptions::describe(Schema<ModelOptions>& schema) {
   schema.field("backbone", &ModelOptions::backbone, "Frames to feature pyramid.").required();
   schema.field("encoder", &ModelOptions::encoder, "Feature pyramid to memory.").required();
-  schema.field("decoder", &ModelOptions::decoder, "Memory and object queries to instance embeddings.").required();
-  schema.field("instance_head", &ModelOptions::instance_head, "Embeddings to classes and boxes.").required();
-  schema.field("mask_head", &ModelOptions::mask_head, "Embeddings and features to masks.").required();
-  schema.field("names", &ModelOptions::names,
-               "Rules, applied in order, from the composed model's tensor names to those of weight files.");
+  schema
+      .field("decoder", &ModelOptions::decoder, "Memory and object queries to instance embeddings.")
+      .required();
+  schema.field("instance_head", &ModelOptions::instance_head, "Embeddings to classes and boxes.")
+      .required();
+  schema.field("mask_head", &ModelOptions::mask_head, "Embeddings and features to masks.")
+      .required();
+  schema.field(
+      "names", &ModelOptions::names,
+      "Rules, applied in order, from the composed model's tensor names to those of weight files.");
 }
 
 VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
@@ -105,8 +117,9 @@ VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext&
   HeadRunner heads(*instance_head_, *mask_head_, *prepared, batch.frames.size(1), context);
   output.embeddings = decoder_->forward(output.memory, heads, context);
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
-    output.predictions.layers.push_back(heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],
-                                                      {.classes = true, .boxes = true, .masks = true}));
+    output.predictions.layers.push_back(
+        heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],
+                      {.classes = true, .boxes = true, .masks = true}));
   return output;
 }
 

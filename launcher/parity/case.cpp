@@ -69,8 +69,9 @@ fs::path weights_script(const fs::path& folder) {
   places.push_back(fs::path(TESSERA_SOURCE_DIR) / "../shared/parity/generate_weights.py");
   for (const auto& place : places)
     if (fs::exists(place)) return place;
-  throw DataError(folder.string() + ": expected generate_weights.py two folders above the case or under "
-                                    "TESSERA_SHARED/parity, got none.");
+  throw DataError(folder.string() +
+                  ": expected generate_weights.py two folders above the case or under "
+                  "TESSERA_SHARED/parity, got none.");
 }
 
 }  // namespace
@@ -101,7 +102,8 @@ Case read_case(const fs::path& folder) {
     if (text.contains("aliases"))
       for (const auto& [alias, target] : text["aliases"].items()) c.aliases[alias] = target;
   } catch (const json::exception& error) {
-    throw DataError((folder / "case.json").string() + ": expected system, case and seed, got: " + error.what() + ".");
+    throw DataError((folder / "case.json").string() +
+                    ": expected system, case and seed, got: " + error.what() + ".");
   }
   c.inputs = tensors_of(folder / "inputs.safetensors");
   c.outputs = tensors_of(folder / "outputs.safetensors");
@@ -109,12 +111,12 @@ Case read_case(const fs::path& folder) {
 }
 
 void generate_weights(const Case& c, const fs::path& file) {
-  const std::string command = quoted(python()) + " " + quoted(weights_script(c.folder).string()) + " " +
-                              quoted((c.folder / "keys.json").string()) + " " + std::to_string(c.seed) + " " +
-                              quoted(file.string()) + " >&2";
+  const std::string command = quoted(python()) + " " + quoted(weights_script(c.folder).string()) +
+                              " " + quoted((c.folder / "keys.json").string()) + " " +
+                              std::to_string(c.seed) + " " + quoted(file.string()) + " >&2";
   if (std::system(command.c_str()) != 0)
-    throw DataError(c.folder.string() + ": expected generated weights, got a failure of: " + command +
-                    ". It needs numpy; TESSERA_PYTHON names another interpreter.");
+    throw DataError(c.folder.string() + ": expected generated weights, got a failure of: " +
+                    command + ". It needs numpy; TESSERA_PYTHON names another interpreter.");
   const bool scaled = c.config.contains("weight_scale");
   if (!scaled && c.aliases.empty()) return;
   auto weights = read_safetensors(file);
@@ -123,7 +125,8 @@ void generate_weights(const Case& c, const fs::path& file) {
       if (c.config["weight_scale"].contains(name))
         tensor = tensor * c.config["weight_scale"][name].get<double>();
   // An alias is a second name of a tensor that the toolkit stores once.
-  std::erase_if(weights.tensors, [&](const auto& entry) { return c.aliases.contains(entry.first); });
+  std::erase_if(weights.tensors,
+                [&](const auto& entry) { return c.aliases.contains(entry.first); });
   write_safetensors(file, weights.tensors, {});
 }
 

@@ -13,7 +13,8 @@ Comparison compare(const std::string& name, const at::Tensor& ours, const at::Te
   Comparison result;
   result.name = name;
   if (ours.sizes() != expected.sizes()) {
-    result.problem = "expected shape " + shape_text(expected.sizes()) + ", got " + shape_text(ours.sizes());
+    result.problem =
+        "expected shape " + shape_text(expected.sizes()) + ", got " + shape_text(ours.sizes());
     return result;
   }
   const at::Tensor a = ours.detach().to(at::kCPU, at::kDouble), b = expected.to(at::kDouble);

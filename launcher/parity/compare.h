@@ -14,14 +14,14 @@ struct Comparison {
   double difference = 0.0;  // largest absolute one
   double tolerance = 0.0;
   bool passed = false;
-  std::string problem;      // why it could not be compared, or ""
+  std::string problem;  // why it could not be compared, or ""
 };
 
 /// What decides a tolerance besides the tensor itself.
 struct ToleranceRules {
-  std::optional<double> rounding;   // the case's numerics.rounding of this tensor
-  double share_of_scale = 1e-4;     // of max |expected| otherwise
-  int64_t pixels = 0;               // > 0: counts of pixels of a map with so many; 1e-4 may differ
+  std::optional<double> rounding;  // the case's numerics.rounding of this tensor
+  double share_of_scale = 1e-4;    // of max |expected| otherwise
+  int64_t pixels = 0;              // > 0: counts of pixels of a map with so many; 1e-4 may differ
 };
 
 /// Compares element by element: integers exactly, pixel counts within 1e-4 of the pixels, floats

@@ -18,14 +18,16 @@ namespace {
 namespace fs = std::filesystem;
 
 std::string with_value(std::string text, const std::string& value) {
-  for (size_t at = text.find("$value"); at != std::string::npos; at = text.find("$value", at + value.size()))
+  for (size_t at = text.find("$value"); at != std::string::npos;
+       at = text.find("$value", at + value.size()))
     text.replace(at, 6, value);
   return text;
 }
 
 /// A file that goes with its object.
 struct TemporaryFile {
-  fs::path path = fs::temp_directory_path() / ("tessera-parity-" + std::to_string(getpid()) + ".safetensors");
+  fs::path path =
+      fs::temp_directory_path() / ("tessera-parity-" + std::to_string(getpid()) + ".safetensors");
   ~TemporaryFile() {
     std::error_code ignored;  // nothing to do about a file that cannot be removed
     fs::remove(path, ignored);
@@ -35,7 +37,8 @@ struct TemporaryFile {
 const at::Tensor& input(const Case& c, const std::string& name) {
   const auto it = c.inputs.find(name);
   if (it == c.inputs.end())
-    throw DataError(c.folder.string() + "/inputs.safetensors: expected the tensor '" + name + "', got none.");
+    throw DataError(c.folder.string() + "/inputs.safetensors: expected the tensor '" + name +
+                    "', got none.");
   return it->second;
 }
 
@@ -43,9 +46,10 @@ ClipBatch batch_of(const Case& c) {
   const at::Tensor frames = input(c, "frames");  // [T,3,H,W]
   ClipBatch batch;
   batch.frames = frames.unsqueeze(0);
-  batch.padding_mask = c.inputs.contains("padding_mask")
-                           ? input(c, "padding_mask").to(at::kBool).unsqueeze(0)
-                           : at::zeros({1, frames.size(0), frames.size(2), frames.size(3)}, at::kBool);
+  batch.padding_mask =
+      c.inputs.contains("padding_mask")
+          ? input(c, "padding_mask").to(at::kBool).unsqueeze(0)
+          : at::zeros({1, frames.size(0), frames.size(2), frames.size(3)}, at::kBool);
   batch.meta.resize(1);
   batch.meta[0].height = frames.size(2);
   batch.meta[0].width = frames.size(3);
@@ -59,7 +63,9 @@ Targets targets_of(const Case& c, int64_t frames, int64_t label_offset) {
   target.valid = input(c, "target.valid").unflatten(0, {-1, frames}).to(at::kBool);
   target.masks = input(c, "target.masks").unflatten(0, {-1, frames}).to(at::kBool);
   // An absent frame has label 0, so the largest is the instance's.
-  target.labels = std::get<0>(input(c, "target.labels").to(at::kLong).unflatten(0, {-1, frames}).max(1)) - label_offset;
+  target.labels =
+      std::get<0>(input(c, "target.labels").to(at::kLong).unflatten(0, {-1, frames}).max(1)) -
+      label_offset;
   target.height = target.masks.size(2);
   target.width = target.masks.size(3);
   return {target};
@@ -72,21 +78,25 @@ void add_predictions(const Predictions& predictions, Sources& sources) {
   const int64_t last = static_cast<int64_t>(predictions.layers.size()) - 1;
   for (int64_t i = 0; i <= last; ++i) {
     const LayerPrediction& layer = predictions.layers[i];
-    for (const std::string& name : {"layer." + std::to_string(i), std::string(i == last ? "layer.last" : "")}) {
+    for (const std::string& name :
+         {"layer." + std::to_string(i), std::string(i == last ? "layer.last" : "")}) {
       if (name.empty()) continue;
       sources[name + ".class_logits"] = layer.classes.logits;
       sources[name + ".boxes"] = layer.boxes;
     }
   }
   const LayerPrediction& layer = predictions.last();
-  sources["layer.last.masks"] = layer.masks->logits(0, at::arange(layer.boxes.size(2)));  // [Q,T,h,w]
+  sources["layer.last.masks"] =
+      layer.masks->logits(0, at::arange(layer.boxes.size(2)));  // [Q,T,h,w]
 }
 
-void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& batch, Sources& sources) {
+void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& batch,
+                Sources& sources) {
   const at::Tensor logits = sources.at("layer.last.class_logits");
   ClassLogits classes{logits, ClassScope::frame, ClassActivation::softmax_no_object, 0};
   at::Tensor probabilities = classes.probabilities().select(0, 0);  // [T,Q,K] or [Q,K]
-  if (probabilities.dim() == 2) probabilities = probabilities.unsqueeze(0).expand({batch.frames.size(1), -1, -1});
+  if (probabilities.dim() == 2)
+    probabilities = probabilities.unsqueeze(0).expand({batch.frames.size(1), -1, -1});
   const SelectedTracks tracks = experiment.inference.select == "slot"
                                     ? select_slots(probabilities)
                                     : select_top_k(probabilities, experiment.inference.top_k);
@@ -95,25 +105,33 @@ void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& ba
   sources["tracks.frame_score"] = tracks.frame_score;
   const int64_t height = c.config["post_size"][0], width = c.config["post_size"][1];
   // The reference's script resizes the whole padded map, so the unpadded part is the whole here.
-  const FrameGeometry whole{batch.frames.size(3), batch.frames.size(4), batch.frames.size(3), batch.frames.size(4),
-                            height, width};
-  const at::Tensor masks = resize_mask_logits(sources.at("layer.last.masks").index_select(0, tracks.rows), whole);
+  const FrameGeometry whole{batch.frames.size(3),
+                            batch.frames.size(4),
+                            batch.frames.size(3),
+                            batch.frames.size(4),
+                            height,
+                            width};
+  const at::Tensor masks =
+      resize_mask_logits(sources.at("layer.last.masks").index_select(0, tracks.rows), whole);
   sources["tracks.mask_area"] =
       (masks.sigmoid() > experiment.inference.mask_threshold).sum({2, 3}).transpose(0, 1);  // [T,R]
 }
 
-void add_matches(const std::string& name, const ClipMatch& match, int64_t queries, int64_t frames, Sources& sources) {
+void add_matches(const std::string& name, const ClipMatch& match, int64_t queries, int64_t frames,
+                 Sources& sources) {
   sources[name + ".cost"] = match.cost;
   sources[name + ".prediction"] = match.prediction;
   sources[name + ".target"] = match.target;
-  const at::Tensor where = match.valid.nonzero(), pair = where.select(1, 0), frame = where.select(1, 1);
+  const at::Tensor where = match.valid.nonzero(), pair = where.select(1, 0),
+                   frame = where.select(1, 1);
   sources[name + ".frame_prediction"] = frame * queries + match.prediction.index_select(0, pair);
   sources[name + ".frame_target"] = match.target.index_select(0, pair) * frames + frame;
 }
 
 /// Computes the loss under an experiment's `[loss]`, and its gradients where wanted.
 void add_losses(const Experiment& experiment, const VisModel& model, const Predictions& predictions,
-                const Targets& targets, const ForwardContext& context, bool gradients, Sources& sources) {
+                const Targets& targets, const ForwardContext& context, bool gradients,
+                Sources& sources) {
   BuildContext build;
   build.clip = experiment.clip_facts();
   build.queries = model.queries();
@@ -124,7 +142,8 @@ void add_losses(const Experiment& experiment, const VisModel& model, const Predi
   sources["loss.total"] = result.total;
   const int64_t last = static_cast<int64_t>(result.matches.size()) - 1;
   for (int64_t i = 0; i <= last; ++i) {
-    const int64_t queries = predictions.last().boxes.size(2), frames = predictions.last().boxes.size(1);
+    const int64_t queries = predictions.last().boxes.size(2),
+                  frames = predictions.last().boxes.size(1);
     add_matches("match." + std::to_string(i), result.matches[i][0], queries, frames, sources);
     if (i == last) add_matches("match.last", result.matches[i][0], queries, frames, sources);
   }
@@ -134,7 +153,8 @@ void add_losses(const Experiment& experiment, const VisModel& model, const Predi
     if (named.tensor.grad().defined()) sources["gradient." + named.name] = named.tensor.grad();
 }
 
-Comparison compare_stored(const Case& c, const Table& table, const std::string& name, const at::Tensor& expected,
+Comparison compare_stored(const Case& c, const Table& table, const std::string& name,
+                          const at::Tensor& expected,
                           const std::map<std::string, Sources>& variants) {
   Comparison failed;
   failed.name = name;
@@ -152,7 +172,8 @@ Comparison compare_stored(const Case& c, const Table& table, const std::string& 
     tolerance.rounding = c.rounding(name);
     if (name.starts_with("grad.")) tolerance.share_of_scale = 1e-3;
     if (rule.compare == "pixels")
-      tolerance.pixels = c.config["post_size"][0].get<int64_t>() * c.config["post_size"][1].get<int64_t>();
+      tolerance.pixels =
+          c.config["post_size"][0].get<int64_t>() * c.config["post_size"][1].get<int64_t>();
     return compare(name, apply_view(source->second.detach(), rule.view), expected, tolerance);
   }
   failed.problem = "no rule of the table names this tensor";
@@ -170,7 +191,8 @@ std::vector<std::string> overrides_of(const Case& c, const Table& table) {
     for (const ConfigRule& rule : table.config) {
       std::smatch groups;
       if (!std::regex_match(key, groups, std::regex(rule.key))) continue;
-      if (!rule.values.empty() && std::find(rule.values.begin(), rule.values.end(), value) == rule.values.end())
+      if (!rule.values.empty() &&
+          std::find(rule.values.begin(), rule.values.end(), value) == rule.values.end())
         continue;
       known = true;
       for (const std::string& assignment : rule.set)
@@ -179,7 +201,8 @@ std::vector<std::string> overrides_of(const Case& c, const Table& table) {
     }
     if (!known)
       throw ConfigError((c.folder / "case.json").string() + ": config." + key +
-                        ": expected a key and value that tests/parity/" + c.system + ".toml names, got " + value + ".");
+                        ": expected a key and value that tests/parity/" + c.system +
+                        ".toml names, got " + value + ".");
   }
   return overrides;
 }
@@ -203,7 +226,9 @@ std::vector<Comparison> check_model_case(const Case& c, const Table& table, Regi
 
   Sources sources;
   ForwardContext context;
-  context.probe = [&](const std::string& name, const at::Tensor& value) { sources.try_emplace("probe." + name, value.detach()); };
+  context.probe = [&](const std::string& name, const at::Tensor& value) {
+    sources.try_emplace("probe." + name, value.detach());
+  };
   ClipBatch batch = batch_of(c);
   batch.frames = batch.frames.to(type);
   const bool with_loss = c.inputs.contains("target.boxes");
@@ -219,8 +244,8 @@ std::vector<Comparison> check_model_case(const Case& c, const Table& table, Regi
     for (const Variant& variant : table.variant) {
       std::vector<std::string> changed = overrides;
       changed.insert(changed.end(), variant.set.begin(), variant.set.end());
-      add_losses(load_experiment(table.experiment, changed, registry), model, output.predictions, targets, context,
-                 false, variants[variant.name]);
+      add_losses(load_experiment(table.experiment, changed, registry), model, output.predictions,
+                 targets, context, false, variants[variant.name]);
     }
     add_losses(experiment, model, output.predictions, targets, context, true, sources);
   }

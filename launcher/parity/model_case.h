@@ -11,14 +11,14 @@
 
 namespace tessera::parity {
 
-/// The overrides that a case's config means, by the table's rules. Throws ConfigError for a key that
-/// no rule names: nothing of a case is silently left out.
+/// The overrides that a case's config means, by the table's rules. Throws ConfigError for a key
+/// that no rule names: nothing of a case is silently left out.
 std::vector<std::string> overrides_of(const Case& parity_case, const Table& table);
 
-/// Builds the case's model from the experiment, runs it in `type`, and compares every stored tensor.
-/// Double instead of float shows how far the stored tensors are from exact arithmetic.
-std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table, Registry& registry,
-                                         at::ScalarType type = at::kFloat);
+/// Builds the case's model from the experiment, runs it in `type`, and compares every stored
+/// tensor. Double instead of float shows how far the stored tensors are from exact arithmetic.
+std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table,
+                                         Registry& registry, at::ScalarType type = at::kFloat);
 
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);

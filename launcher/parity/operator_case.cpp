@@ -20,7 +20,8 @@ struct Leaves {
   }
   at::Tensor get(const std::string& name) const {
     const auto it = tensors.find(name);
-    if (it == tensors.end()) throw DataError("operator case: expected the input '" + name + "', got none.");
+    if (it == tensors.end())
+      throw DataError("operator case: expected the input '" + name + "', got none.");
     return it->second;
   }
   std::optional<at::Tensor> find(const std::string& name) const {
@@ -38,9 +39,10 @@ std::array<int64_t, 2> pair_of(const nlohmann::json& value) {
 at::Tensor run_attention(const Case& c, const Leaves& in) {
   if (c.config.contains("shape_thw"))
     return st_deform_attn(in.get("value"), c.config["shape_thw"].get<std::array<int64_t, 3>>(),
-                               in.get("sampling_locations"), in.get("attention_weights"));
-  return ms_deform_attn(in.get("value"), c.config["shapes_hw"].get<std::vector<std::array<int64_t, 2>>>(),
-                             in.get("sampling_locations"), in.get("attention_weights"));
+                          in.get("sampling_locations"), in.get("attention_weights"));
+  return ms_deform_attn(in.get("value"),
+                        c.config["shapes_hw"].get<std::vector<std::array<int64_t, 2>>>(),
+                        in.get("sampling_locations"), in.get("attention_weights"));
 }
 
 at::Tensor run_convolution(const Case& c, const Leaves& in, bool border_gradient) {
@@ -51,8 +53,8 @@ at::Tensor run_convolution(const Case& c, const Leaves& in, bool border_gradient
   options.groups = c.config.at("groups");
   options.offset_groups = c.config.at("offset_groups");
   options.border_gradient = border_gradient;
-  return deform_conv2d(in.get("input"), in.get("offset"), in.find("mask"), in.get("weight"), in.find("bias"),
-                            options);
+  return deform_conv2d(in.get("input"), in.get("offset"), in.find("mask"), in.get("weight"),
+                       in.find("bias"), options);
 }
 
 std::vector<Comparison> compare_gradients(const Case& c, const Leaves& in, const at::Tensor& output,
@@ -132,13 +134,16 @@ std::vector<Comparison> check_operator_case(const Case& c) {
     const Leaves in(c);
     auto results = compare_gradients(c, in, run_convolution(c, in, /*border_gradient=*/true), "");
     const Leaves again(c);
-    const auto official = compare_gradients(c, again, run_convolution(c, again, false), "_official");
+    const auto official =
+        compare_gradients(c, again, run_convolution(c, again, false), "_official");
     results.insert(results.end(), official.begin(), official.end());
     return results;
   }
-  throw ConfigError((c.folder / "case.json").string() +
-                    ": expected an operator that parity_check knows (deformable attention, deformable "
-                    "convolution, assignment), got '" + c.name + "'.");
+  throw ConfigError(
+      (c.folder / "case.json").string() +
+      ": expected an operator that parity_check knows (deformable attention, deformable "
+      "convolution, assignment), got '" +
+      c.name + "'.");
 }
 
 }  // namespace tessera::parity

@@ -5,14 +5,16 @@
 namespace tessera::parity {
 
 void ConfigRule::describe(Schema<ConfigRule>& schema) {
-  schema.field("key", &ConfigRule::key, "Regular expression on a key of the case's config.").required();
+  schema.field("key", &ConfigRule::key, "Regular expression on a key of the case's config.")
+      .required();
   schema.field("set", &ConfigRule::set, "Overrides of the experiment; $value, $1, ...");
   schema.field("values", &ConfigRule::values, "The rule holds for these values only.");
   schema.field("note", &ConfigRule::note, "Why the key sets nothing.");
 }
 
 void TensorRule::describe(Schema<TensorRule>& schema) {
-  schema.field("name", &TensorRule::name, "Regular expression on a stored tensor's name.").required();
+  schema.field("name", &TensorRule::name, "Regular expression on a stored tensor's name.")
+      .required();
   schema.field("from", &TensorRule::from, "Where ours comes from; $1, ...").required();
   schema.field("view", &TensorRule::view, "Steps from ours to the stored layout.");
   schema.field("compare", &TensorRule::compare, "How to compare.").one_of({"auto", "pixels"});
@@ -40,10 +42,13 @@ Table read_table(const std::filesystem::path& file) {
   ReadContext context;
   schema_of<Table>().read(&table, read_experiment(file), "", context);
   context.throw_if_failed();
-  if (!table.experiment.empty()) table.experiment = (file.parent_path() / table.experiment).string();
+  if (!table.experiment.empty())
+    table.experiment = (file.parent_path() / table.experiment).string();
   if (table.include.empty()) return table;
   const Table below = read_table(file.parent_path() / table.include);
-  auto append = [](auto& rules, const auto& more) { rules.insert(rules.end(), more.begin(), more.end()); };
+  auto append = [](auto& rules, const auto& more) {
+    rules.insert(rules.end(), more.begin(), more.end());
+  };
   append(table.set, below.set);
   append(table.loss_set, below.loss_set);
   append(table.config, below.config);

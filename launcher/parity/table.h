@@ -20,11 +20,11 @@ struct ConfigRule {
 
 /// Where a stored tensor comes from in ours.
 struct TensorRule {
-  std::string name;                // regular expression on the whole name
-  std::string from;                // a source, see sources.h; `$1`.. are groups of `name`
-  std::vector<std::string> view;   // steps applied to ours, see view.h
-  std::string compare = "auto";    // auto: by type and name; pixels: counts of pixels
-  std::string variant;             // "" or the name of a [[variant]]
+  std::string name;               // regular expression on the whole name
+  std::string from;               // a source, see sources.h; `$1`.. are groups of `name`
+  std::vector<std::string> view;  // steps applied to ours, see view.h
+  std::string compare = "auto";   // auto: by type and name; pixels: counts of pixels
+  std::string variant;            // "" or the name of a [[variant]]
   static void describe(Schema<TensorRule>& schema);
 };
 
@@ -37,11 +37,12 @@ struct Variant {
 
 /// `tests/parity/<system>.toml`: all that is particular to a system's cases.
 struct Table {
-  std::string kind = "model";           // model or operator
-  std::string experiment;               // relative to the table
-  std::string include;                  // another table whose rules follow this one's, relative
-  std::vector<std::string> set;         // overrides for every case
-  std::vector<std::string> loss_set;    // overrides where the case has targets: the reference's faults
+  std::string kind = "model";    // model or operator
+  std::string experiment;        // relative to the table
+  std::string include;           // another table whose rules follow this one's, relative
+  std::vector<std::string> set;  // overrides for every case
+  std::vector<std::string>
+      loss_set;  // overrides where the case has targets: the reference's faults
   std::vector<ConfigRule> config;
   std::vector<TensorRule> tensor;
   std::vector<Variant> variant;

@@ -40,8 +40,9 @@ class ClipLossSource final : public LossSource {
     const VisModel::Output output = model_.forward(batch_.batch, context);
     CriterionResult result = criterion_.forward(output.predictions, batch_.targets, context);
     return {std::move(result.total), std::move(result.terms), batch_.epoch,
-            static_cast<int64_t>(batch_.sample_indices.size()), origin_of(batch_)};
+            static_cast<int64_t>(batch_.sample_indices.size())};
   }
+  std::string origin() const override { return origin_of(batch_); }
 
  private:
   VisModel& model_;

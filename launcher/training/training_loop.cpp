@@ -114,9 +114,9 @@ class TrainingLoop {
       const auto start = Clock::now();
       source_.fetch();
       data_seconds += seconds_since(start);
-      const PartialLoss loss = source_.compute();
+      const PartialLoss loss = compute();
       if (part == 0) metrics.epoch = loss.epoch;
-      origins += (part == 0 ? "" : "; ") + loss.origin;
+      origins += (part == 0 ? "" : "; ") + source_.origin();
       const double total = loss.total.item<double>();
       if (!std::isfinite(total)) fail_not_finite(total, loss);
       (share == 1.0 ? loss.total : loss.total * share).backward();
@@ -133,6 +133,16 @@ class TrainingLoop {
     optimiser_.step(factor);
     metrics.iteration = ++state_.iteration;
     return metrics;
+  }
+
+  // A diverged model often fails before it has a loss: in the matcher, for one.
+  PartialLoss compute() {
+    try {
+      return source_.compute();
+    } catch (const RuntimeError& error) {
+      throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) + ": " + error.what() +
+                         "\n  Batch: " + source_.origin() + "\n " + kept());
+    }
   }
 
   // Not where stop_at ends a run: its lines must be those of an uninterrupted one.
@@ -162,8 +172,8 @@ class TrainingLoop {
                       std::to_string(term.weight) + ")");
     throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
                        ": expected a finite loss, got " + std::to_string(total) +
-                       ".\n  Terms: " + join(terms) + "\n  Batch: " + loss.origin + "\n " + kept() +
-                       " Look at these clips, or lower train.optimiser.lr.");
+                       ".\n  Terms: " + join(terms) + "\n  Batch: " + source_.origin() + "\n " +
+                       kept() + " Look at these clips, or lower train.optimiser.lr.");
   }
 
   [[noreturn]] void fail_gradient(const StepMetrics& metrics, const std::string& origins) const {

@@ -21,7 +21,6 @@ struct PartialLoss {
   std::vector<NamedLoss> terms;
   int64_t epoch = 0;        // of its first clip
   int64_t num_samples = 0;  // clips in it
-  std::string origin;       // videos, frames and sample indices, for an error
 };
 
 /// Gives the losses that the loop minimises. A step calls fetch() and compute() in turn,
@@ -33,6 +32,8 @@ class LossSource {
   virtual void fetch() = 0;
   /// Forward pass and criterion of what was fetched.
   virtual PartialLoss compute() = 0;
+  /// Videos, frames and sample indices of what was fetched, for an error.
+  virtual std::string origin() const = 0;
 };
 
 /// How a run is run; everything that changes its results stands in TrainOptions.

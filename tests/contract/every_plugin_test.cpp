@@ -21,7 +21,8 @@ TEST_P(EveryPlugin, KeepsTheContract) {
   Registry registry(Registry::default_search_paths());
   const auto results = contract::check_plugin(*GetParam().descriptor, registry);
   EXPECT_GE(results.size(), 8u);
-  for (const auto& result : results) EXPECT_TRUE(result.passed) << result.name << ": " << result.problem;
+  for (const auto& result : results)
+    EXPECT_TRUE(result.passed) << result.name << ": " << result.problem;
 }
 
 TEST(PluginFolder, HasNoBrokenLibrary) {
@@ -31,9 +32,11 @@ TEST(PluginFolder, HasNoBrokenLibrary) {
   for (const auto& plugin : broken) ADD_FAILURE() << plugin.reason;
 }
 
-INSTANTIATE_TEST_SUITE_P(Plugins, EveryPlugin, testing::ValuesIn(all_plugins()), [](const auto& info) {
-  return std::string(info.param.descriptor->kind) + "_" + info.param.descriptor->name;
-});
+INSTANTIATE_TEST_SUITE_P(Plugins, EveryPlugin, testing::ValuesIn(all_plugins()),
+                         [](const auto& info) {
+                           return std::string(info.param.descriptor->kind) + "_" +
+                                  info.param.descriptor->name;
+                         });
 
 }  // namespace
 }  // namespace tessera

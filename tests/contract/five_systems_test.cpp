@@ -23,24 +23,30 @@ struct System {
   }
 };
 
-const std::string kTransformer = "plugin = \"transformer\", dim = 64, num_layers = 1, feed_forward_dim = 32, "
-                                 "position = { kind = \"2d\" }, ";
-const std::string kDeformable = "attention = { plugin = \"st_deformable\", num_heads = 4, num_points = 2 }";
+const std::string kTransformer =
+    "plugin = \"transformer\", dim = 64, num_layers = 1, feed_forward_dim = 32, "
+    "position = { kind = \"2d\" }, ";
+const std::string kDeformable =
+    "attention = { plugin = \"st_deformable\", num_heads = 4, num_points = 2 }";
 const std::string kDense = "attention = { plugin = \"dense\", num_heads = 4 }";
-const std::string kQueries = "plugin = \"transformer\", num_layers = 2, num_queries = 4, feed_forward_dim = 32, "
-                             "self_attention = { plugin = \"dense\", num_heads = 4 }, ";
+const std::string kQueries =
+    "plugin = \"transformer\", num_layers = 2, num_queries = 4, feed_forward_dim = 32, "
+    "self_attention = { plugin = \"dense\", num_heads = 4 }, ";
 const std::string kLevels = "feature_levels = [3, 2, 1], ";
 const std::string kPerFrame = "queries = \"per_frame\", ", kPerClip = "queries = \"per_clip\", ";
 
-std::string experiment(const std::string& encoder, const std::string& decoder, const std::string& instance_head,
-                       const std::string& mask_head, const std::string& matcher) {
-  return "[model]\nbackbone = \"mock_pooled_pyramid\"\nencoder = { " + encoder + " }\ndecoder = { " + decoder +
-         " }\ninstance_head = { plugin = \"class_box\"" + instance_head + " }\nmask_head = { " + mask_head +
-         " }\n[loss]\nmatcher = { " + matcher +
-         " }\n[loss.terms]\n" + (instance_head.find("sigmoid") == std::string::npos
-                                     ? "class = { plugin = \"class_cross_entropy\" }\n"
-                                     : "") +
-         "box = { plugin = \"box_l1\", weight = 5 }\nmask = { plugin = \"mask_focal\", layers = \"last\" }\n";
+std::string experiment(const std::string& encoder, const std::string& decoder,
+                       const std::string& instance_head, const std::string& mask_head,
+                       const std::string& matcher) {
+  return "[model]\nbackbone = \"mock_pooled_pyramid\"\nencoder = { " + encoder +
+         " }\ndecoder = { " + decoder + " }\ninstance_head = { plugin = \"class_box\"" +
+         instance_head + " }\nmask_head = { " + mask_head + " }\n[loss]\nmatcher = { " + matcher +
+         " }\n[loss.terms]\n" +
+         (instance_head.find("sigmoid") == std::string::npos
+              ? "class = { plugin = \"class_cross_entropy\" }\n"
+              : "") +
+         "box = { plugin = \"box_l1\", weight = 5 }\nmask = { plugin = \"mask_focal\", layers = "
+         "\"last\" }\n";
 }
 
 struct Row {
@@ -54,29 +60,38 @@ std::vector<Row> rows() {
   const std::string sequence = "plugin = \"sequence\"";
   return {
       {"VisTR",
-       experiment(kTransformer + kDense, kQueries + kPerFrame + "cross_attention = { plugin = \"dense\", num_heads = 4 }",
+       experiment(kTransformer + kDense,
+                  kQueries + kPerFrame + "cross_attention = { plugin = \"dense\", num_heads = 4 }",
                   "", vistr_masks, sequence),
        2},
       {"DeformableVisTR",
-       experiment(kTransformer + kDeformable,
-                  kQueries + kPerFrame + "cross_attention = { plugin = \"st_deformable\", num_heads = 4, num_points = 2 }",
-                  "", vistr_masks, sequence),
+       experiment(
+           kTransformer + kDeformable,
+           kQueries + kPerFrame +
+               "cross_attention = { plugin = \"st_deformable\", num_heads = 4, num_points = 2 }",
+           "", vistr_masks, sequence),
        2},
       {"SimVTR",
-       experiment(kTransformer + kDense, kQueries + kPerClip + "cross_attention = { plugin = \"dense\", num_heads = 4 }",
+       experiment(kTransformer + kDense,
+                  kQueries + kPerClip + "cross_attention = { plugin = \"dense\", num_heads = 4 }",
                   "", vistr_masks, sequence),
        2},
       {"MsStsVis",
-       experiment(kTransformer + kLevels + "attention = [{ plugin = \"mock_multi_scale\" }, { plugin = \"mock_split_scales\" }]",
-                  "plugin = \"mock_boxes\", cross_attention = { plugin = \"mock_multi_scale\", reference_dim = 4 }, "
+       experiment(kTransformer + kLevels +
+                      "attention = [{ plugin = \"mock_multi_scale\" }, { plugin = "
+                      "\"mock_split_scales\" }]",
+                  "plugin = \"mock_boxes\", cross_attention = { plugin = \"mock_multi_scale\", "
+                  "reference_dim = 4 }, "
                   "temporal_attention = { plugin = \"dense\", num_heads = 4 }",
-                  ", activation = \"sigmoid\", per_layer = true", "plugin = \"mock_dot_product\", box_prior = true",
+                  ", activation = \"sigmoid\", per_layer = true",
+                  "plugin = \"mock_dot_product\", box_prior = true",
                   "plugin = \"sequence\", class_cost = \"focal\", box_giou_weight = 2"),
        2},
       {"Mask2FormerVis",
-       experiment("plugin = \"mock_pixel\", tokens = { " + kTransformer + kLevels + "attention = { plugin = \"mock_multi_scale\" } }",
-                  "plugin = \"mock_masked\", attention = { plugin = \"dense\", num_heads = 4 }", "", vistr_masks,
-                  "plugin = \"mock_points\""),
+       experiment("plugin = \"mock_pixel\", tokens = { " + kTransformer + kLevels +
+                      "attention = { plugin = \"mock_multi_scale\" } }",
+                  "plugin = \"mock_masked\", attention = { plugin = \"dense\", num_heads = 4 }", "",
+                  vistr_masks, "plugin = \"mock_points\""),
        4}};
 }
 
@@ -165,8 +180,10 @@ TEST_P(FiveSystems, GivesMasksForChosenRowsAndAtPoints) {
   at::NoGradGuard no_grad;
   const VisModel::Output output = model_->forward(make_batch(), context_);
   const MaskSource& masks = *output.predictions.last().masks;
-  const at::Tensor all = masks.logits(1, at::arange(4)), some = masks.logits(1, at::tensor({int64_t{3}, int64_t{1}}));
-  EXPECT_TRUE(at::allclose(some, all.index_select(0, at::tensor({int64_t{3}, int64_t{1}})), 1e-4, 1e-5));
+  const at::Tensor all = masks.logits(1, at::arange(4)),
+                   some = masks.logits(1, at::tensor({int64_t{3}, int64_t{1}}));
+  EXPECT_TRUE(
+      at::allclose(some, all.index_select(0, at::tensor({int64_t{3}, int64_t{1}})), 1e-4, 1e-5));
   EXPECT_EQ(masks.logits_at(0, at::tensor({int64_t{2}}), at::rand({1, kFrames, 5, 2})).sizes(),
             at::IntArrayRef({1, kFrames, 5}));
 }
@@ -185,9 +202,11 @@ TEST_P(FiveSystems, TrainsAnAuxiliaryWithItsOwnOptimiser) {
     own.zero_grad();
     const VisModel::Output output = model_->forward(batch, context_);
     const CriterionResult result = criterion_->forward(output.predictions, targets, context_);
-    const AuxiliaryInput input{batch, output.pyramid, output.memory, output.predictions, targets, result.matches.back()};
+    const AuxiliaryInput input{batch,   output.pyramid,       output.memory, output.predictions,
+                               targets, result.matches.back()};
     at::Tensor total = result.total;
-    for (const NamedLoss& loss : auxiliary->model_losses(input, context_)) total = total + loss.weight * loss.value;
+    for (const NamedLoss& loss : auxiliary->model_losses(input, context_))
+      total = total + loss.weight * loss.value;
     total.backward();
     for (const auto& parameter : auxiliary->parameters())
       EXPECT_FALSE(parameter.grad().defined()) << "the model's backward reached the auxiliary";
@@ -208,7 +227,8 @@ TEST_P(FiveSystems, TrainsAnAuxiliaryWithItsOwnOptimiser) {
 TEST_P(FiveSystems, ComputesMasksOfMatchedRowsOnly) {
   if (row_.toml.find("mock_masked") != std::string::npos)
     GTEST_SKIP() << "its decoder asks for every mask of every layer";
-  auto masks = std::dynamic_pointer_cast<mock::DotProductMasks>(model_->named_children()["mask_head"]);
+  auto masks =
+      std::dynamic_pointer_cast<mock::DotProductMasks>(model_->named_children()["mask_head"]);
   ASSERT_TRUE(masks);
   const VisModel::Output output = model_->forward(make_batch(), context_);
   EXPECT_EQ(*masks->rows_computed, 0);

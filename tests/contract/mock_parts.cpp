@@ -54,13 +54,16 @@ AttentionOutput MultiScale::forward(const AttentionInput& input, const ForwardCo
   }
   AttentionOutput output;
   for (auto& projection : outputs_)
-    output.values.push_back(projection->forward(at::cat({input.query + mean, input.references}, -1)));
+    output.values.push_back(
+        projection->forward(at::cat({input.query + mean, input.references}, -1)));
   return output;
 }
 
 SplitScales::SplitScales(const Options&, const BuildContext& context)
-    : mix_(register_module("mix", torch::nn::Linear(context.attention.dim, context.attention.dim))) {
-  if (!context.attention.memory_to_memory) throw ConfigError("mock_split_scales: expected an encoder, got a decoder.");
+    : mix_(
+          register_module("mix", torch::nn::Linear(context.attention.dim, context.attention.dim))) {
+  if (!context.attention.memory_to_memory)
+    throw ConfigError("mock_split_scales: expected an encoder, got a decoder.");
 }
 
 AttentionTraits SplitScales::traits() const {
@@ -79,16 +82,18 @@ AttentionOutput SplitScales::forward(const AttentionInput& input, const ForwardC
   return {{at::cat(levels, 2)}, {}};
 }
 
-PixelEncoder::PixelEncoder(const Options& options, const BuildContext& context) : tokens_(context.make(options.tokens)) {
+PixelEncoder::PixelEncoder(const Options& options, const BuildContext& context)
+    : tokens_(context.make(options.tokens)) {
   register_module("tokens", tokens_);
-  pixels_ = register_module(
-      "pixels", torch::nn::Conv2d(torch::nn::Conv2dOptions(context.pyramid.levels[0].channels, 16, 1)));
+  pixels_ = register_module("pixels", torch::nn::Conv2d(torch::nn::Conv2dOptions(
+                                          context.pyramid.levels[0].channels, 16, 1)));
 }
 
 Memory PixelEncoder::forward(const FeaturePyramid& pyramid, const ForwardContext& context) {
   Memory memory = tokens_->forward(pyramid, context);
   const at::Tensor& fine = pyramid.levels[0].features;
-  memory.pixel_features = pixels_->forward(fine.flatten(0, 1)).unflatten(0, {fine.size(0), fine.size(1)});
+  memory.pixel_features =
+      pixels_->forward(fine.flatten(0, 1)).unflatten(0, {fine.size(0), fine.size(1)});
   return memory;
 }
 
@@ -99,7 +104,8 @@ MemorySpec PixelEncoder::spec() const {
   return spec;
 }
 
-MaskedDecoder::MaskedDecoder(const Options& options, const BuildContext& context) : dim_(context.memory.dim) {
+MaskedDecoder::MaskedDecoder(const Options& options, const BuildContext& context)
+    : dim_(context.memory.dim) {
   queries_ = register_parameter("queries", at::randn({4, dim_}));
   AttentionSpec spec;
   spec.dim = dim_;
@@ -108,7 +114,8 @@ MaskedDecoder::MaskedDecoder(const Options& options, const BuildContext& context
     layers_.push_back(context.with(spec).make(options.attention));
     register_module("layer" + std::to_string(i), layers_.back());
   }
-  if (!layers_[0]->traits().uses_blocked) throw ConfigError("mock_masked: expected an attention that reads blocked.");
+  if (!layers_[0]->traits().uses_blocked)
+    throw ConfigError("mock_masked: expected an attention that reads blocked.");
 }
 
 InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredictor& predictor,
@@ -118,8 +125,9 @@ InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredicto
   InstanceEmbeddings embeddings;
   embeddings.layers.push_back({x, {}, {}});
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const LayerPrediction before = predictor.predict(static_cast<int64_t>(i), embeddings.layers.back(),
-                                                     {.classes = false, .boxes = false, .masks = true});
+    const LayerPrediction before =
+        predictor.predict(static_cast<int64_t>(i), embeddings.layers.back(),
+                          {.classes = false, .boxes = false, .masks = true});
     // Each layer reads one level of the memory: a Memory of that slice.
     const MemoryLevel level = memory.levels[i % memory.levels.size()];
     Memory slice;
@@ -127,9 +135,11 @@ InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredicto
     slice.levels = {{0, level.height, level.width, level.stride}};
     std::vector<at::Tensor> blocked;
     for (int64_t clip = 0; clip < clips; ++clip) {
-      const at::Tensor masks = before.masks->logits(clip, at::arange(queries_.size(0)));  // [Q,T,h,w]
+      const at::Tensor masks =
+          before.masks->logits(clip, at::arange(queries_.size(0)));  // [Q,T,h,w]
       at::Tensor clip_blocked =
-          at::upsample_bilinear2d(masks, {level.height, level.width}, false).flatten(1).detach() < 0;  // [Q,T*S]
+          at::upsample_bilinear2d(masks, {level.height, level.width}, false).flatten(1).detach() <
+          0;  // [Q,T*S]
       // A query with every key blocked attends everywhere.
       clip_blocked = clip_blocked.logical_and(clip_blocked.all(1, true).logical_not());
       blocked.push_back(clip_blocked);
@@ -142,7 +152,8 @@ InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredicto
   return embeddings;
 }
 
-BoxDecoder::BoxDecoder(const Options& options, const BuildContext& context) : dim_(context.memory.dim) {
+BoxDecoder::BoxDecoder(const Options& options, const BuildContext& context)
+    : dim_(context.memory.dim) {
   queries_ = register_parameter("queries", at::randn({4, dim_}));
   frame_weight_ = register_module("frame_weight", torch::nn::Linear(dim_, 1));
   AttentionSpec cross;
@@ -162,10 +173,12 @@ BoxDecoder::BoxDecoder(const Options& options, const BuildContext& context) : di
 
 InstanceEmbeddings BoxDecoder::forward(const Memory& memory, InstancePredictor& predictor,
                                        const ForwardContext& context) {
-  const int64_t clips = memory.tokens.size(0), frames = memory.num_frames(), count = queries_.size(0);
-  at::Tensor instance = queries_.expand({clips, -1, -1});                                      // [B,Q,D]
-  at::Tensor boxes = queries_.expand({clips, frames, -1, -1});                                 // [B,T,Q,D]
-  at::Tensor references = at::full({clips, frames, count, 4}, 0.5, memory.tokens.options());   // boxes
+  const int64_t clips = memory.tokens.size(0), frames = memory.num_frames(),
+                count = queries_.size(0);
+  at::Tensor instance = queries_.expand({clips, -1, -1});       // [B,Q,D]
+  at::Tensor boxes = queries_.expand({clips, frames, -1, -1});  // [B,T,Q,D]
+  at::Tensor references =
+      at::full({clips, frames, count, 4}, 0.5, memory.tokens.options());  // boxes
   InstanceEmbeddings embeddings;
   for (size_t i = 0; i < cross_.size(); ++i) {
     Memory own;  // temporal attention: the box queries of all frames are one another's memory
@@ -180,8 +193,8 @@ InstanceEmbeddings BoxDecoder::forward(const Memory& memory, InstancePredictor& 
     const at::Tensor share = frame_weight_->forward(boxes).softmax(1);  // over frames
     instance = instance + (share * read.values.at(1)).sum(1);
     InstanceLayer layer{instance, boxes, references};
-    const LayerPrediction predicted = predictor.predict(static_cast<int64_t>(i), layer,
-                                                        {.classes = false, .boxes = true, .masks = false});
+    const LayerPrediction predicted = predictor.predict(
+        static_cast<int64_t>(i), layer, {.classes = false, .boxes = true, .masks = false});
     references = predicted.boxes.detach();
     embeddings.layers.push_back(std::move(layer));
   }
@@ -192,22 +205,33 @@ namespace {
 
 class DotSource final : public MaskSource {
  public:
-  DotSource(at::Tensor embeddings, at::Tensor pixels, at::Tensor boxes, std::shared_ptr<int64_t> rows_computed)
-      : embeddings_(std::move(embeddings)), pixels_(std::move(pixels)), boxes_(std::move(boxes)),
+  DotSource(at::Tensor embeddings, at::Tensor pixels, at::Tensor boxes,
+            std::shared_ptr<int64_t> rows_computed)
+      : embeddings_(std::move(embeddings)),
+        pixels_(std::move(pixels)),
+        boxes_(std::move(boxes)),
         rows_computed_(std::move(rows_computed)) {}
 
   at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
     *rows_computed_ += rows.size(0);
-    const at::Tensor pixels = pixels_.select(0, clip);                        // [T,C,h,w]
+    const at::Tensor pixels = pixels_.select(0, clip);                             // [T,C,h,w]
     const at::Tensor vectors = embeddings_.select(0, clip).index_select(0, rows);  // [R,C]
     at::Tensor masks = at::einsum("rc,tchw->rthw", {vectors, pixels});
-    if (boxes_.defined()) masks = masks - boxes_.select(0, clip).index_select(1, rows).transpose(0, 1).mean(-1).unsqueeze(-1).unsqueeze(-1);
+    if (boxes_.defined())
+      masks = masks - boxes_.select(0, clip)
+                          .index_select(1, rows)
+                          .transpose(0, 1)
+                          .mean(-1)
+                          .unsqueeze(-1)
+                          .unsqueeze(-1);
     return masks;
   }
-  at::Tensor logits_at(int64_t clip, const at::Tensor& rows, const at::Tensor& points) const override {
+  at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
+                       const at::Tensor& points) const override {
     // The features are sampled, not the masks: bilinear sampling is linear. [R,T,P,2] -> [R,T,P]
     const int64_t count = points.size(0), frames = points.size(1);
-    const at::Tensor grid = points.permute({1, 0, 2, 3}).flatten(1, 2).unsqueeze(1) * 2 - 1;  // [T,1,R*P,2]
+    const at::Tensor grid =
+        points.permute({1, 0, 2, 3}).flatten(1, 2).unsqueeze(1) * 2 - 1;  // [T,1,R*P,2]
     const at::Tensor features = at::grid_sampler(pixels_.select(0, clip), grid, 0, 0, false)
                                     .squeeze(2)
                                     .unflatten(2, {count, points.size(2)});  // [T,C,R,P]
@@ -224,12 +248,19 @@ class DotSource final : public MaskSource {
 
 class DotPrepared final : public PreparedMasks {
  public:
-  DotPrepared(torch::nn::Linear embed, at::Tensor pixels, std::shared_ptr<int64_t> rows, bool box_prior)
-      : embed_(std::move(embed)), pixels_(std::move(pixels)), rows_(std::move(rows)), box_prior_(box_prior) {}
-  std::shared_ptr<const MaskSource> masks(int64_t, const InstanceLayer& layer, const at::Tensor& boxes) const override {
-    if (box_prior_ && !boxes.defined()) throw RuntimeError("mock_dot_product: expected boxes, got none.");
+  DotPrepared(torch::nn::Linear embed, at::Tensor pixels, std::shared_ptr<int64_t> rows,
+              bool box_prior)
+      : embed_(std::move(embed)),
+        pixels_(std::move(pixels)),
+        rows_(std::move(rows)),
+        box_prior_(box_prior) {}
+  std::shared_ptr<const MaskSource> masks(int64_t, const InstanceLayer& layer,
+                                          const at::Tensor& boxes) const override {
+    if (box_prior_ && !boxes.defined())
+      throw RuntimeError("mock_dot_product: expected boxes, got none.");
     const at::Tensor x = layer.clip.defined() ? layer.clip : layer.frame.mean(1);
-    return std::make_shared<DotSource>(torch::nn::Linear(embed_)->forward(x), pixels_, box_prior_ ? boxes : at::Tensor(), rows_);
+    return std::make_shared<DotSource>(torch::nn::Linear(embed_)->forward(x), pixels_,
+                                       box_prior_ ? boxes : at::Tensor(), rows_);
   }
 
  private:
@@ -242,12 +273,15 @@ class DotPrepared final : public PreparedMasks {
 }  // namespace
 
 DotProductMasks::DotProductMasks(const Options& options, const BuildContext& context)
-    : options_(options), embed_(register_module("embed", torch::nn::Linear(context.queries.dim, 16))) {
+    : options_(options),
+      embed_(register_module("embed", torch::nn::Linear(context.queries.dim, 16))) {
   if (context.memory.pixel_channels == 0)
-    pixels_ = register_module("pixels", torch::nn::Conv2d(torch::nn::Conv2dOptions(context.pyramid.levels[0].channels, 16, 1)));
+    pixels_ = register_module("pixels", torch::nn::Conv2d(torch::nn::Conv2dOptions(
+                                            context.pyramid.levels[0].channels, 16, 1)));
 }
 
-std::shared_ptr<const PreparedMasks> DotProductMasks::prepare(const FeaturePyramid& pyramid, const Memory& memory,
+std::shared_ptr<const PreparedMasks> DotProductMasks::prepare(const FeaturePyramid& pyramid,
+                                                              const Memory& memory,
                                                               const ForwardContext&) {
   at::Tensor pixels = memory.pixel_features;
   if (!pixels.defined()) {
@@ -257,20 +291,24 @@ std::shared_ptr<const PreparedMasks> DotProductMasks::prepare(const FeaturePyram
   return std::make_shared<DotPrepared>(embed_, pixels, rows_computed, options_.box_prior);
 }
 
-Matches PointMatcher::match(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
-                            const ForwardContext& context) {
+Matches PointMatcher::match(int64_t layer, const LayerPrediction& prediction,
+                            const Targets& targets, const ForwardContext& context) {
   at::NoGradGuard no_grad;
   Matches matches;
   for (size_t clip = 0; clip < targets.size(); ++clip) {
     const ClipTargets& target = targets[clip];
     const int64_t queries = prediction.boxes.size(2), frames = prediction.boxes.size(1);
     const int64_t instances = target.num_instances();
-    const at::Tensor points = context.points->uniform("matcher." + std::to_string(layer), 1, 8);  // [1,8,2]
+    const at::Tensor points =
+        context.points->uniform("matcher." + std::to_string(layer), 1, 8);  // [1,8,2]
     const at::Tensor wide = points.unsqueeze(1).expand({queries, frames, -1, -1});
-    const at::Tensor ours = prediction.masks->logits_at(static_cast<int64_t>(clip), at::arange(queries), wide).flatten(1);
+    const at::Tensor ours =
+        prediction.masks->logits_at(static_cast<int64_t>(clip), at::arange(queries), wide)
+            .flatten(1);
     const at::Tensor grid = points.unsqueeze(1).expand({instances * frames, -1, -1, -1}) * 2 - 1;
-    const at::Tensor theirs = at::grid_sampler(target.masks.to(at::kFloat).flatten(0, 1).unsqueeze(1), grid, 0, 0, false)
-                                  .reshape({instances, -1});
+    const at::Tensor theirs =
+        at::grid_sampler(target.masks.to(at::kFloat).flatten(0, 1).unsqueeze(1), grid, 0, 0, false)
+            .reshape({instances, -1});
     ClipMatch match;
     match.cost = at::cdist(ours.sigmoid(), theirs);
     std::vector<int64_t> rows, columns;
@@ -289,27 +327,34 @@ Matches PointMatcher::match(int64_t layer, const LayerPrediction& prediction, co
 TinyDiscriminator::TinyDiscriminator(const Options&, const BuildContext& context)
     : score_(register_module("score", torch::nn::Linear(4 + context.memory.dim, 1))) {}
 
-at::Tensor TinyDiscriminator::judge(const AuxiliaryInput& input, const at::Tensor& masks, bool frozen) {
-  const at::Tensor colour = input.batch.frames.mean({0, 1, 3, 4});      // [3]
-  const at::Tensor features = input.memory.tokens.mean({0, 1, 2});      // [D]
+at::Tensor TinyDiscriminator::judge(const AuxiliaryInput& input, const at::Tensor& masks,
+                                    bool frozen) {
+  const at::Tensor colour = input.batch.frames.mean({0, 1, 3, 4});  // [3]
+  const at::Tensor features = input.memory.tokens.mean({0, 1, 2});  // [D]
   const at::Tensor x = at::cat({colour, features, masks.mean().reshape({1})});
   const at::Tensor weight = frozen ? score_->weight.detach() : score_->weight;
   const at::Tensor bias = frozen ? score_->bias.detach() : score_->bias;
   return at::linear(x, weight, bias).sigmoid();
 }
 
-std::vector<NamedLoss> TinyDiscriminator::model_losses(const AuxiliaryInput& input, const ForwardContext&) {
-  const at::Tensor fake = input.predictions.last().masks->logits(0, input.matches[0].prediction).sigmoid();
+std::vector<NamedLoss> TinyDiscriminator::model_losses(const AuxiliaryInput& input,
+                                                       const ForwardContext&) {
+  const at::Tensor fake =
+      input.predictions.last().masks->logits(0, input.matches[0].prediction).sigmoid();
   return {{"adversarial", -judge(input, fake, /*frozen=*/true).log().sum(), 0.1}};
 }
 
-std::vector<NamedLoss> TinyDiscriminator::own_losses(const AuxiliaryInput& input, const ForwardContext&) {
+std::vector<NamedLoss> TinyDiscriminator::own_losses(const AuxiliaryInput& input,
+                                                     const ForwardContext&) {
   Memory detached = input.memory;
   detached.tokens = detached.tokens.detach();
-  const AuxiliaryInput own{input.batch, input.pyramid, detached, input.predictions, input.targets, input.matches};
-  const at::Tensor fake = input.predictions.last().masks->logits(0, input.matches[0].prediction).sigmoid().detach();
+  const AuxiliaryInput own{input.batch,       input.pyramid, detached,
+                           input.predictions, input.targets, input.matches};
+  const at::Tensor fake =
+      input.predictions.last().masks->logits(0, input.matches[0].prediction).sigmoid().detach();
   const at::Tensor real = input.targets[0].masks.to(at::kFloat);
-  return {{"discriminator", -judge(own, real, false).log().sum() - (1 - judge(own, fake, false)).log().sum(), 1.0}};
+  return {{"discriminator",
+           -judge(own, real, false).log().sum() - (1 - judge(own, fake, false)).log().sum(), 1.0}};
 }
 
 void add_all(Registry& registry) {

@@ -95,7 +95,8 @@ class MaskedDecoder final : public Decoder {
     }
   };
   MaskedDecoder(const Options& options, const BuildContext& context);
-  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor, const ForwardContext&) override;
+  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor,
+                             const ForwardContext&) override;
   QuerySpec spec() const override { return {4, dim_, 4, false}; }
 
  private:
@@ -113,11 +114,13 @@ class BoxDecoder final : public Decoder {
     PluginOf<Attention> temporal_attention{"dense"};
     static void describe(Schema<Options>& schema) {
       schema.field("cross_attention", &Options::cross_attention, "Per-frame cross-attention.");
-      schema.field("temporal_attention", &Options::temporal_attention, "Over the box queries of all frames.");
+      schema.field("temporal_attention", &Options::temporal_attention,
+                   "Over the box queries of all frames.");
     }
   };
   BoxDecoder(const Options& options, const BuildContext& context);
-  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor, const ForwardContext&) override;
+  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor,
+                             const ForwardContext&) override;
   QuerySpec spec() const override { return {4, dim_, 2, true}; }
 
  private:

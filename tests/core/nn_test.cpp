@@ -14,13 +14,16 @@ namespace {
 
 TEST(PositionEncoding, EqualsTheFormulaOnOneCell) {
   const at::Tensor mask = at::zeros({1, 2, 3, 4}, at::kBool);
-  const at::Tensor encoded = position_encoding(mask, 12, {}, at::kDouble);  // t, y, x with 4 channels each
+  const at::Tensor encoded =
+      position_encoding(mask, 12, {}, at::kDouble);  // t, y, x with 4 channels each
   ASSERT_EQ(encoded.sizes(), at::IntArrayRef({1, 2, 3, 4, 12}));
-  const double counts[] = {2.0 / (2 + 1e-6), 1.0 / (3 + 1e-6), 3.0 / (4 + 1e-6)};  // frame 1, row 0, column 2
+  const double counts[] = {2.0 / (2 + 1e-6), 1.0 / (3 + 1e-6),
+                           3.0 / (4 + 1e-6)};  // frame 1, row 0, column 2
   for (int64_t axis = 0; axis < 3; ++axis)
     for (int64_t i = 0; i < 4; ++i) {
       const double angle = counts[axis] * 2 * M_PI / std::pow(10000.0, 2.0 * (i / 2) / 4.0);
-      EXPECT_NEAR((encoded[0][1][0][2][axis * 4 + i].item<double>()), i % 2 == 0 ? std::sin(angle) : std::cos(angle), 1e-12);
+      EXPECT_NEAR((encoded[0][1][0][2][axis * 4 + i].item<double>()),
+                  i % 2 == 0 ? std::sin(angle) : std::cos(angle), 1e-12);
     }
 }
 
@@ -28,22 +31,26 @@ TEST(PositionEncoding, CountsUnpaddedCellsOnly) {
   at::Tensor mask = at::zeros({1, 1, 2, 4}, at::kBool);
   mask.narrow(3, 2, 2).fill_(true);
   const at::Tensor padded = position_encoding(mask, 12, {}, at::kFloat);
-  const at::Tensor small = position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 12, {}, at::kFloat);
+  const at::Tensor small =
+      position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 12, {}, at::kFloat);
   EXPECT_TRUE(at::allclose(padded.narrow(3, 0, 2), small));
 }
 
 TEST(PositionEncoding, RefusesAWidthThatDoesNotDivide) {
-  EXPECT_THROW(position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 16, {}, at::kFloat), ConfigError);
+  EXPECT_THROW(position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 16, {}, at::kFloat),
+               ConfigError);
   PositionOptions none;
   none.kind = "none";
-  EXPECT_FALSE(position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 16, none, at::kFloat).defined());
+  EXPECT_FALSE(
+      position_encoding(at::zeros({1, 1, 2, 2}, at::kBool), 16, none, at::kFloat).defined());
 }
 
 TEST(BoxOverlap, EqualsValuesWorkedOutByHand) {
-  const at::Tensor a = at::tensor({0.0, 0.0, 2.0, 2.0}, at::kDouble), b = at::tensor({1.0, 1.0, 3.0, 3.0}, at::kDouble);
+  const at::Tensor a = at::tensor({0.0, 0.0, 2.0, 2.0}, at::kDouble),
+                   b = at::tensor({1.0, 1.0, 3.0, 3.0}, at::kDouble);
   const BoxOverlap overlap = box_overlap(a, b);
-  EXPECT_NEAR(overlap.iou.item<double>(), 1.0 / 7.0, 1e-6);              // 1 / (4 + 4 - 1)
-  EXPECT_NEAR(overlap.giou.item<double>(), 1.0 / 7.0 - 2.0 / 9.0, 1e-6); // hull 9, union 7
+  EXPECT_NEAR(overlap.iou.item<double>(), 1.0 / 7.0, 1e-6);               // 1 / (4 + 4 - 1)
+  EXPECT_NEAR(overlap.giou.item<double>(), 1.0 / 7.0 - 2.0 / 9.0, 1e-6);  // hull 9, union 7
 }
 
 TEST(ResizePaddingMask, TakesTheFloorOfTheSourceIndex) {

@@ -32,7 +32,8 @@ std::string loading(const std::string& folder) {
 
 TEST(Registry, RefusesAnotherAbiBeforeTouchingTheDescriptor) {
   const std::string error = loading("wrong_abi");
-  EXPECT_THAT(error, HasSubstr("libtessera_matcher_wrong_abi.so: expected the ABI 'tessera-abi 1;"));
+  EXPECT_THAT(error,
+              HasSubstr("libtessera_matcher_wrong_abi.so: expected the ABI 'tessera-abi 1;"));
   EXPECT_THAT(error, HasSubstr("got 'tessera-abi 0; an older world'"));
 }
 
@@ -43,7 +44,8 @@ TEST(Registry, RefusesALibraryWithoutTheSymbols) {
 
 TEST(Registry, RefusesWhatIsNoLibrary) {
   EXPECT_THAT(loading("not_a_library"), HasSubstr("expected a loadable shared library"));
-  EXPECT_THAT(loading("not_a_library"), testing::AnyOf(HasSubstr("too short"), HasSubstr("invalid ELF")));
+  EXPECT_THAT(loading("not_a_library"),
+              testing::AnyOf(HasSubstr("too short"), HasSubstr("invalid ELF")));
 }
 
 TEST(Registry, NamesTheMissingDependency) {
@@ -51,12 +53,14 @@ TEST(Registry, NamesTheMissingDependency) {
 }
 
 TEST(Registry, RefusesALibraryThatHoldsAnotherPlugin) {
-  EXPECT_THAT(loading("wrong_name"), HasSubstr("expected the plugin matcher/wrong_name, got matcher/other"));
+  EXPECT_THAT(loading("wrong_name"),
+              HasSubstr("expected the plugin matcher/wrong_name, got matcher/other"));
 }
 
 TEST(Registry, RefusesOneNameInTwoFolders) {
   Registry registry({kFixtures / "first", kFixtures / "second"});
-  EXPECT_THAT(plugin_error([&] { registry.find("matcher", "twice"); }), HasSubstr("expected one matcher plugin named 'twice'"));
+  EXPECT_THAT(plugin_error([&] { registry.find("matcher", "twice"); }),
+              HasSubstr("expected one matcher plugin named 'twice'"));
   Registry by_hand({});
   by_hand.load(kFixtures / "first/libtessera_matcher_twice.so");
   EXPECT_THAT(plugin_error([&] { by_hand.load(kFixtures / "second/libtessera_matcher_twice.so"); }),
@@ -83,7 +87,8 @@ TEST(Registry, ListsKnownNamesAndTheNearestForAnUnknownOne) {
 
 TEST(Registry, ScanKeepsGoodPluginsAndReportsBrokenOnes) {
   auto paths = Registry::default_search_paths();
-  for (const char* folder : {"wrong_abi", "no_symbol", "not_a_library"}) paths.push_back(kFixtures / folder);
+  for (const char* folder : {"wrong_abi", "no_symbol", "not_a_library"})
+    paths.push_back(kFixtures / folder);
   Registry registry(paths);
   std::vector<BrokenPlugin> broken;
   EXPECT_GE(registry.scan(broken).size(), 10u);

@@ -12,7 +12,9 @@ using testing::HasSubstr;
 
 struct Inner {
   int64_t depth = 3;
-  static void describe(Schema<Inner>& schema) { schema.field("depth", &Inner::depth, "Depth.").at_least(1); }
+  static void describe(Schema<Inner>& schema) {
+    schema.field("depth", &Inner::depth, "Depth.").at_least(1);
+  }
 };
 
 struct Options {
@@ -33,7 +35,8 @@ struct Options {
     schema.field("inner", &Options::inner, "A table.");
     schema.field("needed", &Options::needed, "Needed.").required();
     schema.validate([](const Options& o) {
-      if (o.count == 4 && o.mode == "b") throw ConfigError("count, mode: expected not both 4 and b.");
+      if (o.count == 4 && o.mode == "b")
+        throw ConfigError("count, mode: expected not both 4 and b.");
     });
   }
 };
@@ -53,8 +56,12 @@ std::string errors_of(const std::string& toml) {
 TEST(Schema, ReadsEveryType) {
   Options options;
   ReadContext context;
-  schema_of<Options>().read(&options, parse_toml("count = 2\nrate = 1\nmode = \"b\"\nsizes = [3, 4]\nlimit = 2.5\n"
-                                                 "needed = true\n[inner]\ndepth = 7\n", "e.toml"), "", context);
+  schema_of<Options>().read(
+      &options,
+      parse_toml("count = 2\nrate = 1\nmode = \"b\"\nsizes = [3, 4]\nlimit = 2.5\n"
+                 "needed = true\n[inner]\ndepth = 7\n",
+                 "e.toml"),
+      "", context);
   EXPECT_FALSE(context.failed());
   EXPECT_EQ(options.count, 2);
   EXPECT_EQ(options.rate, 1.0);
@@ -70,12 +77,14 @@ TEST(Schema, NamesFileLineAndNearestKeyOfAnUnknownOne) {
 }
 
 TEST(Schema, SaysWhatItExpectedAndFound) {
-  EXPECT_THAT(errors_of("needed = true\nrate = \"x\"\n"), HasSubstr("expected a number, got a string (\"x\")"));
+  EXPECT_THAT(errors_of("needed = true\nrate = \"x\"\n"),
+              HasSubstr("expected a number, got a string (\"x\")"));
   EXPECT_THAT(errors_of("needed = true\ncount = 3\n"), HasSubstr("expected one of 1, 2, 4, got 3"));
   EXPECT_THAT(errors_of("needed = true\nrate = 2\n"), HasSubstr("between 0 and 1, got 2.0"));
   EXPECT_THAT(errors_of("needed = true\nsizes = [1, 0]\n"), HasSubstr(">= 1, got 0"));
   EXPECT_THAT(errors_of("needed = true\nlimit = 0\n"), HasSubstr("> 0, got 0"));
-  EXPECT_THAT(errors_of("needed = true\ninner = 1\n"), HasSubstr("expected a table, got an integer (1)"));
+  EXPECT_THAT(errors_of("needed = true\ninner = 1\n"),
+              HasSubstr("expected a table, got an integer (1)"));
   EXPECT_THAT(errors_of("needed = true\ncount = 1.5\n"), HasSubstr("expected a integer"));
   EXPECT_THAT(errors_of("needed = true\n[inner]\ndepth = 0\n"), HasSubstr("inner.depth"));
 }
@@ -91,7 +100,9 @@ TEST(Schema, CollectsAllMistakesAndCrossRules) {
 TEST(Schema, WritesDefaultsThatReadBack) {
   const Options options;
   const ConfigNode table = schema_of<Options>().write(&options);
-  EXPECT_EQ(to_toml(table), "count = 1\nrate = 0.5\nmode = \"a\"\nsizes = [1]\nneeded = false\n\n[inner]\ndepth = 3\n");
+  EXPECT_EQ(
+      to_toml(table),
+      "count = 1\nrate = 0.5\nmode = \"a\"\nsizes = [1]\nneeded = false\n\n[inner]\ndepth = 3\n");
   EXPECT_EQ(errors_of(to_toml(table)), "");
 }
 

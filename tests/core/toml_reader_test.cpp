@@ -38,7 +38,8 @@ class TomlReader : public testing::Test {
 TEST_F(TomlReader, MergesExtendsInOrder) {
   write("a.toml", "x = 1\n[t]\np = 1\nq = 1\n");
   write("b.toml", "x = 2\n[t]\nq = 2\n");
-  const ConfigNode root = read_experiment(write("c.toml", "extends = [\"a.toml\", \"b.toml\"]\n[t]\nr = 3\n"));
+  const ConfigNode root =
+      read_experiment(write("c.toml", "extends = [\"a.toml\", \"b.toml\"]\n[t]\nr = 3\n"));
   EXPECT_EQ(to_toml(root), "x = 2\n\n[t]\np = 1\nq = 2\nr = 3\n");
 }
 
@@ -47,7 +48,8 @@ TEST_F(TomlReader, ReplacesATableThatNamesAnotherPlugin) {
   const auto file = write("b.toml", "extends = \"a.toml\"\n[m]\nplugin = \"sparse\"\npoints = 4\n");
   EXPECT_EQ(read_experiment(file).find_path("m.heads"), nullptr);
   EXPECT_NE(read_experiment(file).find_path("m.points"), nullptr);
-  const ConfigNode same = read_experiment(write("c.toml", "extends = \"a.toml\"\n[m]\nplugin = \"dense\"\nx = 1\n"));
+  const ConfigNode same =
+      read_experiment(write("c.toml", "extends = \"a.toml\"\n[m]\nplugin = \"dense\"\nx = 1\n"));
   EXPECT_NE(same.find_path("m.heads"), nullptr);
 }
 
@@ -60,13 +62,15 @@ TEST_F(TomlReader, RefusesACycle) {
 }
 
 TEST_F(TomlReader, NamesTheMissingBaseAndWhoWantsIt) {
-  const std::string error = error_of([&] { read_experiment(write("a.toml", "y = 1\nextends = \"no.toml\"\n")); });
+  const std::string error =
+      error_of([&] { read_experiment(write("a.toml", "y = 1\nextends = \"no.toml\"\n")); });
   EXPECT_THAT(error, HasSubstr("a.toml:2:1"));
   EXPECT_THAT(error, HasSubstr("no.toml"));
 }
 
 TEST_F(TomlReader, GivesLineAndColumnOfASyntaxError) {
-  EXPECT_THAT(error_of([&] { read_experiment(write("a.toml", "x = 1\ny = = 2\n")); }), HasSubstr("a.toml:2:5"));
+  EXPECT_THAT(error_of([&] { read_experiment(write("a.toml", "x = 1\ny = = 2\n")); }),
+              HasSubstr("a.toml:2:5"));
 }
 
 TEST_F(TomlReader, OverridesAreTypedAndMayMakeTables) {
@@ -80,11 +84,13 @@ TEST_F(TomlReader, OverridesAreTypedAndMayMakeTables) {
 
 TEST_F(TomlReader, RefusesMalformedOverrides) {
   ConfigNode root = parse_toml("", "x");
-  for (const char* bad : {"novalue", "=1", "a..b=1", "a=[1", "a=\"x"}) EXPECT_THROW(apply_override(root, bad), ConfigError) << bad;
+  for (const char* bad : {"novalue", "=1", "a..b=1", "a=[1", "a=\"x"})
+    EXPECT_THROW(apply_override(root, bad), ConfigError) << bad;
 }
 
 TEST_F(TomlReader, WritesWhatItCanReadAgain) {
-  const std::string text = "s = \"a\\\"b\\n\"\nf = 1e-4\ni = -3\nl = [1, [2.0]]\n\n[t]\n\"odd key\" = true\n";
+  const std::string text =
+      "s = \"a\\\"b\\n\"\nf = 1e-4\ni = -3\nl = [1, [2.0]]\n\n[t]\n\"odd key\" = true\n";
   const ConfigNode once = parse_toml(text, "x");
   EXPECT_EQ(parse_toml(to_toml(once), "y"), once);
 }

@@ -10,7 +10,7 @@ namespace {
 
 TEST(Compare, HoldsFloatsToAShareOfTheScaleOrTheStatedRounding) {
   const at::Tensor expected = at::tensor({10.0, -20.0});
-  EXPECT_TRUE(compare("x", expected + 0.0019, expected, {}).passed);   // 1e-4 of 20
+  EXPECT_TRUE(compare("x", expected + 0.0019, expected, {}).passed);  // 1e-4 of 20
   EXPECT_FALSE(compare("x", expected + 0.0021, expected, {}).passed);
   ToleranceRules stated;
   stated.rounding = 1e-4;
@@ -38,7 +38,8 @@ TEST(Compare, NeverPassesNanOrAnotherShape) {
 
 TEST(View, AppliesStepsInOrderAndRefusesUnknownOnes) {
   const at::Tensor x = at::arange(24).view({2, 3, 4});
-  EXPECT_TRUE(at::equal(apply_view(x, {"transpose 0 1", "flatten 0 1", "narrow 0 1 2"}), x.transpose(0, 1).flatten(0, 1).narrow(0, 1, 2)));
+  EXPECT_TRUE(at::equal(apply_view(x, {"transpose 0 1", "flatten 0 1", "narrow 0 1 2"}),
+                        x.transpose(0, 1).flatten(0, 1).narrow(0, 1, 2)));
   EXPECT_TRUE(at::equal(apply_view(x, {"double", "mean -1 -2"}), x.to(at::kDouble).mean({-1, -2})));
   EXPECT_THROW(apply_view(x, {"transpos 0 1"}), ConfigError);
   EXPECT_THROW(apply_view(x, {"select 0"}), ConfigError);

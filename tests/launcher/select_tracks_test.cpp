@@ -8,7 +8,8 @@ namespace {
 
 TEST(SelectSlots, TakesTheMeanOfFrameMaximaAndTheMajorityClass) {
   // One query, three frames: classes 2, 1, 1.
-  const at::Tensor p = at::tensor({0.1, 0.2, 0.7, 0.0, 0.6, 0.4, 0.1, 0.5, 0.4}, at::kDouble).view({3, 1, 3});
+  const at::Tensor p =
+      at::tensor({0.1, 0.2, 0.7, 0.0, 0.6, 0.4, 0.1, 0.5, 0.4}, at::kDouble).view({3, 1, 3});
   const SelectedTracks tracks = select_slots(p);
   EXPECT_EQ(tracks.category[0].item<int64_t>(), 1);
   EXPECT_NEAR(tracks.score[0].item<double>(), (0.7 + 0.6 + 0.5) / 3, 1e-12);

@@ -41,15 +41,17 @@ class Source : public LossSource {
     at::Tensor value =
         first_ == poisoned ? error * std::numeric_limits<double>::quiet_NaN() : error;
     if (first_ == steep) value = error.detach() + (error - error.detach()).sqrt();
-    return {value,
-            {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}},
-            first_ / 7,
-            part_size_,
-            "video 3 'cat' (sample " + std::to_string(first_) + ")"};
+    if (first_ == broken) throw RuntimeError("matching cost: expected finite values, got nan.");
+    return {
+        value, {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}}, first_ / 7, part_size_};
+  }
+  std::string origin() const override {
+    return "video 3 'cat' (sample " + std::to_string(first_) + ")";
   }
   double dropout = 0.3;
   int64_t poisoned = -1;  // position whose loss is NaN
   int64_t steep = -1;     // position whose gradient is infinite
+  int64_t broken = -1;    // position whose forward pass fails
 
  private:
   const TinyModel& model_;
@@ -176,6 +178,15 @@ TEST(TrainingLoop, StopsAtAGradientThatIsNotFinite) {
   expect_error<RuntimeError>(
       [&] { run.go(folder, "", [](Source& source) { source.steep = 4; }); },
       {"iteration 2", "gradients", "head.second.weight", "sample 4", "no checkpoint yet"});
+}
+
+TEST(TrainingLoop, NamesTheBatchWhereTheModelFails) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  expect_error<RuntimeError>(
+      [&] { run.go(folder, "", [](Source& source) { source.broken = 12; }); },
+      {"iteration 4: matching cost", "sample 12", "checkpoint-3.safetensors"});
 }
 
 TEST(TrainingLoop, WritesACheckpointWhenAskedToStop) {

@@ -17,8 +17,9 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema.field("num_heads", &Options::num_heads, "Heads M; they divide the width D.").at_least(1);
-    schema.field("scope", &Options::scope,
-                 "clip: over all frames together; frame: every frame by itself.")
+    schema
+        .field("scope", &Options::scope,
+               "clip: over all frames together; frame: every frame by itself.")
         .one_of({"clip", "frame"});
   }
 };
@@ -30,8 +31,8 @@ class Dense final : public Attention {
   Dense(const Options& options, const BuildContext& context)
       : options_(options), dim_(context.attention.dim), dropout_(context.attention.dropout) {
     if (dim_ % options.num_heads != 0)
-      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) + ", got " +
-                        std::to_string(options.num_heads) + ".");
+      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) +
+                        ", got " + std::to_string(options.num_heads) + ".");
     in_proj_weight_ = register_parameter("in_proj_weight", at::empty({3 * dim_, dim_}));
     in_proj_bias_ = register_parameter("in_proj_bias", at::zeros(3 * dim_));
     torch::nn::init::xavier_uniform_(in_proj_weight_);
@@ -44,7 +45,8 @@ class Dense final : public Attention {
 
   AttentionTraits traits() const override {
     AttentionTraits traits;
-    traits.scope = options_.scope == "clip" ? AttentionTraits::Scope::clip : AttentionTraits::Scope::frame;
+    traits.scope =
+        options_.scope == "clip" ? AttentionTraits::Scope::clip : AttentionTraits::Scope::frame;
     traits.uses_blocked = true;
     traits.multi_level = true;
     return traits;
@@ -65,7 +67,8 @@ class Dense final : public Attention {
     const at::Tensor key_in =
         input.memory.position.defined() ? group(tokens + input.memory.position) : value_in;
     const at::Tensor query_in =
-        (input.query_position.defined() ? input.query + input.query_position : input.query).flatten(0, 1);
+        (input.query_position.defined() ? input.query + input.query_position : input.query)
+            .flatten(0, 1);
 
     const at::Tensor q = heads(project(query_in, 0)), k = heads(project(key_in, 1)),
                      v = heads(project(value_in, 2));
@@ -78,8 +81,8 @@ class Dense final : public Attention {
     }
     std::optional<at::Tensor> allowed;  // scaled_dot_product_attention attends where true
     if (blocked.defined()) allowed = blocked.logical_not();
-    const at::Tensor read = at::scaled_dot_product_attention(
-        q, k, v, allowed, is_training() ? dropout_ : 0.0);
+    const at::Tensor read =
+        at::scaled_dot_product_attention(q, k, v, allowed, is_training() ? dropout_ : 0.0);
     const at::Tensor joined = read.transpose(1, 2).reshape({clips, groups, queries, dim_});
     AttentionOutput output;
     for (auto& projection : out_proj_) output.values.push_back(projection->forward(joined));

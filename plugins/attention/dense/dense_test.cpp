@@ -22,7 +22,8 @@ std::shared_ptr<Attention> make_dense(int64_t dim, const std::string& scope) {
 }
 
 // softmax(q k / sqrt(d)) v, written out.
-at::Tensor written_out(Attention& part, const at::Tensor& query, const at::Tensor& keys, const at::Tensor& values) {
+at::Tensor written_out(Attention& part, const at::Tensor& query, const at::Tensor& keys,
+                       const at::Tensor& values) {
   auto p = part.named_parameters();
   const at::Tensor w = p["in_proj_weight"], b = p["in_proj_bias"];
   const int64_t dim = query.size(-1), head = dim / 2;
@@ -32,8 +33,11 @@ at::Tensor written_out(Attention& part, const at::Tensor& query, const at::Tenso
   const at::Tensor q = project(query, 0), k = project(keys, 1), v = project(values, 2);
   std::vector<at::Tensor> heads;
   for (int64_t m = 0; m < 2; ++m) {
-    const at::Tensor score = q.narrow(-1, m * head, head).matmul(k.narrow(-1, m * head, head).transpose(-1, -2));
-    heads.push_back((score / std::sqrt(static_cast<double>(head))).softmax(-1).matmul(v.narrow(-1, m * head, head)));
+    const at::Tensor score =
+        q.narrow(-1, m * head, head).matmul(k.narrow(-1, m * head, head).transpose(-1, -2));
+    heads.push_back((score / std::sqrt(static_cast<double>(head)))
+                        .softmax(-1)
+                        .matmul(v.narrow(-1, m * head, head)));
   }
   return at::linear(at::cat(heads, -1), p["out_proj.weight"], p["out_proj.bias"]);
 }
@@ -47,8 +51,8 @@ TEST(Dense, EqualsTheFormulaOverTheWholeClip) {
   const at::Tensor query = at::randn({2, 1, 5, 8}), position = at::randn({2, 1, 5, 8});
   const at::Tensor ours = part->forward({query, position, {}, memory, {}}, {}).values.at(0);
   const at::Tensor expected =
-      written_out(*part, (query + position).squeeze(1), (memory.tokens + memory.position).flatten(1, 2),
-                  memory.tokens.flatten(1, 2));
+      written_out(*part, (query + position).squeeze(1),
+                  (memory.tokens + memory.position).flatten(1, 2), memory.tokens.flatten(1, 2));
   EXPECT_TRUE(at::allclose(ours.squeeze(1), expected, 1e-4, 1e-5));
 }
 
@@ -62,9 +66,11 @@ TEST(Dense, IgnoresPaddedAndBlockedKeysOnly) {
   const at::Tensor query = at::randn({1, 1, 2, 8});
   at::Tensor blocked = at::zeros({1, 1, 2, 8}, at::kBool);
   blocked[0][0][1][0] = true;
-  const at::Tensor before = part->forward({query, {}, {}, memory, blocked}, {}).values.at(0).clone();
+  const at::Tensor before =
+      part->forward({query, {}, {}, memory, blocked}, {}).values.at(0).clone();
   memory.tokens.select(2, 3).fill_(100.0);  // padded: nobody sees it
-  EXPECT_TRUE(at::allclose(part->forward({query, {}, {}, memory, blocked}, {}).values.at(0), before, 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(part->forward({query, {}, {}, memory, blocked}, {}).values.at(0), before,
+                           1e-5, 1e-6));
   memory.tokens.select(1, 0).select(1, 0).fill_(3.0);  // blocked for query 1 alone
   const at::Tensor after = part->forward({query, {}, {}, memory, blocked}, {}).values.at(0);
   EXPECT_TRUE(at::allclose(after[0][0][1], before[0][0][1], 1e-5, 1e-6));

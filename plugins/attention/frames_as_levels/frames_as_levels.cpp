@@ -1,5 +1,5 @@
-// Deformable attention over time as the released code of DefVIS does it: every frame is one level of
-// an ordinary 2-D multi-scale deformable attention, plus one level of learnt vectors. A query's
+// Deformable attention over time as the released code of DefVIS does it: every frame is one level
+// of an ordinary 2-D multi-scale deformable attention, plus one level of learnt vectors. A query's
 // reference is its own (x, y) on every frame; one softmax runs over all levels and points; there is
 // no temporal offset and no interpolation in time. Kept for comparison with st_deformable.
 
@@ -23,10 +23,13 @@ struct Options {
     schema.field("num_heads", &Options::num_heads, "Heads M; they divide the width D.").at_least(1);
     schema.field("num_points", &Options::num_points, "Points that a head samples on every frame.")
         .at_least(1);
-    schema.field("learnt_height", &Options::learnt_height,
-                 "Height in cells of the level of learnt vectors; 0 for none.")
+    schema
+        .field("learnt_height", &Options::learnt_height,
+               "Height in cells of the level of learnt vectors; 0 for none.")
         .at_least(0);
-    schema.field("learnt_width", &Options::learnt_width, "Width in cells of the level of learnt vectors.")
+    schema
+        .field("learnt_width", &Options::learnt_width,
+               "Width in cells of the level of learnt vectors.")
         .at_least(1);
   }
 };
@@ -44,8 +47,8 @@ class FramesAsLevels final : public Attention {
         attention_weights_(dim_, options.num_heads * num_levels_ * options.num_points),
         value_proj_(dim_, dim_) {
     if (dim_ % options.num_heads != 0)
-      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) + ", got " +
-                        std::to_string(options.num_heads) + ".");
+      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) +
+                        ", got " + std::to_string(options.num_heads) + ".");
     if (context.attention.strides.size() != 1)
       throw ConfigError("frames_as_levels: expected a memory of one level, got " +
                         std::to_string(context.attention.strides.size()) + ".");
@@ -58,7 +61,8 @@ class FramesAsLevels final : public Attention {
     for (int64_t i = 0; i < context.attention.num_outputs; ++i) {
       output_proj_.emplace_back(dim_, dim_);
       xavier_reset(output_proj_.back());
-      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i), output_proj_.back());
+      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i),
+                      output_proj_.back());
     }
     reset();
   }
@@ -91,7 +95,8 @@ class FramesAsLevels final : public Attention {
     value = value.unflatten(-1, {heads, dim_ / heads});
 
     const at::Tensor query =
-        (input.query_position.defined() ? input.query + input.query_position : input.query).squeeze(1);
+        (input.query_position.defined() ? input.query + input.query_position : input.query)
+            .squeeze(1);
     const at::Tensor offsets =
         sampling_offsets_->forward(query).reshape({clips, queries, heads, num_levels_, points, 2});
     const at::Tensor weights = attention_weights_->forward(query)
@@ -124,7 +129,8 @@ class FramesAsLevels final : public Attention {
     auto bias =
         sampling_offsets_->bias.view({options_.num_heads, num_levels_, options_.num_points, 2});
     for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const double angle = 2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
+      const double angle =
+          2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
       const double scale = std::max(std::abs(std::cos(angle)), std::abs(std::sin(angle)));
       for (int64_t k = 0; k < options_.num_points; ++k) {
         bias.select(0, m).select(1, k).select(-1, 0).fill_(std::cos(angle) / scale * (k + 1.0));

@@ -36,8 +36,8 @@ class StDeformable final : public Attention {
         attention_weights_(dim_, options.num_heads * options.num_points),
         value_proj_(dim_, dim_) {
     if (dim_ % options.num_heads != 0)
-      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) + ", got " +
-                        std::to_string(options.num_heads) + ".");
+      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) +
+                        ", got " + std::to_string(options.num_heads) + ".");
     if (context.attention.strides.size() != 1)
       throw ConfigError("st_deformable: expected a memory of one level, got " +
                         std::to_string(context.attention.strides.size()) +
@@ -48,7 +48,8 @@ class StDeformable final : public Attention {
     for (int64_t i = 0; i < context.attention.num_outputs; ++i) {
       output_proj_.emplace_back(dim_, dim_);
       xavier_reset(output_proj_.back());
-      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i), output_proj_.back());
+      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i),
+                      output_proj_.back());
     }
     reset();
   }
@@ -75,20 +76,21 @@ class StDeformable final : public Attention {
     value = value.reshape({clips, frames * level.height * level.width, heads, dim_ / heads});
 
     const at::Tensor query =
-        (input.query_position.defined() ? input.query + input.query_position : input.query).squeeze(1);
+        (input.query_position.defined() ? input.query + input.query_position : input.query)
+            .squeeze(1);
     const at::Tensor offsets =
         sampling_offsets_->forward(query).reshape({clips, queries, heads, points, 3});
-    const at::Tensor weights = attention_weights_->forward(query)
-                                   .reshape({clips, queries, heads, points})
-                                   .softmax(-1);
+    const at::Tensor weights =
+        attention_weights_->forward(query).reshape({clips, queries, heads, points}).softmax(-1);
     // All frames of a clip have one size, so frame 0 tells the unpadded part of the volume.
     at::Tensor extent = at::ones({clips, 3}, query.options());
     if (input.memory.valid_ratio.defined())
       extent.narrow(1, 0, 2).copy_(input.memory.valid_ratio.select(1, 0).select(1, 0));
     const at::Tensor references = input.references.squeeze(1) * extent.unsqueeze(1);  // [B,Lq,3]
-    const at::Tensor cells = at::tensor(
-        {static_cast<double>(level.width), static_cast<double>(level.height), static_cast<double>(frames)},
-        query.options());
+    const at::Tensor cells =
+        at::tensor({static_cast<double>(level.width), static_cast<double>(level.height),
+                    static_cast<double>(frames)},
+                   query.options());
     const at::Tensor locations = references.unsqueeze(2).unsqueeze(2) + offsets / cells;
     context.look("sampling_locations", [&] { return locations; });
 
@@ -109,7 +111,8 @@ class StDeformable final : public Attention {
     sampling_offsets_->weight.zero_();
     auto bias = sampling_offsets_->bias.view({options_.num_heads, options_.num_points, 3});
     for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const double angle = 2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
+      const double angle =
+          2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
       const double scale = std::max(std::abs(std::cos(angle)), std::abs(std::sin(angle)));
       for (int64_t k = 0; k < options_.num_points; ++k) {
         const double distance = static_cast<double>(k / 3 + 1);

@@ -20,16 +20,23 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema.field("depth", &Options::depth, "Layers of the network.").one_of({18, 34, 50, 101});
-    schema.field("norm", &Options::norm, "Normalisation; frozen_batch keeps statistics and scale fixed.")
+    schema
+        .field("norm", &Options::norm,
+               "Normalisation; frozen_batch keeps statistics and scale fixed.")
         .one_of({"frozen_batch", "batch", "group"});
-    schema.field("width", &Options::width, "Channels of the stem; stages have 1, 2, 4, 8 times as many.")
+    schema
+        .field("width", &Options::width,
+               "Channels of the stem; stages have 1, 2, 4, 8 times as many.")
         .at_least(8);
-    schema.field("output_stages", &Options::output_stages, "Stages given to the encoder, finest first.")
+    schema
+        .field("output_stages", &Options::output_stages,
+               "Stages given to the encoder, finest first.")
         .between(1, 4);
     schema.field("dilate_last_stage", &Options::dilate_last_stage,
                  "Stage 4 keeps stride 16 and dilates instead (DC5).");
-    schema.field("frozen_stages", &Options::frozen_stages,
-                 "Parts that take no gradient: 0 none, 1 the stem, 2 stem and stage 1, ...")
+    schema
+        .field("frozen_stages", &Options::frozen_stages,
+               "Parts that take no gradient: 0 none, 1 the stem, 2 stem and stage 1, ...")
         .between(0, 5);
     schema.validate([](const Options& o) {
       for (size_t i = 0; i < o.output_stages.size(); ++i)
@@ -37,7 +44,8 @@ struct Options {
           throw ConfigError("output_stages: expected rising stages, got " +
                             std::to_string(o.output_stages[i]) + " after " +
                             std::to_string(o.output_stages[i - 1]) + ".");
-      if (o.output_stages.empty()) throw ConfigError("output_stages: expected at least one stage, got none.");
+      if (o.output_stages.empty())
+        throw ConfigError("output_stages: expected at least one stage, got none.");
       if (o.norm == "group" && o.width % 32 != 0)
         throw ConfigError("width: expected a multiple of 32 with norm = \"group\", got " +
                           std::to_string(o.width) + ".");
@@ -67,7 +75,8 @@ class FrozenBatchNorm final : public torch::nn::Module {
 /// One of the three norms behind one call.
 class Norm {
  public:
-  Norm(torch::nn::Module& parent, const std::string& name, const std::string& kind, int64_t channels) {
+  Norm(torch::nn::Module& parent, const std::string& name, const std::string& kind,
+       int64_t channels) {
     if (kind == "frozen_batch")
       frozen_ = parent.register_module(name, std::make_shared<FrozenBatchNorm>(channels));
     else if (kind == "batch")
@@ -87,7 +96,8 @@ class Norm {
   torch::nn::GroupNorm group_{nullptr};
 };
 
-torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1, int64_t dilation = 1) {
+torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride = 1,
+                       int64_t dilation = 1) {
   torch::nn::Conv2d layer(torch::nn::Conv2dOptions(in, out, kernel)
                               .stride(stride)
                               .padding(dilation * (kernel / 2))
@@ -132,7 +142,8 @@ class Block final : public torch::nn::Module {
  private:
   struct Shortcut final : torch::nn::Module {
     Shortcut(int64_t in, int64_t out, int64_t stride, const std::string& norm_kind)
-        : conv_(register_module("0", conv(in, out, 1, stride))), norm_(*this, "1", norm_kind, out) {}
+        : conv_(register_module("0", conv(in, out, 1, stride))),
+          norm_(*this, "1", norm_kind, out) {}
     at::Tensor forward(const at::Tensor& x) { return norm_(conv_->forward(x)); }
     torch::nn::Conv2d conv_;
     Norm norm_;
@@ -148,10 +159,10 @@ class ResNet final : public Backbone {
 
   ResNet(const Options& options, const BuildContext&)
       : options_(options),
-        conv1_(register_module("conv1", torch::nn::Conv2d(torch::nn::Conv2dOptions(3, options.width, 7)
-                                                              .stride(2)
-                                                              .padding(3)
-                                                              .bias(false)))),
+        conv1_(register_module(
+            "conv1",
+            torch::nn::Conv2d(
+                torch::nn::Conv2dOptions(3, options.width, 7).stride(2).padding(3).bias(false)))),
         bn1_(*this, "bn1", options.norm, options.width) {
     const bool bottleneck = options.depth >= 50;
     const std::vector<int64_t> counts = blocks_of(options.depth);
@@ -189,7 +200,8 @@ class ResNet final : public Backbone {
       FeatureLevel level{x.unflatten(0, {clips, frames}),
                          resize_padding_mask(batch.padding_mask, x.size(2), x.size(3)),
                          stage_specs_[stage].stride};
-      context.look("backbone." + std::to_string(pyramid.levels.size()), [&] { return level.features; });
+      context.look("backbone." + std::to_string(pyramid.levels.size()),
+                   [&] { return level.features; });
       pyramid.levels.push_back(std::move(level));
     }
     return pyramid;
@@ -197,7 +209,8 @@ class ResNet final : public Backbone {
 
   PyramidSpec spec() const override {
     PyramidSpec spec;
-    for (const int64_t stage : options_.output_stages) spec.levels.push_back(stage_specs_[stage - 1]);
+    for (const int64_t stage : options_.output_stages)
+      spec.levels.push_back(stage_specs_[stage - 1]);
     return spec;
   }
 
@@ -215,7 +228,8 @@ class ResNet final : public Backbone {
     torch::NoGradGuard no_grad;
     for (auto& module : modules(false))
       if (auto* layer = module->as<torch::nn::Conv2dImpl>()) {
-        const double fan_out = static_cast<double>(layer->weight.size(0) * layer->weight[0][0].numel());
+        const double fan_out =
+            static_cast<double>(layer->weight.size(0) * layer->weight[0][0].numel());
         layer->weight.normal_(0.0, std::sqrt(2.0 / fan_out));  // He et al. 2015, fan-out
       }
   }

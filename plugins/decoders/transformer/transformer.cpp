@@ -1,8 +1,8 @@
 // Transformer decoder of DETR's family: self-attention among the queries, cross-attention into the
-// memory, FFN; one decoder norm on the output of every layer. Keys: query_embed, layers.<i>.self_attn,
-// cross_attn, linear1, linear2, norm1..3, norm, reference_points.
-// Queries are per frame (VisTR: T*n learnt vectors, frame-major, which fixes the clip length) or per
-// clip (SimVTR: n vectors, any clip length).
+// memory, FFN; one decoder norm on the output of every layer. Keys: query_embed,
+// layers.<i>.self_attn, cross_attn, linear1, linear2, norm1..3, norm, reference_points. Queries are
+// per frame (VisTR: T*n learnt vectors, frame-major, which fixes the clip length) or per clip
+// (SimVTR: n vectors, any clip length).
 
 #include <torch/nn/modules/embedding.h>
 
@@ -26,16 +26,22 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema.field("num_layers", &Options::num_layers, "Decoder layers.").at_least(1);
-    schema.field("num_queries", &Options::num_queries, "Instances n that a clip can hold.").at_least(1);
-    schema.field("queries", &Options::queries,
-                 "per_frame: n learnt queries for every frame; per_clip: n for the clip.")
+    schema.field("num_queries", &Options::num_queries, "Instances n that a clip can hold.")
+        .at_least(1);
+    schema
+        .field("queries", &Options::queries,
+               "per_frame: n learnt queries for every frame; per_clip: n for the clip.")
         .one_of({"per_frame", "per_clip"});
-    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.").at_least(1);
+    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.")
+        .at_least(1);
     schema.field("self_attention", &Options::self_attention, "Attention among the queries.");
-    schema.field("cross_attention", &Options::cross_attention, "Attention from the queries to the memory.");
+    schema.field("cross_attention", &Options::cross_attention,
+                 "Attention from the queries to the memory.");
     schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
-    schema.field("pre_norm", &Options::pre_norm, "Normalise before each sub-layer instead of after.");
-    schema.field("activation", &Options::activation, "Activation of the FFN.").one_of({"relu", "gelu"});
+    schema.field("pre_norm", &Options::pre_norm,
+                 "Normalise before each sub-layer instead of after.");
+    schema.field("activation", &Options::activation, "Activation of the FFN.")
+        .one_of({"relu", "gelu"});
   }
 };
 
@@ -63,22 +69,31 @@ class Layer final : public torch::nn::Module {
   at::Tensor forward(at::Tensor x, const at::Tensor& query_position, const at::Tensor& references,
                      const Memory& memory, const ForwardContext& context) {
     const bool pre = options_.pre_norm;
-    x = sub_layer(x, norm1_, [&](const at::Tensor& inner) {
-      // The queries are a memory of one frame and one row of cells to one another.
-      Memory queries;
-      queries.tokens = inner;
-      queries.position = query_position;
-      queries.levels = {{0, 1, inner.size(2), 1}};
-      const AttentionInput input{inner, query_position, {}, queries, {}};
-      return self_attn_->forward(input, context).values.at(0);
-    }, pre);
-    x = sub_layer(x, norm2_, [&](const at::Tensor& inner) {
-      const AttentionInput input{inner, query_position, references, memory, {}};
-      return cross_attn_->forward(input, context).values.at(0);
-    }, pre);
-    return sub_layer(x, norm3_, [&](const at::Tensor& inner) {
-      return linear2_->forward(drop(activate(linear1_->forward(inner), options_.activation)));
-    }, pre);
+    x = sub_layer(
+        x, norm1_,
+        [&](const at::Tensor& inner) {
+          // The queries are a memory of one frame and one row of cells to one another.
+          Memory queries;
+          queries.tokens = inner;
+          queries.position = query_position;
+          queries.levels = {{0, 1, inner.size(2), 1}};
+          const AttentionInput input{inner, query_position, {}, queries, {}};
+          return self_attn_->forward(input, context).values.at(0);
+        },
+        pre);
+    x = sub_layer(
+        x, norm2_,
+        [&](const at::Tensor& inner) {
+          const AttentionInput input{inner, query_position, references, memory, {}};
+          return cross_attn_->forward(input, context).values.at(0);
+        },
+        pre);
+    return sub_layer(
+        x, norm3_,
+        [&](const at::Tensor& inner) {
+          return linear2_->forward(drop(activate(linear1_->forward(inner), options_.activation)));
+        },
+        pre);
   }
 
  private:
@@ -110,7 +125,8 @@ class Transformer final : public Decoder {
     cross.strides = context.memory.strides;
     cross.memory_to_memory = false;
     for (int64_t i = 0; i < options.num_layers; ++i) {
-      layers_.push_back(std::make_shared<Layer>(options, dim_, context.with(self), context.with(cross)));
+      layers_.push_back(
+          std::make_shared<Layer>(options, dim_, context.with(self), context.with(cross)));
       layer_list_->push_back(layers_.back());
     }
     register_module("layers", layer_list_);
@@ -124,17 +140,20 @@ class Transformer final : public Decoder {
     }
   }
 
-  InstanceEmbeddings forward(const Memory& memory, InstancePredictor&, const ForwardContext& context) override {
+  InstanceEmbeddings forward(const Memory& memory, InstancePredictor&,
+                             const ForwardContext& context) override {
     const int64_t clips = memory.tokens.size(0), frames = memory.num_frames();
     if (per_frame() && frames != frames_)
       throw ShapeError("decoder: expected clips of " + std::to_string(frames_) + " frames, got " +
-                       std::to_string(frames) + ". Its queries are learnt for every frame; set "
+                       std::to_string(frames) +
+                       ". Its queries are learnt for every frame; set "
                        "data.num_frames or queries = \"per_clip\".");
     const at::Tensor position = query_embed_->weight.view({1, 1, rows(), dim_});
     at::Tensor x = at::zeros({clips, 1, rows(), dim_}, memory.tokens.options());
     at::Tensor references;
     if (reference_points_) {
-      references = reference_points_->forward(query_embed_->weight).sigmoid().expand({clips, -1, -1});
+      references =
+          reference_points_->forward(query_embed_->weight).sigmoid().expand({clips, -1, -1});
       context.look("decoder.reference_points", [&] { return references; });
       references = references.unsqueeze(1);
     }
@@ -155,26 +174,35 @@ class Transformer final : public Decoder {
     return embeddings;
   }
 
-  QuerySpec spec() const override { return {options_.num_queries, dim_, options_.num_layers, per_frame()}; }
+  QuerySpec spec() const override {
+    return {options_.num_queries, dim_, options_.num_layers, per_frame()};
+  }
   ClipNeeds needs() const override {
     ClipNeeds needs;
-    needs.fixed_frames = std::max(per_frame() ? frames_ : 0, layers_.front()->cross_traits().fixed_frames);
+    needs.fixed_frames =
+        std::max(per_frame() ? frames_ : 0, layers_.front()->cross_traits().fixed_frames);
     return needs;
   }
 
  private:
   bool per_frame() const { return options_.queries == "per_frame"; }
-  int64_t rows() const { return per_frame() ? frames_ * options_.num_queries : options_.num_queries; }
+  int64_t rows() const {
+    return per_frame() ? frames_ * options_.num_queries : options_.num_queries;
+  }
   static void check(const AttentionTraits& traits, const std::string& field, bool has_references) {
     const std::string where = "decoder." + field;
     if (traits.memory_to_memory_only)
-      throw ConfigError(where + ": expected an attention that any query may use, got one that works among a "
-                                "memory's own tokens only.");
+      throw ConfigError(
+          where +
+          ": expected an attention that any query may use, got one that works among a "
+          "memory's own tokens only.");
     if (traits.scope != AttentionTraits::Scope::clip)
-      throw ConfigError(where + ": expected an attention over the whole clip, got one frame by frame. "
-                                "Set its scope = \"clip\".");
+      throw ConfigError(where +
+                        ": expected an attention over the whole clip, got one frame by frame. "
+                        "Set its scope = \"clip\".");
     if (!has_references && traits.reference_dim > 0)
-      throw ConfigError(where + ": expected an attention without reference points, got one that reads " +
+      throw ConfigError(where +
+                        ": expected an attention without reference points, got one that reads " +
                         std::to_string(traits.reference_dim) + "-d points.");
   }
 

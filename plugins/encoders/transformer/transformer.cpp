@@ -24,14 +24,18 @@ struct Options {
   static void describe(Schema<Options>& schema) {
     schema.field("dim", &Options::dim, "Width D of the tokens.").at_least(1);
     schema.field("num_layers", &Options::num_layers, "Encoder layers.").at_least(0);
-    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.").at_least(1);
+    schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.")
+        .at_least(1);
     schema.field("attention", &Options::attention,
                  "One attention, or a list whose outputs a layer adds.");
-    schema.field("feature_levels", &Options::feature_levels,
-                 "Levels of the pyramid to read, 0 the finest, -1 the coarsest, in the memory's order.");
+    schema.field(
+        "feature_levels", &Options::feature_levels,
+        "Levels of the pyramid to read, 0 the finest, -1 the coarsest, in the memory's order.");
     schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
-    schema.field("pre_norm", &Options::pre_norm, "Normalise before each sub-layer instead of after.");
-    schema.field("activation", &Options::activation, "Activation of the FFN.").one_of({"relu", "gelu"});
+    schema.field("pre_norm", &Options::pre_norm,
+                 "Normalise before each sub-layer instead of after.");
+    schema.field("activation", &Options::activation, "Activation of the FFN.")
+        .one_of({"relu", "gelu"});
     schema.field("position", &Options::position, "Position encoding of the tokens.");
     schema.validate([](const Options& o) {
       if (o.feature_levels.empty())
@@ -45,12 +49,14 @@ class Layer final : public torch::nn::Module {
  public:
   Layer(const Options& options, const BuildContext& context)
       : options_(options),
-        linear1_(register_module("linear1",
-                                 torch::nn::Linear(options.dim, options.feed_forward_dim))),
-        linear2_(register_module("linear2",
-                                 torch::nn::Linear(options.feed_forward_dim, options.dim))),
-        norm1_(register_module("norm1", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))),
-        norm2_(register_module("norm2", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))) {
+        linear1_(
+            register_module("linear1", torch::nn::Linear(options.dim, options.feed_forward_dim))),
+        linear2_(
+            register_module("linear2", torch::nn::Linear(options.feed_forward_dim, options.dim))),
+        norm1_(register_module("norm1",
+                               torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))),
+        norm2_(register_module("norm2",
+                               torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})))) {
     xavier_reset(linear1_);
     xavier_reset(linear2_);
     for (size_t i = 0; i < options.attention.size(); ++i) {
@@ -82,13 +88,16 @@ class Layer final : public torch::nn::Module {
       const AttentionTraits traits = attention->traits();
       // [B,T,S,..] -> [B,1,T*S,..] where all frames attend together.
       auto scoped = [&](const at::Tensor& x) {
-        return traits.scope == AttentionTraits::Scope::clip && x.defined() ? x.flatten(1, 2).unsqueeze(1) : x;
+        return traits.scope == AttentionTraits::Scope::clip && x.defined()
+                   ? x.flatten(1, 2).unsqueeze(1)
+                   : x;
       };
       const AttentionInput input{
           scoped(memory.tokens), scoped(memory.position),
-          traits.reference_dim > 0 ? scoped(references.at(traits.reference_dim)) : at::Tensor(), memory,
-          at::Tensor()};
-      const at::Tensor value = attention->forward(input, context).values.at(0).reshape(memory.tokens.sizes());
+          traits.reference_dim > 0 ? scoped(references.at(traits.reference_dim)) : at::Tensor(),
+          memory, at::Tensor()};
+      const at::Tensor value =
+          attention->forward(input, context).values.at(0).reshape(memory.tokens.sizes());
       sum = sum.defined() ? sum + value : value;
     }
     return sum;
@@ -118,8 +127,9 @@ class Transformer final : public Encoder {
       torch::nn::Conv2d projection(torch::nn::Conv2dOptions(level.channels, options.dim, 1));
       input_proj_.push_back(projection);
       const size_t i = input_proj_.size() - 1;
-      register_module(options.feature_levels.size() == 1 ? "input_proj" : "input_proj_" + std::to_string(i),
-                      projection);
+      register_module(
+          options.feature_levels.size() == 1 ? "input_proj" : "input_proj_" + std::to_string(i),
+          projection);
     }
     spec_.dim = options.dim;
     AttentionSpec attention;
@@ -134,7 +144,8 @@ class Transformer final : public Encoder {
     }
     register_module("layers", layer_list_);
     if (options.pre_norm)
-      norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})));
+      norm_ =
+          register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({options.dim})));
   }
 
   Memory forward(const FeaturePyramid& pyramid, const ForwardContext& context) override {
@@ -145,18 +156,22 @@ class Transformer final : public Encoder {
       const int64_t clips = level.features.size(0), frames = level.features.size(1);
       const at::Tensor map = input_proj_[i]->forward(level.features.flatten(0, 1));  // [B*T,D,h,w]
       const int64_t height = map.size(2), width = map.size(3);
-      context.look("encoder.input_proj." + std::to_string(i),
-                   [&] { return map.unflatten(0, {clips, frames}); });
-      memory.levels.push_back({memory.levels.empty() ? 0
-                                                     : memory.levels.back().offset +
-                                                           memory.levels.back().height * memory.levels.back().width,
+      context.look("encoder.input_proj." + std::to_string(i), [&] {
+        return map.unflatten(0, {clips, frames});
+      });
+      memory.levels.push_back({memory.levels.empty()
+                                   ? 0
+                                   : memory.levels.back().offset +
+                                         memory.levels.back().height * memory.levels.back().width,
                                height, width, level.stride});
       tokens.push_back(map.flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
       masks.push_back(level.padding_mask.flatten(2));
       const at::Tensor position =
           position_encoding(level.padding_mask, options_.dim, options_.position, map.scalar_type());
       if (position.defined()) {
-        context.look("encoder.position." + std::to_string(i), [&] { return position.permute({0, 1, 4, 2, 3}); });
+        context.look("encoder.position." + std::to_string(i), [&] {
+          return position.permute({0, 1, 4, 2, 3});
+        });
         positions.push_back(position.flatten(2, 3));
       }
       const at::Tensor kept = level.padding_mask.logical_not().to(map.scalar_type());
@@ -205,8 +220,10 @@ class Transformer final : public Encoder {
     std::vector<at::Tensor> levels;
     for (size_t l = 0; l < memory.levels.size(); ++l) {
       const MemoryLevel& level = memory.levels[l];
-      const at::Tensor x = (at::arange(level.width, options) + 0.5) / static_cast<double>(level.width);
-      const at::Tensor y = (at::arange(level.height, options) + 0.5) / static_cast<double>(level.height);
+      const at::Tensor x =
+          (at::arange(level.width, options) + 0.5) / static_cast<double>(level.width);
+      const at::Tensor y =
+          (at::arange(level.height, options) + 0.5) / static_cast<double>(level.height);
       const at::Tensor grid = at::stack({x.expand({level.height, level.width}),
                                          y.unsqueeze(1).expand({level.height, level.width})},
                                         -1)
@@ -219,7 +236,8 @@ class Transformer final : public Encoder {
         reference = plane;
       } else if (width == 3) {
         const at::Tensor t = (at::arange(frames, options) + 0.5) / static_cast<double>(frames);
-        reference = at::cat({plane, t.view({1, frames, 1, 1}).expand({clips, frames, plane.size(2), 1})}, -1);
+        reference = at::cat(
+            {plane, t.view({1, frames, 1, 1}).expand({clips, frames, plane.size(2), 1})}, -1);
       } else {
         throw ConfigError("encoder.attention: expected references of width 2 or 3, got " +
                           std::to_string(width) + ".");

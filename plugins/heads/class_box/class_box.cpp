@@ -15,14 +15,17 @@ struct Options {
   bool per_layer = false;
 
   static void describe(Schema<Options>& schema) {
-    schema.field("activation", &Options::activation,
-                 "softmax_no_object: a last class for no object; sigmoid: one decision a class.")
+    schema
+        .field("activation", &Options::activation,
+               "softmax_no_object: a last class for no object; sigmoid: one decision a class.")
         .one_of({"softmax_no_object", "sigmoid"});
-    schema.field("label_offset", &Options::label_offset,
-                 "Class index of the first category (VisTR: 1, its classes are category ids).")
+    schema
+        .field("label_offset", &Options::label_offset,
+               "Class index of the first category (VisTR: 1, its classes are category ids).")
         .at_least(0);
-    schema.field("num_classes", &Options::num_classes,
-                 "Classes without no-object; by default the data's categories plus label_offset.")
+    schema
+        .field("num_classes", &Options::num_classes,
+               "Classes without no-object; by default the data's categories plus label_offset.")
         .at_least(1);
     schema.field("box_layers", &Options::box_layers, "Linear layers of the box MLP.").at_least(1);
     schema.field("per_layer", &Options::per_layer, "Heads of its own for every decoder layer.");
@@ -34,7 +37,8 @@ class ClassBox final : public InstanceHead {
   using Options = class_box::Options;
 
   ClassBox(const Options& options, const BuildContext& context) : options_(options) {
-    const int64_t classes = options.num_classes.value_or(context.clip.num_categories + options.label_offset);
+    const int64_t classes =
+        options.num_classes.value_or(context.clip.num_categories + options.label_offset);
     if (classes < context.clip.num_categories + options.label_offset)
       throw ConfigError("instance_head.num_classes: expected at least " +
                         std::to_string(context.clip.num_categories + options.label_offset) +

@@ -1,6 +1,6 @@
 // VisTR's mask head. Per frame: attention map of each query on the memory (softmax joint over heads
-// and cells), joined with the memory and run through an FPN of 3x3 convolutions over strides 32, 16,
-// 8, 4, a deformable 3x3 convolution last; then per instance 3-D convolutions over its frames.
+// and cells), joined with the memory and run through an FPN of 3x3 convolutions over strides 32,
+// 16, 8, 4, a deformable 3x3 convolution last; then per instance 3-D convolutions over its frames.
 // Keys: bbox_attention.{q,k}_linear, mask_head.{lay1..4, gn1..5, conv_offset, dcn, adapter1..3},
 // insmask_head.{0,3,6,9} (convolutions), {1,4,7} (norms).
 // Differs from the reference: any width its norms divide, any clip length, batches.
@@ -20,26 +20,30 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema.field("num_heads", &Options::num_heads, "Heads of the attention map.").at_least(1);
-    schema.field("deform_conv", &Options::deform_conv,
-                 "Last 2-D convolution: plain (none), deformable (v1), modulated (v2).")
+    schema
+        .field("deform_conv", &Options::deform_conv,
+               "Last 2-D convolution: plain (none), deformable (v1), modulated (v2).")
         .one_of({"none", "v1", "v2"});
     schema.field("with_3d_conv", &Options::with_3d_conv,
                  "3-D convolutions over an instance's frames; without them a 1x1 convolution.");
-    schema.field("norm_groups", &Options::norm_groups, "Groups of the 2-D part's group norms.").at_least(1);
+    schema.field("norm_groups", &Options::norm_groups, "Groups of the 2-D part's group norms.")
+        .at_least(1);
   }
 };
 
 torch::nn::GroupNorm group_norm(int64_t groups, int64_t channels) {
   if (channels % groups != 0)
-    throw ConfigError("mask_head.norm_groups: expected a divisor of every width of the head, got " +
-                      std::to_string(groups) + " for " + std::to_string(channels) +
-                      " channels. The widths are D + num_heads, D/2, D/4, D/8, D/16; choose D or the "
-                      "groups to fit.");
+    throw ConfigError(
+        "mask_head.norm_groups: expected a divisor of every width of the head, got " +
+        std::to_string(groups) + " for " + std::to_string(channels) +
+        " channels. The widths are D + num_heads, D/2, D/4, D/8, D/16; choose D or the "
+        "groups to fit.");
   return torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, channels));
 }
 
 torch::nn::Conv2d conv2d(int64_t in, int64_t out, int64_t kernel, bool bias = true) {
-  return torch::nn::Conv2d(torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
+  return torch::nn::Conv2d(
+      torch::nn::Conv2dOptions(in, out, kernel).padding(kernel / 2).bias(bias));
 }
 
 /// Where each query looks in its frame.
@@ -52,11 +56,13 @@ class AttentionMap final : public torch::nn::Module {
 
   /// in: query [T,R,D], memory [T,D,h,w], padding [T,h,w] or undefined. out: [T,R,M,h,w].
   at::Tensor forward(const at::Tensor& query, const at::Tensor& memory, const at::Tensor& padding) {
-    const int64_t dim = query.size(-1), frames = memory.size(0), height = memory.size(2), width = memory.size(3);
+    const int64_t dim = query.size(-1), frames = memory.size(0), height = memory.size(2),
+                  width = memory.size(3);
     const double scale = std::sqrt(static_cast<double>(num_heads_) / static_cast<double>(dim));
     const at::Tensor q = (q_linear_->forward(query) * scale).unflatten(-1, {num_heads_, -1});
-    const at::Tensor k = at::conv2d(memory, k_linear_->weight.unsqueeze(-1).unsqueeze(-1), k_linear_->bias)
-                             .reshape({frames, num_heads_, dim / num_heads_, height * width});
+    const at::Tensor k =
+        at::conv2d(memory, k_linear_->weight.unsqueeze(-1).unsqueeze(-1), k_linear_->bias)
+            .reshape({frames, num_heads_, dim / num_heads_, height * width});
     // [T,M,R,d] x [T,M,d,hw] -> [T,R,M,hw]
     at::Tensor score = at::matmul(q.transpose(1, 2), k).transpose(1, 2);
     if (padding.defined())
@@ -90,7 +96,8 @@ class FrameMasks final : public torch::nn::Module {
     const int64_t before = widths[3], after = widths[4];
     if (deform_conv_ != "none") {
       const int64_t taps = 9;
-      offset_ = register_module("conv_offset", conv2d(before, (deform_conv_ == "v2" ? 3 : 2) * taps, 1));
+      offset_ =
+          register_module("conv_offset", conv2d(before, (deform_conv_ == "v2" ? 3 : 2) * taps, 1));
       torch::NoGradGuard no_grad;
       offset_->weight.zero_();
       offset_->bias.zero_();
@@ -101,7 +108,8 @@ class FrameMasks final : public torch::nn::Module {
 
   /// in: memory [T,D,h,w], maps [T,R,M,h,w], fine: features [T,C,h,w] at strides 16, 8, 4.
   /// out: [T,R,D/16,H/4,W/4].
-  at::Tensor forward(const at::Tensor& memory, const at::Tensor& maps, const std::vector<at::Tensor>& fine) {
+  at::Tensor forward(const at::Tensor& memory, const at::Tensor& maps,
+                     const std::vector<at::Tensor>& fine) {
     const int64_t frames = maps.size(0), rows = maps.size(1);
     const at::Tensor repeated = memory.unsqueeze(1).expand({-1, rows, -1, -1, -1});
     at::Tensor x = at::cat({repeated, maps}, 2).flatten(0, 1);  // [T*R,D+M,h,w]
@@ -145,20 +153,24 @@ class TrackMasks final : public torch::nn::Module {
   TrackMasks(bool with_3d_conv, int64_t channels) {
     constexpr int64_t kHidden = 12;
     if (!with_3d_conv) {
-      convs_.push_back(register_module("0", torch::nn::Conv3d(torch::nn::Conv3dOptions(channels, 1, 1))));
+      convs_.push_back(
+          register_module("0", torch::nn::Conv3d(torch::nn::Conv3dOptions(channels, 1, 1))));
       return;
     }
     for (int64_t i = 0; i < 3; ++i) {
       convs_.push_back(register_module(
-          std::to_string(3 * i), torch::nn::Conv3d(torch::nn::Conv3dOptions(i == 0 ? channels : kHidden, kHidden, 3)
-                                                       .padding(2)
-                                                       .dilation(2))));
+          std::to_string(3 * i),
+          torch::nn::Conv3d(torch::nn::Conv3dOptions(i == 0 ? channels : kHidden, kHidden, 3)
+                                .padding(2)
+                                .dilation(2))));
       norms_.push_back(register_module(std::to_string(3 * i + 1), group_norm(4, kHidden)));
     }
-    convs_.push_back(register_module("9", torch::nn::Conv3d(torch::nn::Conv3dOptions(kHidden, 1, 1))));
+    convs_.push_back(
+        register_module("9", torch::nn::Conv3d(torch::nn::Conv3dOptions(kHidden, 1, 1))));
   }
   at::Tensor forward(at::Tensor x) {
-    for (size_t i = 0; i < norms_.size(); ++i) x = at::relu(norms_[i]->forward(convs_[i]->forward(x)));
+    for (size_t i = 0; i < norms_.size(); ++i)
+      x = at::relu(norms_[i]->forward(convs_[i]->forward(x)));
     return convs_.back()->forward(x).squeeze(1);
   }
 
@@ -184,13 +196,16 @@ class Source final : public MaskSource {
  public:
   Source(Networks networks, std::shared_ptr<const Features> features, at::Tensor embeddings,
          const ForwardContext& context)
-      : networks_(std::move(networks)), features_(std::move(features)), embeddings_(std::move(embeddings)),
+      : networks_(std::move(networks)),
+        features_(std::move(features)),
+        embeddings_(std::move(embeddings)),
         context_(context) {}
 
   at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
     const at::Tensor query = embeddings_.select(0, clip).index_select(1, rows);  // [T,R,D]
     const at::Tensor memory = features_->memory.select(0, clip);
-    const at::Tensor padding = features_->padding.defined() ? features_->padding.select(0, clip) : at::Tensor();
+    const at::Tensor padding =
+        features_->padding.defined() ? features_->padding.select(0, clip) : at::Tensor();
     const at::Tensor maps = networks_.bbox_attention->forward(query, memory, padding);
     context_.look("mask_head.attention", [&] { return maps; });
     std::vector<at::Tensor> fine;
@@ -210,12 +225,15 @@ class Source final : public MaskSource {
 class Prepared final : public PreparedMasks {
  public:
   Prepared(Networks networks, Features features, const ForwardContext& context)
-      : networks_(std::move(networks)), features_(std::make_shared<Features>(std::move(features))),
+      : networks_(std::move(networks)),
+        features_(std::make_shared<Features>(std::move(features))),
         context_(context) {}
-  std::shared_ptr<const MaskSource> masks(int64_t, const InstanceLayer& layer, const at::Tensor&) const override {
+  std::shared_ptr<const MaskSource> masks(int64_t, const InstanceLayer& layer,
+                                          const at::Tensor&) const override {
     const at::Tensor embeddings =
-        layer.frame.defined() ? layer.frame
-                              : layer.clip.unsqueeze(1).expand({-1, features_->memory.size(1), -1, -1});
+        layer.frame.defined()
+            ? layer.frame
+            : layer.clip.unsqueeze(1).expand({-1, features_->memory.size(1), -1, -1});
     return std::make_shared<Source>(networks_, features_, embeddings, context_);
   }
 
@@ -242,11 +260,12 @@ class VistrMasks final : public MaskHead {
     networks_.bbox_attention =
         register_module("bbox_attention", std::make_shared<AttentionMap>(dim, options.num_heads));
     networks_.mask_head = register_module(
-        "mask_head", std::make_shared<FrameMasks>(options, dim,
-                                                  std::vector<int64_t>{levels[n - 2].channels, levels[n - 3].channels,
-                                                                       levels[n - 4].channels}));
-    networks_.insmask_head =
-        register_module("insmask_head", std::make_shared<TrackMasks>(options.with_3d_conv, dim / 16));
+        "mask_head", std::make_shared<FrameMasks>(
+                         options, dim,
+                         std::vector<int64_t>{levels[n - 2].channels, levels[n - 3].channels,
+                                              levels[n - 4].channels}));
+    networks_.insmask_head = register_module(
+        "insmask_head", std::make_shared<TrackMasks>(options.with_3d_conv, dim / 16));
   }
 
   std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid, const Memory& memory,

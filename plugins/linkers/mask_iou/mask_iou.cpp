@@ -11,7 +11,8 @@ namespace tessera::linker::mask_iou {
 struct Options {
   double minimum_iou = 0.1;
   static void describe(Schema<Options>& schema) {
-    schema.field("minimum_iou", &Options::minimum_iou, "Tracks that overlap less are not joined.").between(0, 1);
+    schema.field("minimum_iou", &Options::minimum_iou, "Tracks that overlap less are not joined.")
+        .between(0, 1);
   }
 };
 
@@ -29,7 +30,8 @@ class MaskIou final : public Linker {
     at::Tensor linked = at::full({sizes['P']}, -1, at::kLong);
     if (overlap == 0 || sizes['P'] == 0 || sizes['Q'] == 0) return linked;
     const int64_t frames = before.mask_logits.size(1);
-    const at::Tensor a = (before.mask_logits.slice(1, frames - overlap) > 0).flatten(1).to(at::kFloat);
+    const at::Tensor a =
+        (before.mask_logits.slice(1, frames - overlap) > 0).flatten(1).to(at::kFloat);
     const at::Tensor b = (next.mask_logits.slice(1, 0, overlap) > 0).flatten(1).to(at::kFloat);
     const at::Tensor inter = a.matmul(b.t());  // [P,Q] pixels
     const at::Tensor united = a.sum(1).unsqueeze(1) + b.sum(1).unsqueeze(0) - inter;

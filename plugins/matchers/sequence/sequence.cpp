@@ -1,5 +1,5 @@
-// Matching of whole sequences (VisTR): a prediction's track against an instance's track, each cost a
-// mean over the clip's frames, one assignment a clip.
+// Matching of whole sequences (VisTR): a prediction's track against an instance's track, each cost
+// a mean over the clip's frames, one assignment a clip.
 
 #include "core/interfaces/matcher.h"
 #include "core/matching/assignment.h"
@@ -21,23 +21,29 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema.field("class_weight", &Options::class_weight, "Weight of the class cost.").at_least(0);
-    schema.field("box_l1_weight", &Options::box_l1_weight,
-                 "Weight of |difference|, mean over frames and the four coordinates.")
+    schema
+        .field("box_l1_weight", &Options::box_l1_weight,
+               "Weight of |difference|, mean over frames and the four coordinates.")
         .at_least(0);
     schema.field("box_iou_weight", &Options::box_iou_weight, "Weight of -IoU.").at_least(0);
-    schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.").at_least(0);
-    schema.field("class_cost", &Options::class_cost,
-                 "probability: -p(class); focal: Deformable-DETR's (alpha 0.25, gamma 2).")
-        .one_of({"probability", "focal"});
-    schema.field("absent_frames", &Options::absent_frames,
-                 "Frames without the instance: ignore them, or count them with a zero box (VisTR).")
-        .one_of({"count", "ignore"});
-    schema.field("label_when_absent", &Options::label_when_absent,
-                 "Class index that counted absent frames stand for.")
+    schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.")
         .at_least(0);
-    schema.field("reference_valid_flags", &Options::reference_valid_flags,
-                 "Reference's fault, for parity only: pair j trains the frames of target j instead of "
-                 "those of the target assigned to it.");
+    schema
+        .field("class_cost", &Options::class_cost,
+               "probability: -p(class); focal: Deformable-DETR's (alpha 0.25, gamma 2).")
+        .one_of({"probability", "focal"});
+    schema
+        .field("absent_frames", &Options::absent_frames,
+               "Frames without the instance: ignore them, or count them with a zero box (VisTR).")
+        .one_of({"count", "ignore"});
+    schema
+        .field("label_when_absent", &Options::label_when_absent,
+               "Class index that counted absent frames stand for.")
+        .at_least(0);
+    schema.field(
+        "reference_valid_flags", &Options::reference_valid_flags,
+        "Reference's fault, for parity only: pair j trains the frames of target j instead of "
+        "those of the target assigned to it.");
   }
 };
 
@@ -56,7 +62,8 @@ class Sequence final : public Matcher {
   }
 
  private:
-  ClipMatch match_clip(int64_t clip, const LayerPrediction& prediction, const ClipTargets& target) const {
+  ClipMatch match_clip(int64_t clip, const LayerPrediction& prediction,
+                       const ClipTargets& target) const {
     const at::Tensor boxes = prediction.boxes.select(0, clip).transpose(0, 1);  // [Q,T,4]
     ShapeBinding sizes{{'T', boxes.size(1)}};
     expect_shape(target.boxes, "[N,T,4]", "target boxes", sizes);
@@ -69,7 +76,8 @@ class Sequence final : public Matcher {
       at::Tensor share = target.valid.to(boxes.dtype());
       if (options_.absent_frames == "count") share = at::ones_like(share);
       share = share / share.sum(1, true).clamp_min(1);
-      match.cost += options_.class_weight * class_cost(clip, prediction.classes, target, share, frames);
+      match.cost +=
+          options_.class_weight * class_cost(clip, prediction.classes, target, share, frames);
       add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
     }
     std::vector<int64_t> rows, columns;
@@ -96,8 +104,9 @@ class Sequence final : public Matcher {
       score = false_alarm - miss;
     }
     if (classes.scope == ClassScope::clip) score = score.unsqueeze(0).expand({frames, -1, -1});
-    const at::Tensor label = at::where(target.valid, (target.labels + classes.label_offset).unsqueeze(1),
-                                       at::scalar_tensor(options_.label_when_absent, target.labels.options()));
+    const at::Tensor label =
+        at::where(target.valid, (target.labels + classes.label_offset).unsqueeze(1),
+                  at::scalar_tensor(options_.label_when_absent, target.labels.options()));
     const at::Tensor frame = at::arange(frames, label.options()).expand_as(label);
     const at::Tensor picked = score.transpose(1, 2).index({frame, label});  // [N,T,Q]
     return -(picked * share.unsqueeze(-1)).sum(1).transpose(0, 1);

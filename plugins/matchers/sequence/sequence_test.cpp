@@ -18,7 +18,8 @@ std::shared_ptr<Matcher> make_matcher(const std::string& options) {
   return BuildContext().make(choice);
 }
 
-// Two slots, two frames; slot 1 sits on instance 0 and slot 0 on instance 1, which is absent in frame 0.
+// Two slots, two frames; slot 1 sits on instance 0 and slot 0 on instance 1, which is absent in
+// frame 0.
 struct Scene {
   LayerPrediction prediction;
   Targets targets;
@@ -44,19 +45,26 @@ TEST(SequenceMatcher, TrainsTheFramesOfTheAssignedInstance) {
   EXPECT_TRUE(at::equal(match.prediction, at::tensor({int64_t{0}, int64_t{1}})));
   EXPECT_TRUE(at::equal(match.target, at::tensor({int64_t{1}, int64_t{0}})));
   EXPECT_TRUE(at::equal(match.valid, scene.targets[0].valid.index_select(0, match.target)));
-  const ClipMatch reference = make_matcher("reference_valid_flags = true")->match(0, scene.prediction, scene.targets, {}).at(0);
+  const ClipMatch reference = make_matcher("reference_valid_flags = true")
+                                  ->match(0, scene.prediction, scene.targets, {})
+                                  .at(0);
   EXPECT_TRUE(at::equal(reference.valid, scene.targets[0].valid));  // the reference's fault
 }
 
 TEST(SequenceMatcher, CountsOrIgnoresAbsentFrames) {
   Scene scene;
   const std::string only_l1 = "class_weight = 0.0\nbox_l1_weight = 1.0\n";
-  const at::Tensor ignored =
-      make_matcher(only_l1 + "absent_frames = \"ignore\"")->match(0, scene.prediction, scene.targets, {}).at(0).cost;
+  const at::Tensor ignored = make_matcher(only_l1 + "absent_frames = \"ignore\"")
+                                 ->match(0, scene.prediction, scene.targets, {})
+                                 .at(0)
+                                 .cost;
   EXPECT_NEAR(ignored[0][1].item<double>(), 0.0, 1e-6);  // the frame with the instance fits exactly
-  const at::Tensor counted =
-      make_matcher(only_l1 + "absent_frames = \"count\"")->match(0, scene.prediction, scene.targets, {}).at(0).cost;
-  EXPECT_NEAR(counted[0][1].item<double>(), 0.5 * (0.7 + 0.7 + 0.2 + 0.2) / 4, 1e-6);  // against a zero box
+  const at::Tensor counted = make_matcher(only_l1 + "absent_frames = \"count\"")
+                                 ->match(0, scene.prediction, scene.targets, {})
+                                 .at(0)
+                                 .cost;
+  EXPECT_NEAR(counted[0][1].item<double>(), 0.5 * (0.7 + 0.7 + 0.2 + 0.2) / 4,
+              1e-6);  // against a zero box
 }
 
 }  // namespace
