@@ -46,8 +46,8 @@ struct FieldType<std::vector<T>> : FieldType<T> {
   static std::string name() { return "list of " + FieldType<T>::name(); }
   static void read(std::vector<T>& out, const ConfigNode& node, const std::string& path,
                    ReadContext& context) {
-    // A single plugin table stands for a list of one, so that the common case stays one line.
-    if (!FieldType<T>::plugin_kind().empty() && node.is_table()) {
+    // A single plugin stands for a list of one, so that the common case stays one line.
+    if (!FieldType<T>::plugin_kind().empty() && !node.is_array()) {
       out.resize(1);
       FieldType<T>::read(out[0], node, path, context);
       return;

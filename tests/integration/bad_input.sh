@@ -38,5 +38,5 @@ expect_exit 4 "none.safetensors" "$tessera" infer "$base" --weights "$work/none.
 expect_exit 2 "--weights" "$tessera" infer "$base" --input "$annotations" --images "$images" --output "$work/r.json"
 expect_exit 5 "/proc/none" "$tessera" infer "$base" --allow-random-weights --images "$images" --input "$annotations" --output /proc/none/results.json
 [ ! -e "$work/r.json" ] || fail "a failed command left results behind"
-expect_exit 5 "loss" "$tessera" train "$base" --set train.iterations=20 $(data_settings set) \
+expect_exit 5 "Batch: " "$tessera" train "$base" --set train.iterations=20 $(data_settings set) \
   --set train.optimiser.lr=1e30 --set train.clip_gradients=0.0 --output "$work/nan"

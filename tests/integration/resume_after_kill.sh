@@ -9,7 +9,7 @@ settings=($(data_settings set) --set train.iterations=16 --set train.checkpoint_
 "$tessera" train "$experiment" "${settings[@]}" --output "$work/killed" > /dev/null &
 pid=$!
 for _ in $(seq 600); do
-  [ "$(wc -l < "$work/killed/metrics.jsonl" 2> /dev/null || echo 0)" -ge 7 ] && break
+  [ "$(cat "$work/killed/metrics.jsonl" 2> /dev/null | wc -l)" -ge 7 ] && break
   sleep 0.05
 done
 kill -9 $pid
