@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <set>
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
@@ -110,6 +111,7 @@ void run_infer(const InferArguments& arguments) {
   model.to(device);
   const VideoInference inference(model, experiment, device);
   int64_t tracks_written = 0, overlays = 0;
+  std::set<std::string> folders;
   for (const data::InferenceVideo& video : videos) {
     const std::vector<VideoTrack> tracks = inference.run(video);
     for (const VideoTrack& track : tracks)
@@ -117,10 +119,14 @@ void run_infer(const InferArguments& arguments) {
     tracks_written += static_cast<int64_t>(tracks.size());
     std::cout << video.name << ": " << video.length << " frames, " << tracks.size() << " tracks"
               << std::endl;
-    if (!arguments.overlay.empty())
-      overlays +=
-          write_overlays(video, tracks, categories, fs::path(arguments.overlay) / video.name,
-                         arguments.overlay_threshold);
+    if (!arguments.overlay.empty()) {
+      // Several videos of a set may be windows of one folder and share its name.
+      const std::string folder = folders.insert(video.name).second
+                                     ? video.name
+                                     : video.name + "_" + std::to_string(video.id);
+      overlays += write_overlays(video, tracks, categories, fs::path(arguments.overlay) / folder,
+                                 arguments.overlay_threshold);
+    }
   }
   results.finish();
   std::cout << "results: " << arguments.output << " (" << videos.size() << " videos, "
