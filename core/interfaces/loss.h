@@ -8,10 +8,14 @@
 
 namespace tessera {
 
-/// Mask logits of the matched rows with their targets, computed at most once a layer.
+/// Mask logits of the batch's R matched pairs with their targets, computed at most once a layer.
+/// All tensors are undefined where no pair is matched.
 struct MatchedMasks {
-  at::Tensor logits;  // [R,H,W] at the targets' size: every trained (pair, frame) of the batch
-  at::Tensor target;  // [R,H,W] float 0/1
+  at::Tensor track_logits;  // [R,T,H,W] at the targets' size
+  at::Tensor track_target;  // [R,T,H,W] float 0/1, empty in frames without the instance
+  at::Tensor valid;         // [R,T] bool: trained (pair, frame)
+  at::Tensor logits;        // [V,H,W] of the V trained (pair, frame)
+  at::Tensor target;        // [V,H,W]
 };
 
 /// What a loss term sees of one decoder layer.

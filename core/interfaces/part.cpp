@@ -5,6 +5,7 @@
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/decoder.h"
 #include "core/interfaces/encoder.h"
+#include "core/interfaces/feature_loss.h"
 #include "core/interfaces/instance_head.h"
 #include "core/interfaces/linker.h"
 #include "core/interfaces/loss.h"
@@ -21,6 +22,7 @@ Auxiliary::~Auxiliary() = default;
 Backbone::~Backbone() = default;
 Decoder::~Decoder() = default;
 Encoder::~Encoder() = default;
+FeatureLoss::~FeatureLoss() = default;
 InstanceHead::~InstanceHead() = default;
 InstancePredictor::~InstancePredictor() = default;
 Linker::~Linker() = default;

@@ -6,8 +6,9 @@ namespace tessera {
 
 std::vector<const PluginDescriptor*> builtin_losses() {
   using namespace losses;
-  return {&box_giou(),    &box_l1(),    &cardinality_error(), &class_cross_entropy(),
-          &class_error(), &mask_dice(), &mask_focal()};
+  return {
+      &box_giou(),    &box_l1(),      &cardinality_error(), &cell_class(), &class_cross_entropy(),
+      &class_error(), &class_focal(), &mask_dice(),         &mask_focal()};
 }
 
 }  // namespace tessera

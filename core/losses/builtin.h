@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// The loss terms that live in core, in the order of `plugins list`.
+/// The loss terms and feature losses that live in core, in the order of `plugins list`.
 std::vector<const PluginDescriptor*> builtin_losses();
 
 }  // namespace tessera

@@ -9,7 +9,27 @@ namespace tessera {
 void CriterionOptions::describe(Schema<CriterionOptions>& schema) {
   schema.field("matcher", &CriterionOptions::matcher, "Assigns predictions to instances.");
   schema.field("terms", &CriterionOptions::terms, "Loss terms by the name that logs show.");
+  schema.field("features", &CriterionOptions::features,
+               "Losses on the memory by the name that logs show.");
 }
+
+namespace {
+
+/// A term's option that the criterion itself needs. Every term's schema has it, see
+/// LossTermOptions and FeatureLossOptions.
+template <class T>
+T option_of(const PluginChoice& choice, const char* key) {
+  const ConfigNode values = choice.descriptor->schema().write(choice.options.get());
+  const ConfigNode* value = values.find(key);
+  if (!value)
+    throw PluginError("loss " + choice.name +
+                      ": expected options derived from LossTermOptions or "
+                      "FeatureLossOptions, got a schema without " +
+                      key + ".");
+  return std::get<T>(value->value);
+}
+
+}  // namespace
 
 Criterion::Criterion(const CriterionOptions& options, const BuildContext& context)
     : matcher_(context.make(options.matcher)) {
@@ -17,23 +37,38 @@ Criterion::Criterion(const CriterionOptions& options, const BuildContext& contex
   for (const auto& [name, choice] : options.terms) {
     auto loss = context.make(choice);
     register_module(name, loss);
-    // Every term's schema has these two fields, see LossTermOptions::describe_term.
-    const ConfigNode values = choice.descriptor->schema().write(choice.options.get());
-    const ConfigNode *weight = values.find("weight"), *layers = values.find("layers");
-    if (!weight || !layers)
-      throw PluginError("loss " + choice.name +
-                        ": expected options derived from LossTermOptions, got a schema "
-                        "without weight and layers.");
-    terms_.push_back({name, std::move(loss), std::get<double>(weight->value),
-                      std::get<std::string>(layers->value) == "last"});
+    terms_.push_back({name, std::move(loss), option_of<double>(choice, "weight"),
+                      option_of<std::string>(choice, "layers") == "last"});
+  }
+  for (const auto& [name, choice] : options.features) {
+    auto loss = context.make(choice);
+    register_module("features_" + name, loss);
+    features_.push_back({name, std::move(loss), option_of<double>(choice, "weight")});
   }
 }
 
 CriterionResult Criterion::forward(
-    const Predictions& predictions, const Targets& targets, const ForwardContext& context,
+    const Memory& memory, const Predictions& predictions, const Targets& targets,
+    const ForwardContext& context,
     const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
   CriterionResult result;
-  const auto options = predictions.last().classes.logits.options();
+  result.total = at::zeros({}, memory.tokens.options());
+  if (!predictions.layers.empty())
+    add_layers(result, predictions, targets, context, mean_over_ranks);
+  const FeatureLossInput input{
+      memory, targets, context,
+      mean_over_ranks ? mean_over_ranks : [](const at::Tensor& x) { return x; }};
+  for (const FeatureTerm& term : features_) {
+    const at::Tensor value = term.loss->forward(input);
+    result.terms.push_back({term.name, value, term.weight});
+    if (term.weight != 0.0) result.total = result.total + term.weight * value;
+  }
+  return result;
+}
+
+void Criterion::add_layers(CriterionResult& result, const Predictions& predictions,
+                           const Targets& targets, const ForwardContext& context,
+                           const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
   double instances = 0, instance_frames = 0, valid_frames = 0;
   for (const ClipTargets& target : targets) {
     instances += static_cast<double>(target.num_instances());
@@ -45,7 +80,6 @@ CriterionResult Criterion::forward(
   counts = counts.clamp_min(1.0);
 
   const int64_t last = static_cast<int64_t>(predictions.layers.size()) - 1;
-  result.total = at::zeros({}, options);
   for (int64_t layer = last; layer >= 0; --layer) {
     const LayerPrediction& prediction = predictions.layers[layer];
     result.matches.insert(result.matches.begin(),
@@ -63,7 +97,6 @@ CriterionResult Criterion::forward(
       if (term.weight != 0.0) result.total = result.total + term.weight * value;
     }
   }
-  return result;
 }
 
 }  // namespace tessera

@@ -12,14 +12,29 @@ at::Tensor zero(const LossInput& input) {
   return input.prediction.classes.logits.sum() * 0.0;
 }
 
+/// What both terms say of frames without the instance.
+struct MaskTerm : Normalised {
+  std::string absent_frames = "ignore";
+
+  template <class Options>
+  static void describe_mask_term(Schema<Options>& schema) {
+    describe_normalised(schema);
+    schema
+        .field("absent_frames", &Options::absent_frames,
+               "Frames of a clip without the instance: ignore them, or train an empty mask there.")
+        .one_of({"ignore", "empty"});
+  }
+  bool trains_absent_frames() const { return absent_frames == "empty"; }
+};
+
 /// Focal loss (Lin et al. 2017), mean over pixels, sum over the trained (instance, frame) pairs.
 class MaskFocal final : public Loss {
  public:
-  struct Options : Normalised {
+  struct Options : MaskTerm {
     double alpha = 0.25;
     double gamma = 2.0;
     static void describe(Schema<Options>& schema) {
-      describe_normalised(schema);
+      describe_mask_term(schema);
       schema.field("alpha", &Options::alpha, "Weight of foreground pixels.").between(0, 1);
       schema.field("gamma", &Options::gamma, "Exponent that lessens easy pixels.").at_least(0);
     }
@@ -28,11 +43,14 @@ class MaskFocal final : public Loss {
   at::Tensor forward(const LossInput& input) override {
     const MatchedMasks& masks = input.matched_masks();
     if (!masks.logits.defined()) return zero(input);
-    const at::Tensor entropy = at::binary_cross_entropy_with_logits(masks.logits, masks.target, {},
-                                                                    {}, at::Reduction::None);
-    const at::Tensor p = masks.logits.sigmoid();
-    const at::Tensor miss = p + masks.target - 2 * p * masks.target;  // 1 - p of the right side
-    const at::Tensor alpha = (1 - options_.alpha) + (2 * options_.alpha - 1) * masks.target;
+    const bool all = options_.trains_absent_frames();
+    const at::Tensor logits = all ? masks.track_logits.flatten(0, 1) : masks.logits;
+    const at::Tensor target = all ? masks.track_target.flatten(0, 1) : masks.target;
+    const at::Tensor entropy =
+        at::binary_cross_entropy_with_logits(logits, target, {}, {}, at::Reduction::None);
+    const at::Tensor p = logits.sigmoid();
+    const at::Tensor miss = p + target - 2 * p * target;  // 1 - p of the right side
+    const at::Tensor alpha = (1 - options_.alpha) + (2 * options_.alpha - 1) * target;
     const at::Tensor loss = alpha * entropy * miss.pow(options_.gamma);
     return loss.flatten(1).mean(1).sum() / options_.divisor(input);
   }
@@ -41,17 +59,36 @@ class MaskFocal final : public Loss {
   Options options_;
 };
 
-/// Dice loss with +1 smoothing (DETR's), one term for each trained (instance, frame) pair.
+/// Dice loss with +1 smoothing (DETR's): one term for each trained (instance, frame) pair, or one
+/// for an instance's whole sequence.
 class MaskDice final : public Loss {
  public:
-  struct Options : Normalised {
-    static void describe(Schema<Options>& schema) { describe_normalised(schema); }
+  struct Options : MaskTerm {
+    std::string over = "frame";
+    static void describe(Schema<Options>& schema) {
+      describe_mask_term(schema);
+      schema
+          .field("over", &Options::over,
+                 "Pixels of one overlap: those of a frame, or of all frames of the clip.")
+          .one_of({"frame", "sequence"});
+    }
   };
   MaskDice(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
     const MatchedMasks& masks = input.matched_masks();
     if (!masks.logits.defined()) return zero(input);
-    const at::Tensor p = masks.logits.sigmoid().flatten(1), t = masks.target.flatten(1);
+    const bool all = options_.trains_absent_frames();
+    at::Tensor p, t;
+    if (options_.over == "sequence") {
+      p = masks.track_logits.sigmoid();
+      t = masks.track_target;
+      if (!all) p = p * masks.valid.unsqueeze(-1).unsqueeze(-1);
+    } else {
+      p = (all ? masks.track_logits.flatten(0, 1) : masks.logits).sigmoid();
+      t = all ? masks.track_target.flatten(0, 1) : masks.target;
+    }
+    p = p.flatten(1);
+    t = t.flatten(1);
     const at::Tensor dice = (2 * (p * t).sum(1) + 1) / (p.sum(1) + t.sum(1) + 1);
     return (1 - dice).sum() / options_.divisor(input);
   }

@@ -23,4 +23,8 @@ BoxOverlap box_overlap(const at::Tensor& a, const at::Tensor& b) {
   return {iou, iou - (hull - united + kSmall) / (hull + kSmall)};
 }
 
+at::Tensor inverse_sigmoid(const at::Tensor& x, double epsilon) {
+  return at::logit(x, epsilon);
+}
+
 }  // namespace tessera

@@ -43,7 +43,7 @@ void run_forward(const ForwardArguments& arguments) {
   const ClipBatch batch = read_batch(arguments.input);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  load_weights(model, arguments.weights, experiment.weights);
+  load_weights(model, arguments.weights, WeightsOptions());
   at::NoGradGuard no_grad;
   const ForwardContext context;
   const VisModel::Output output = model.forward(batch, context);

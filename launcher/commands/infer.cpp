@@ -61,11 +61,16 @@ CategoryTable categories_of(const Experiment& experiment, const fs::path& input)
 }
 
 void initialise(VisModel& model, const Experiment& experiment, const InferArguments& arguments) {
-  const std::string file =
-      !arguments.weights.empty() ? arguments.weights : experiment.weights.init.value_or("");
-  if (!file.empty()) {
-    std::cout << "weights: " << file << ": " << load_weights(model, file, experiment.weights).text()
-              << "\n";
+  auto report = [](const std::string& file, const LoadReport& loaded) {
+    std::cout << "weights: " << file << ": " << loaded.text() << "\n";
+  };
+  if (!arguments.weights.empty()) {
+    // The rules of [weights] are weights.init's: a run that began with another model's weights
+    // ends with its own.
+    report(arguments.weights, load_weights(model, arguments.weights, WeightsOptions()));
+  } else if (experiment.weights.init) {
+    report(*experiment.weights.init,
+           load_weights(model, *experiment.weights.init, experiment.weights));
   } else if (arguments.allow_random_weights) {
     std::cout << "weights: random\n";
   } else {
@@ -148,7 +153,8 @@ void add_infer(CLI::App& app) {
   command->add_option("--images", arguments->images,
                       "Folder that an annotation file's file names start at");
   command->add_option("--output", arguments->output, "Results (YouTube-VIS JSON)")->required();
-  command->add_option("--weights", arguments->weights, "Weights (safetensors)");
+  command->add_option("--weights", arguments->weights,
+                      "Weights with the model's own names (safetensors); without it weights.init");
   command->add_flag("--allow-random-weights", arguments->allow_random_weights,
                     "Go on without weights");
   command->add_option("--overlay", arguments->overlay,

@@ -81,10 +81,7 @@ int run(const TrainArguments& arguments) {
   } else {
     std::cout << "weights: random\n";
   }
-  BuildContext context;
-  context.clip = experiment.clip_facts();
-  context.queries = model.queries();
-  Criterion criterion(experiment.loss, context);
+  Criterion criterion(experiment.loss, model.facts());
   model.to(device);
   criterion.to(device);
   print_model(model);
@@ -108,8 +105,11 @@ int run(const TrainArguments& arguments) {
   const TrainResult result = train(experiment, model, criterion, loader, folder, settings, device);
 
   std::cout << "checkpoint: " << result.checkpoint.string() << '\n'
-            << "weights for inference: " << folder.last_weights().string() << '\n'
-            << "metrics: " << folder.metrics().string() << std::endl;
+            << "weights for inference: " << folder.last_weights().string() << '\n';
+  if (result.best)
+    std::cout << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
+              << ")\n";
+  std::cout << "metrics: " << folder.metrics().string() << std::endl;
   if (!result.preempted) return kOk;
   std::cerr << "preempted at iteration " << result.iteration
             << ", checkpoint written, run again with --resume auto\n";

@@ -8,6 +8,7 @@
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/decoder.h"
 #include "core/interfaces/encoder.h"
+#include "core/interfaces/feature_loss.h"
 #include "core/interfaces/instance_head.h"
 #include "core/interfaces/linker.h"
 #include "core/interfaces/loss.h"
@@ -295,6 +296,16 @@ std::vector<at::Tensor> run_loss(Loss& part, int64_t frames, Numbers& numbers) {
   return {value};
 }
 
+std::vector<at::Tensor> run_feature_loss(FeatureLoss& part, int64_t frames, Numbers& numbers) {
+  const ForwardContext context;
+  const Memory memory = make_memory(frames, numbers);
+  const Targets targets = make_targets(frames, numbers);
+  const at::Tensor value =
+      part.forward({memory, targets, context, [](const at::Tensor& x) { return x; }});
+  check(value.dim() == 0, "a scalar");
+  return {value};
+}
+
 std::vector<at::Tensor> run_linker(Linker& part, int64_t frames, Numbers& numbers) {
   WindowTracks before;
   before.embeddings = numbers.normal({kQueries, kDim});
@@ -349,6 +360,7 @@ std::vector<at::Tensor> Harness::run(Part& part, at::ScalarType type) const {
   if (auto* p = dynamic_cast<MaskHead*>(&part)) return run_mask_head(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Matcher*>(&part)) return run_matcher(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Loss*>(&part)) return run_loss(*p, frames_, numbers);
+  if (auto* p = dynamic_cast<FeatureLoss*>(&part)) return run_feature_loss(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Linker*>(&part)) return run_linker(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Auxiliary*>(&part)) return run_auxiliary(*p, frames_, numbers);
   throw PluginError("contract: expected a part of a known kind, got another.");

@@ -17,13 +17,29 @@ void transform(ClipImages& clip, const OnFrame& on_frame, const OnMask& on_mask)
       if (!mask.empty()) mask = on_mask(mask);
 }
 
-void flip(ClipImages& clip) {
-  const auto flipped = [](const cv::Mat& image) {
+void flip(ClipImages& clip, bool vertical) {
+  const auto flipped = [&](const cv::Mat& image) {
     cv::Mat result;
-    cv::flip(image, result, 1);
+    cv::flip(image, result, vertical ? 0 : 1);
     return result;
   };
   transform(clip, flipped, flipped);
+}
+
+void reverse_time(ClipImages& clip) {
+  std::reverse(clip.frames.begin(), clip.frames.end());
+  for (auto& track : clip.masks) std::reverse(track.begin(), track.end());
+}
+
+void shuffle_channels(ClipImages& clip, Random& random) {
+  std::vector<int> order{0, 1, 2};
+  for (int i = 2; i > 0; --i) std::swap(order[i], order[random.integer(0, i)]);
+  const std::vector<int> from_to{order[0], 0, order[1], 1, order[2], 2};
+  for (cv::Mat& frame : clip.frames) {
+    cv::Mat shuffled(frame.size(), frame.type());
+    cv::mixChannels(std::vector<cv::Mat>{frame}, std::vector<cv::Mat>{shuffled}, from_to);
+    frame = shuffled;
+  }
 }
 
 void resize(ClipImages& clip, int64_t short_side, int64_t max_side) {
@@ -68,7 +84,10 @@ void photometric(ClipImages& clip, const AugmentStepOptions& step, Random& rando
 void augment(ClipImages& clip, const AugmentOptions& options, Random& random) {
   for (const AugmentStepOptions& step : options.steps) {
     if (!random.happens(step.probability)) continue;
-    if (step.kind == "flip") flip(clip);
+    if (step.kind == "flip") flip(clip, /*vertical=*/false);
+    if (step.kind == "flip_vertical") flip(clip, /*vertical=*/true);
+    if (step.kind == "reverse_time") reverse_time(clip);
+    if (step.kind == "shuffle_channels") shuffle_channels(clip, random);
     if (step.kind == "photometric") photometric(clip, step, random);
     if (step.kind == "resize" || step.kind == "crop") resize_to_drawn(clip, step, random);
     if (step.kind == "crop") crop(clip, step, random);

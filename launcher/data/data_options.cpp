@@ -74,6 +74,11 @@ void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
 }
 
 void NormaliseOptions::describe(Schema<NormaliseOptions>& schema) {
+  schema
+      .field("by", &NormaliseOptions::by,
+             "constants: mean and deviation below; clip: those of each channel over the clip's own "
+             "pixels, so that colour casts and contrast do not matter.")
+      .one_of({"constants", "clip"});
   schema.field("mean", &NormaliseOptions::mean, "Subtracted from R, G, B (0..1).");
   schema.field("deviation", &NormaliseOptions::deviation, "What R, G, B are divided by after that.")
       .more_than(0);
@@ -86,12 +91,15 @@ void NormaliseOptions::describe(Schema<NormaliseOptions>& schema) {
 void AugmentStepOptions::describe(Schema<AugmentStepOptions>& schema) {
   using Step = AugmentStepOptions;
   schema
-      .field("kind", &Step::kind,
-             "flip: left to right; resize: to one of short_sides; crop: to a drawn width and "
-             "height of smallest to largest at a drawn place; photometric: brightness, contrast, "
-             "saturation, hue and channel order.")
+      .field(
+          "kind", &Step::kind,
+          "flip: left to right; flip_vertical: top to bottom; reverse_time: last frame first; "
+          "shuffle_channels: R, G, B in a drawn order; resize: to one of short_sides; crop: to a "
+          "drawn width and height of smallest to largest at a drawn place; photometric: "
+          "brightness, contrast, saturation, hue and channel order.")
       .required()
-      .one_of({"flip", "resize", "crop", "photometric"});
+      .one_of({"flip", "flip_vertical", "reverse_time", "shuffle_channels", "resize", "crop",
+               "photometric"});
   schema
       .field("probability", &Step::probability, "How often the step is done, drawn for each clip.")
       .between(0, 1);

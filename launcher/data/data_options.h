@@ -29,6 +29,7 @@ struct SamplingOptions {
 /// `[data.normalise]`: (value - mean) / deviation of each channel, R G B in 0..1.
 /// The defaults are the usual ImageNet numbers.
 struct NormaliseOptions {
+  std::string by = "constants";
   std::vector<double> mean{0.485, 0.456, 0.406};
   std::vector<double> deviation{0.229, 0.224, 0.225};
   static void describe(Schema<NormaliseOptions>& schema);

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <opencv2/core.hpp>
 #include <utility>
@@ -19,6 +20,31 @@ constexpr double kLevels = 255;
 
 int64_t rounded_up(int64_t side, int64_t divisor) {
   return (side + divisor - 1) / divisor * divisor;
+}
+
+/// Mean and deviation of each channel over a clip's pixels, as parts of kLevels.
+NormaliseOptions measured(const std::vector<cv::Mat>& frames) {
+  // A clip of one colour has no deviation; it is divided by half a level instead.
+  constexpr double kSmallest = 0.5 / kLevels;
+  NormaliseOptions result;
+  for (int c = 0; c < 3; ++c) {
+    double sum = 0, squares = 0, count = 0;
+    for (const cv::Mat& frame : frames)
+      for (int y = 0; y < frame.rows; ++y) {
+        const auto* row = frame.ptr<cv::Vec3f>(y);
+        for (int x = 0; x < frame.cols; ++x) {
+          const double value = row[x][c] / kLevels;
+          sum += value;
+          squares += value * value;
+        }
+        count += frame.cols;
+      }
+    const double mean = sum / count;
+    result.mean[c] = mean;
+    result.deviation[c] =
+        std::max(kSmallest, std::sqrt(std::max(0.0, squares / count - mean * mean)));
+  }
+  return result;
 }
 
 /// Writes one frame's three planes [3,H,W] at `planes`.
@@ -49,8 +75,8 @@ void copy_planes(const float* from, int64_t planes, int64_t h, int64_t w, float*
 
 }  // namespace
 
-at::Tensor normalised_frames(const std::vector<cv::Mat>& frames,
-                             const NormaliseOptions& normalise) {
+at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& options) {
+  const NormaliseOptions normalise = options.by == "clip" ? measured(frames) : options;
   const int64_t height = frames.at(0).rows;
   const int64_t width = frames[0].cols;
   const auto num_frames = static_cast<int64_t>(frames.size());

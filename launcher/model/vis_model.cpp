@@ -92,16 +92,15 @@ void ModelOptions::describe(Schema<ModelOptions>& schema) {
 }
 
 VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
-  BuildContext context;
-  context.clip = clip;
-  backbone_ = register_module("backbone", context.make(options.backbone));
-  context.pyramid = backbone_->spec();
-  encoder_ = register_module("encoder", context.make(options.encoder));
-  context.memory = encoder_->spec();
-  decoder_ = register_module("decoder", context.make(options.decoder));
-  context.queries = queries_ = decoder_->spec();
-  instance_head_ = register_module("instance_head", context.make(options.instance_head));
-  mask_head_ = register_module("mask_head", context.make(options.mask_head));
+  facts_.clip = clip;
+  backbone_ = register_module("backbone", facts_.make(options.backbone));
+  facts_.pyramid = backbone_->spec();
+  encoder_ = register_module("encoder", facts_.make(options.encoder));
+  facts_.memory = encoder_->spec();
+  decoder_ = register_module("decoder", facts_.make(options.decoder));
+  facts_.queries = decoder_->spec();
+  instance_head_ = register_module("instance_head", facts_.make(options.instance_head));
+  mask_head_ = register_module("mask_head", facts_.make(options.mask_head));
   join_needs(needs_, backbone_->needs(), "backbone");
   join_needs(needs_, encoder_->needs(), "encoder");
   join_needs(needs_, decoder_->needs(), "decoder");
@@ -113,6 +112,8 @@ VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext&
   Output output;
   output.pyramid = backbone_->forward(batch, context);
   output.memory = encoder_->forward(output.pyramid, context);
+  // A model without decoder layers only trains features.
+  if (facts_.queries.num_layers == 0) return output;
   const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);
   HeadRunner heads(*instance_head_, *mask_head_, *prepared, batch.frames.size(1), context);
   output.embeddings = decoder_->forward(output.memory, heads, context);

@@ -31,6 +31,10 @@ struct ModelOptions {
   static void describe(Schema<ModelOptions>& schema);
 };
 
+/// Prefix of the canonical names of tensors that only training has (parameters of loss terms): kept
+/// in checkpoints, left out of weight files.
+inline constexpr std::string_view kTrainingOnly = "loss.";
+
 struct NamedTensor {
   std::string name;  // canonical: the reference implementation's name where one exists
   at::Tensor tensor;
@@ -53,14 +57,15 @@ class VisModel : public torch::nn::Module {
 
   /// Joined needs of all parts.
   const ClipNeeds& needs() const { return needs_; }
-  const QuerySpec& queries() const { return queries_; }
+  /// What parts that come after the model are told: clip, pyramid, memory, queries.
+  const BuildContext& facts() const { return facts_; }
   /// Parameters and buffers under their canonical names, each storage once.
   std::vector<NamedTensor> named_tensors() const;
 
  private:
   std::vector<std::pair<std::string, std::string>> rules_;
   ClipNeeds needs_;
-  QuerySpec queries_;
+  BuildContext facts_;
   std::shared_ptr<Backbone> backbone_;
   std::shared_ptr<Encoder> encoder_;
   std::shared_ptr<Decoder> decoder_;

@@ -129,15 +129,13 @@ void add_matches(const std::string& name, const ClipMatch& match, int64_t querie
 }
 
 /// Computes the loss under an experiment's `[loss]`, and its gradients where wanted.
-void add_losses(const Experiment& experiment, const VisModel& model, const Predictions& predictions,
+void add_losses(const Experiment& experiment, const VisModel& model, const VisModel::Output& output,
                 const Targets& targets, const ForwardContext& context, bool gradients,
                 Sources& sources) {
-  BuildContext build;
-  build.clip = experiment.clip_facts();
-  build.queries = model.queries();
-  Criterion criterion(experiment.loss, build);
+  const Predictions& predictions = output.predictions;
+  Criterion criterion(experiment.loss, model.facts());
   criterion.eval();
-  const CriterionResult result = criterion.forward(predictions, targets, context);
+  const CriterionResult result = criterion.forward(output.memory, predictions, targets, context);
   for (const NamedLoss& term : result.terms) sources["loss." + term.name] = term.value;
   sources["loss.total"] = result.total;
   const int64_t last = static_cast<int64_t>(result.matches.size()) - 1;
@@ -244,10 +242,10 @@ std::vector<Comparison> check_model_case(const Case& c, const Table& table, Regi
     for (const Variant& variant : table.variant) {
       std::vector<std::string> changed = overrides;
       changed.insert(changed.end(), variant.set.begin(), variant.set.end());
-      add_losses(load_experiment(table.experiment, changed, registry), model, output.predictions,
-                 targets, context, false, variants[variant.name]);
+      add_losses(load_experiment(table.experiment, changed, registry), model, output, targets,
+                 context, false, variants[variant.name]);
     }
-    add_losses(experiment, model, output.predictions, targets, context, true, sources);
+    add_losses(experiment, model, output, targets, context, true, sources);
   }
   variants[""] = std::move(sources);
 

@@ -56,7 +56,18 @@ void MetricsLog::write(const StepMetrics& metrics) {
             {"seconds", metrics.seconds},
             {"data_seconds", metrics.data_seconds}};
   for (const auto& [name, value] : metrics.terms) json["terms"][name] = value;
-  stream_ << json.dump() + "\n" << std::flush;
+  write_line(json.dump());
+}
+
+void MetricsLog::write_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
+                                  double seconds) {
+  Json json{{"iteration", iteration}, {"validation", Json::object()}, {"seconds", seconds}};
+  for (const evaluation::Stat& stat : stats) json["validation"][stat.name] = stat.value;
+  write_line(json.dump());
+}
+
+void MetricsLog::write_line(const std::string& line) {
+  stream_ << line + "\n" << std::flush;
   if (!stream_) cannot_write(file_, std::strerror(errno));
 }
 

@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/evaluation/score.h"
+
 namespace tessera {
 
 /// What one line of metrics.jsonl says. All but the two times are those of this very iteration, so
@@ -31,8 +33,13 @@ class MetricsLog {
   MetricsLog(std::filesystem::path file, int64_t last_iteration);
 
   void write(const StepMetrics& metrics);
+  /// A line {"iteration", "validation": {name: value}, "seconds": of the validation}.
+  void write_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
+                        double seconds);
 
  private:
+  void write_line(const std::string& line);
+
   std::filesystem::path file_;
   std::ofstream stream_;
 };

@@ -1,5 +1,6 @@
 #include "launcher/training/progress.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace tessera {
@@ -34,6 +35,19 @@ void Progress::show(const StepMetrics& metrics) {
   else
     out_ << text << std::endl;
   open_ = terminal_;
+}
+
+void Progress::show_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
+                               double seconds) {
+  if (open_) out_ << '\n';
+  open_ = false;
+  out_ << "validation at iteration " << iteration << " after " << duration(seconds);
+  for (size_t i = 0; i < std::min<size_t>(stats.size(), 3); ++i) {  // AP, AP50, AP75
+    char text[64];
+    std::snprintf(text, sizeof(text), "  %s %.1f", stats[i].name.c_str(), 100 * stats[i].value);
+    out_ << text;
+  }
+  out_ << std::endl;
 }
 
 }  // namespace tessera

@@ -19,6 +19,9 @@ class Progress {
   Progress& operator=(const Progress&) = delete;
 
   void show(const StepMetrics& metrics);
+  /// A line of its own. in: seconds since the run began.
+  void show_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
+                       double seconds);
 
  private:
   std::ostream& out_;

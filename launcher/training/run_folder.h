@@ -19,6 +19,7 @@ class RunFolder {
   std::filesystem::path resolved() const { return path_ / "resolved.toml"; }
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path last_weights() const { return path_ / "last.safetensors"; }
+  std::filesystem::path best_weights() const { return path_ / "best.safetensors"; }
   std::filesystem::path checkpoint(int64_t iteration) const;
 
   /// Writes resolved.toml, so that a run that cannot write fails before it trains.

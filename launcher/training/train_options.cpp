@@ -122,6 +122,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "Iterations between lines of metrics.jsonl and of the progress display; the first and "
              "the last iteration have one, too.")
       .at_least(1);
+  schema
+      .field("evaluate_every", &TrainOptions::evaluate_every,
+             "Iterations between scores on data.validation, one at the end too; the weights of the "
+             "best AP are kept. 0: none.")
+      .at_least(0);
   schema.field("threads", &TrainOptions::threads, "CPU threads of operators; 0 takes all cores.")
       .at_least(0);
   schema.field("device", &TrainOptions::device, "auto: a GPU where there is one.")

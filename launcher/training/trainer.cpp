@@ -1,6 +1,7 @@
 #include "launcher/training/trainer.h"
 
 #include "core/error.h"
+#include "launcher/training/validation.h"
 
 namespace tessera {
 namespace {
@@ -38,7 +39,8 @@ class ClipLossSource final : public LossSource {
     move_to(device_, batch_);
     const ForwardContext context;
     const VisModel::Output output = model_.forward(batch_.batch, context);
-    CriterionResult result = criterion_.forward(output.predictions, batch_.targets, context);
+    CriterionResult result =
+        criterion_.forward(output.memory, output.predictions, batch_.targets, context);
     return {std::move(result.total), std::move(result.terms), batch_.epoch,
             static_cast<int64_t>(batch_.sample_indices.size())};
   }
@@ -61,8 +63,9 @@ int64_t clips_per_part(const TrainOptions& options) {
 TrainResult train(const Experiment& experiment, VisModel& model, Criterion& criterion,
                   data::ClipLoader& loader, const RunFolder& folder, const TrainSettings& settings,
                   at::Device device) {
-  if (experiment.loss.terms.empty())
-    throw ConfigError("loss.terms: expected at least one loss term to train with, got none.");
+  if (experiment.loss.terms.empty() && experiment.loss.features.empty())
+    throw ConfigError(
+        "loss: expected at least one of loss.terms and loss.features to train with, got none.");
   const int64_t fixed = model.needs().fixed_frames, frames = experiment.data.num_frames;
   if (fixed > 0 && fixed != frames)
     throw ConfigError("data.num_frames: expected " + std::to_string(fixed) +
@@ -75,7 +78,19 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
   model.train();
   criterion.train();
   ClipLossSource source(model, criterion, loader, device);
-  return run_training(experiment.train, model.named_tensors(), source, folder, settings);
+  std::vector<NamedTensor> tensors = model.named_tensors();
+  for (const auto& item : criterion.named_parameters())
+    tensors.push_back({std::string(kTrainingOnly) + item.key(), item.value(), true});
+  if (experiment.train.evaluate_every == 0)
+    return run_training(experiment.train, tensors, source, folder, settings);
+  const Validation validation(experiment);
+  TrainSettings validated = settings;
+  validated.validate = [&] {
+    const auto stats = validation.run(model, device);
+    model.train();
+    return stats;
+  };
+  return run_training(experiment.train, tensors, source, folder, validated);
 }
 
 }  // namespace tessera

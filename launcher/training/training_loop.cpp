@@ -10,6 +10,7 @@
 #include "launcher/training/metrics_log.h"
 #include "launcher/training/progress.h"
 #include "launcher/training/schedule.h"
+#include "launcher/weights/load_weights.h"
 
 namespace tessera {
 namespace {
@@ -76,12 +77,18 @@ class TrainingLoop {
         data_seconds = 0;
         since = Clock::now();
       }
+      if (is_validated(state_.iteration)) {
+        const auto start = Clock::now();
+        validate(log, progress);
+        since += Clock::now() - start;  // metrics are about training alone
+      }
       result.preempted = settings_.stop_requested() && !last;
       if (state_.iteration % options_.checkpoint_every == 0 || last || result.preempted)
         last_checkpoint_ = save_checkpoint(folder_, state_, model_, optimiser_, options_.keep_last);
     }
     result.iteration = state_.iteration;
     result.checkpoint = last_checkpoint_;
+    result.best = state_.best;
     return result;
   }
 
@@ -145,6 +152,25 @@ class TrainingLoop {
     }
   }
 
+  bool is_validated(int64_t iteration) const {
+    if (!settings_.validate || options_.evaluate_every == 0) return false;
+    return iteration % options_.evaluate_every == 0 || iteration == length_.iterations;
+  }
+
+  /// Before the checkpoint of the same iteration, which then knows of it.
+  void validate(MetricsLog& log, Progress& progress) {
+    const auto start = Clock::now();
+    const std::vector<evaluation::Stat> stats = settings_.validate();
+    log.write_validation(state_.iteration, stats, seconds_since(start));
+    progress.show_validation(state_.iteration, stats, seconds_since(start_));
+    const double score = stats.at(0).value;
+    if (state_.best && score <= *state_.best) return;
+    state_.best = score;
+    save_weights(
+        model_, folder_.best_weights(),
+        {{"iteration", std::to_string(state_.iteration)}, {"experiment", state_.experiment}});
+  }
+
   // Not where stop_at ends a run: its lines must be those of an uninterrupted one.
   bool is_logged(int64_t iteration) const {
     return iteration == 1 || iteration % options_.log_every == 0 || iteration == length_.iterations;
@@ -200,6 +226,7 @@ class TrainingLoop {
   std::vector<at::Tensor> parameters_;
   TrainState state_;
   std::filesystem::path last_checkpoint_;
+  Clock::time_point start_ = Clock::now();
 };
 
 }  // namespace

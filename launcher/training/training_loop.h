@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/interfaces/auxiliary.h"
+#include "launcher/evaluation/score.h"
 #include "launcher/training/checkpoint.h"
 #include "launcher/training/train_options.h"
 
@@ -46,6 +47,9 @@ struct TrainSettings {
   std::ostream* progress = nullptr;  // null shows nothing
   bool terminal = false;             // whether `progress` can rewrite a line
   std::function<bool()> stop_requested = [] { return false; };  // asked after every step
+  /// Scores the model as it is, the number that "best" means first; asked every
+  /// `train.evaluate_every` steps and after the last. Null: never.
+  std::function<std::vector<evaluation::Stat>()> validate;
 };
 
 struct TrainResult {
@@ -53,6 +57,7 @@ struct TrainResult {
   std::optional<double> last_loss;   // of the last step, none where no step was left to do
   bool preempted = false;            // stopped because it was asked to
   std::filesystem::path checkpoint;  // of `iteration`
+  std::optional<double> best;        // validation score of the best weights, where there is one
 };
 
 /// Trains `model`'s parameters on `source`: zero gradients, forward, backward, clip, step, log,

@@ -174,7 +174,8 @@ LoadReport load_weights(VisModel& model, const std::filesystem::path& file,
 void save_weights(const std::vector<NamedTensor>& model, const std::filesystem::path& file,
                   const TensorMetadata& metadata) {
   TensorList tensors;
-  for (const auto& [name, tensor, is_parameter] : model) tensors.emplace_back(name, tensor);
+  for (const auto& [name, tensor, is_parameter] : model)
+    if (!name.starts_with(kTrainingOnly)) tensors.emplace_back(name, tensor);
   write_safetensors(file, tensors, metadata);
 }
 

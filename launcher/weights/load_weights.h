@@ -33,7 +33,8 @@ LoadReport load_weights(const std::vector<NamedTensor>& model, const Safetensors
 LoadReport load_weights(VisModel& model, const std::filesystem::path& file,
                         const WeightsOptions& options);
 
-/// Writes parameters and buffers under their canonical names, atomically.
+/// Writes parameters and buffers under their canonical names, atomically; training-only tensors are
+/// left out.
 void save_weights(const std::vector<NamedTensor>& model, const std::filesystem::path& file,
                   const TensorMetadata& metadata = {});
 void save_weights(const VisModel& model, const std::filesystem::path& file,

@@ -14,7 +14,8 @@ struct RenameRule {
   static void describe(Schema<RenameRule>& schema);
 };
 
-/// `[weights]`: what a model starts from. The order is prefix, ignore, rename, skip.
+/// `[weights]`: what a model starts from. The order is prefix, ignore, rename, skip. The rules are
+/// for `init` alone: a file that training wrote has the model's own names.
 struct WeightsOptions {
   std::optional<std::string> init;
   std::string prefix;

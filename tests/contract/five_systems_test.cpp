@@ -139,9 +139,7 @@ class FiveSystems : public testing::TestWithParam<size_t> {
     context.throw_if_failed();
     at::manual_seed(1);
     model_ = std::make_shared<VisModel>(system_.model, ClipFacts{kFrames, kCategories});
-    build_.clip = {kFrames, kCategories};
-    build_.queries = model_->queries();
-    build_.memory.dim = 64;
+    build_ = model_->facts();
     criterion_ = std::make_shared<Criterion>(system_.loss, build_);
     context_.points = &points_;
   }
@@ -166,7 +164,8 @@ TEST_P(FiveSystems, TrainsAStepFromPlainToml) {
     at::manual_seed(5);  // the same points, so that losses compare
     const VisModel::Output output = model_->forward(batch, context_);
     ASSERT_EQ(static_cast<int64_t>(output.predictions.layers.size()), row_.layers);
-    const CriterionResult result = criterion_->forward(output.predictions, targets, context_);
+    const CriterionResult result =
+        criterion_->forward(output.memory, output.predictions, targets, context_);
     result.total.backward();
     optimiser.step();
     last = result.total.item<double>();
@@ -201,7 +200,8 @@ TEST_P(FiveSystems, TrainsAnAuxiliaryWithItsOwnOptimiser) {
     model_->zero_grad();
     own.zero_grad();
     const VisModel::Output output = model_->forward(batch, context_);
-    const CriterionResult result = criterion_->forward(output.predictions, targets, context_);
+    const CriterionResult result =
+        criterion_->forward(output.memory, output.predictions, targets, context_);
     const AuxiliaryInput input{batch,   output.pyramid,       output.memory, output.predictions,
                                targets, result.matches.back()};
     at::Tensor total = result.total;
@@ -232,7 +232,7 @@ TEST_P(FiveSystems, ComputesMasksOfMatchedRowsOnly) {
   ASSERT_TRUE(masks);
   const VisModel::Output output = model_->forward(make_batch(), context_);
   EXPECT_EQ(*masks->rows_computed, 0);
-  criterion_->forward(output.predictions, make_targets(), context_);
+  criterion_->forward(output.memory, output.predictions, make_targets(), context_);
   EXPECT_EQ(*masks->rows_computed, 3);  // the instances of two clips, last layer only
 }
 

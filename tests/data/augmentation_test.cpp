@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <opencv2/imgproc.hpp>
+#include <set>
 
 #include "launcher/data/geometry.h"
 #include "launcher/data/photometric.h"
@@ -67,6 +68,42 @@ TEST(Augment, FrameAndMaskAgreeToThePixelAfterOneResize) {
       augment(clip, {.steps = {flip, crop}, .short_side = side, .max_side = {}}, random);
       EXPECT_EQ(count_differences(clip, 0), 0) << "seed " << seed << ", short side " << side;
     }
+}
+
+TEST(Augment, FlipsAndReversalsMoveFramesAndMasksAlike) {
+  const ClipImages before = painted_clip(20, 30);
+  const auto after = [&](const std::string& kind) {
+    ClipImages clip = painted_clip(20, 30);
+    clip.masks.push_back({cv::Mat(), clip.masks[0][1]});  // absent in the first frame
+    Random random({1});
+    augment(clip, {.steps = {step(kind)}, .short_side = {}, .max_side = {}}, random);
+    EXPECT_EQ(count_differences(clip, 0), 0) << kind;
+    return clip;
+  };
+  const ClipImages vertical = after("flip_vertical");
+  EXPECT_EQ(vertical.masks[0][0].at<uint8_t>(19 - 5, 6), before.masks[0][0].at<uint8_t>(5, 6));
+  EXPECT_EQ(vertical.masks[0][0].at<uint8_t>(19 - 5, 6), 1);
+  EXPECT_TRUE(vertical.masks[1][0].empty());
+  const ClipImages reversed = after("reverse_time");
+  EXPECT_EQ(cv::norm(reversed.masks[0][0], before.masks[0][1], cv::NORM_INF), 0);
+  EXPECT_TRUE(reversed.masks[1][1].empty());
+}
+
+TEST(Augment, ShuffledChannelsAreOneDrawForTheClip) {
+  std::set<int> places;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    ClipImages clip = painted_clip(20, 30);
+    Random random({seed});
+    augment(clip, {.steps = {step("shuffle_channels")}, .short_side = {}, .max_side = {}}, random);
+    const cv::Scalar first = cv::sum(clip.frames[0]), second = cv::sum(clip.frames[1]);
+    int place = -1;
+    for (int c = 0; c < 3; ++c)
+      if (first[c] > 0) place = c;
+    EXPECT_GT(second[place], 0) << "the same channel in both frames";
+    EXPECT_EQ(cv::sum(first)[0], first[place]) << "the two other channels stay empty";
+    places.insert(place);
+  }
+  EXPECT_EQ(places.size(), 3u);
 }
 
 TEST(Augment, FrameAndMaskStayTogetherThroughAllSteps) {

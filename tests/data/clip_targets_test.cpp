@@ -76,6 +76,23 @@ TEST(PrepareFrames, NormalisesInOrderOfTheChannels) {
   EXPECT_TRUE(at::allclose(prepared.select(1, 2), at::full({2, 4, 6}, -1.0)));
 }
 
+TEST(PrepareFrames, StandardisesEveryChannelOverTheClip) {
+  at::manual_seed(1);
+  const at::Tensor frames = at::randint(0, 200, {3, 8, 10, 3}).to(at::kByte);
+  frames.select(3, 2).fill_(70);  // no deviation: must stay finite
+  NormaliseOptions normalise;
+  normalise.by = "clip";
+  const at::Tensor prepared = prepare_frames(frames, 0, 0, normalise);
+  for (int64_t c = 0; c < 2; ++c) {
+    EXPECT_NEAR(prepared.select(1, c).mean().item<double>(), 0, 1e-5);
+    EXPECT_NEAR(prepared.select(1, c).square().mean().item<double>(), 1, 1e-4);
+  }
+  EXPECT_EQ(prepared.select(1, 2).abs().max().item<double>(), 0);
+  // Another cast and contrast of the same clip give the same input.
+  const at::Tensor brighter = prepare_frames(frames + 50, 0, 0, normalise);
+  EXPECT_TRUE(at::allclose(brighter, prepared, 1e-4, 1e-4));
+}
+
 /// The resize is torch's bilinear one with align_corners = false and without antialiasing.
 TEST(PrepareFrames, ResizesAsTorchDoes) {
   const at::Tensor frames = at::randint(0, 256, {2, 24, 40, 3}).to(at::kByte);

@@ -227,6 +227,68 @@ TEST(TrainingLoop, AveragesAccumulatedParts) {
   EXPECT_EQ(read_train_state(parts_folder.checkpoint(1)).consumed_samples, 2);
 }
 
+TEST(TrainingLoop, KeepsTheWeightsOfTheBestValidation) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  run.train.evaluate_every = 4;
+  const std::vector<double> scores{0.2, 0.5, 0.3};  // at iterations 4, 8 and 10, the last
+  size_t asked = 0;
+  at::Tensor at_best;
+  run.settings.validate = [&] {
+    if (asked == 1) at_best = run.model.named()[0].tensor.clone();
+    return std::vector<evaluation::Stat>{{"AP", scores.at(asked++)}, {"AP50", 0.9}};
+  };
+  std::ostringstream shown;
+  run.settings.progress = &shown;
+  const TrainResult result = run.go(folder);
+  EXPECT_EQ(asked, 3u);
+  EXPECT_EQ(result.best, 0.5);
+  EXPECT_EQ(read_train_state(folder.checkpoint(10)).best, 0.5);
+  const SafetensorsFile best = read_safetensors(folder.best_weights());
+  EXPECT_TRUE(at::equal(*best.find(run.model.named()[0].name), at_best));
+  EXPECT_FALSE(at::equal(run.model.named()[0].tensor, at_best));
+  std::vector<std::pair<int64_t, double>> written;
+  for (const auto& line : metrics(folder))
+    if (line.contains("validation"))
+      written.emplace_back(line["iteration"], line["validation"]["AP"]);
+  EXPECT_EQ(written, (std::vector<std::pair<int64_t, double>>{{4, 0.2}, {8, 0.5}, {10, 0.3}}));
+  EXPECT_NE(shown.str().find("validation at iteration 8"), std::string::npos) << shown.str();
+  EXPECT_NE(shown.str().find("AP 50.0  AP50 90.0"), std::string::npos) << shown.str();
+}
+
+TEST(TrainingLoop, ResumesTheBestScoreAndTheValidationsLines) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  const auto go = [&](const std::string& resume, double score, std::optional<int64_t> stop) {
+    TinyRun run;
+    run.train.evaluate_every = 3;
+    run.settings.stop_at = stop;
+    run.settings.validate = [=] { return std::vector<evaluation::Stat>{{"AP", score}}; };
+    return run.go(folder, resume);
+  };
+  go("", 0.6, 6);
+  const auto best = read_file(folder.best_weights());
+  const TrainResult result = go("auto", 0.4, std::nullopt);
+  EXPECT_EQ(result.best, 0.6);
+  EXPECT_EQ(read_file(folder.best_weights()), best) << "a lower score keeps the better weights";
+  size_t lines = 0;
+  for (const auto& line : metrics(folder)) lines += line.contains("validation");
+  EXPECT_EQ(lines, 4u);  // 3, 6, 9, 10
+}
+
+TEST(TrainingLoop, TrainingOnlyTensorsStayOutOfWeightFiles) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  TinyRun run;
+  std::vector<NamedTensor> tensors = run.model.named();
+  tensors.push_back({"loss.cell.weight", at::ones({2}).set_requires_grad(true), true});
+  Source source(run.model, run.train.total_batch, 0);
+  run_training(run.train, tensors, source, folder, run.settings);
+  EXPECT_EQ(read_safetensors(folder.last_weights()).find("loss.cell.weight"), nullptr);
+  EXPECT_NE(read_safetensors(folder.checkpoint(10)).find("model.loss.cell.weight"), nullptr);
+}
+
 TEST(TrainingLoop, RefusesWhatWouldMixTwoRuns) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");

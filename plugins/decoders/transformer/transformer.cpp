@@ -1,13 +1,15 @@
 // Transformer decoder of DETR's family: self-attention among the queries, cross-attention into the
 // memory, FFN; one decoder norm on the output of every layer. Keys: query_embed,
-// layers.<i>.self_attn, cross_attn, linear1, linear2, norm1..3, norm, reference_points. Queries are
-// per frame (VisTR: T*n learnt vectors, frame-major, which fixes the clip length) or per clip
-// (SimVTR: n vectors, any clip length).
+// layers.<i>.self_attn, cross_attn, linear1, linear2, norm1..3, norm, reference_points,
+// frame_embed, reference_start. Queries are per frame (VisTR: T*n learnt vectors, frame-major,
+// which fixes the clip length), per clip (SimVTR: n vectors, any clip length), or per clip and
+// repeated over its frames with a learnt vector of the frame added (any clip length).
 
 #include <torch/nn/modules/embedding.h>
 
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
+#include "core/nn/boxes.h"
 #include "core/nn/feed_forward.h"
 #include "core/plugin/plugin.h"
 
@@ -17,6 +19,7 @@ struct Options {
   int64_t num_layers = 6;
   int64_t num_queries = 10;
   std::string queries = "per_frame";
+  std::string references = "projected";
   int64_t feed_forward_dim = 2048;
   PluginOf<Attention> self_attention{"dense"};
   PluginOf<Attention> cross_attention{"dense"};
@@ -25,13 +28,23 @@ struct Options {
   std::string activation = "relu";
 
   static void describe(Schema<Options>& schema) {
-    schema.field("num_layers", &Options::num_layers, "Decoder layers.").at_least(1);
+    schema
+        .field("num_layers", &Options::num_layers,
+               "Decoder layers; without any (and losses on features only) a backbone is trained.")
+        .at_least(0);
     schema.field("num_queries", &Options::num_queries, "Instances n that a clip can hold.")
         .at_least(1);
     schema
         .field("queries", &Options::queries,
-               "per_frame: n learnt queries for every frame; per_clip: n for the clip.")
-        .one_of({"per_frame", "per_clip"});
+               "per_frame: n learnt queries for every frame; per_clip: n for the clip; repeated: "
+               "n for the clip, in every frame with a learnt embedding of the frame added.")
+        .one_of({"per_frame", "per_clip", "repeated"});
+    schema
+        .field("references", &Options::references,
+               "projected: where a query looks is a projection of its embedding, the same in every "
+               "layer; moving: it begins at a learnt place in the query's own frame and follows "
+               "the centre of the box that each layer predicts.")
+        .one_of({"projected", "moving"});
     schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.")
         .at_least(1);
     schema.field("self_attention", &Options::self_attention, "Attention among the queries.");
@@ -42,6 +55,12 @@ struct Options {
                  "Normalise before each sub-layer instead of after.");
     schema.field("activation", &Options::activation, "Activation of the FFN.")
         .one_of({"relu", "gelu"});
+    schema.validate([](const Options& o) {
+      if (o.references == "moving" && o.queries == "per_clip")
+        throw ConfigError(
+            "references: expected queries = \"per_frame\" or \"repeated\" with \"moving\", got "
+            "\"per_clip\": a query of the whole clip has no place in a frame.");
+    });
   }
 };
 
@@ -131,46 +150,70 @@ class Transformer final : public Decoder {
     }
     register_module("layers", layer_list_);
     norm_ = register_module("norm", torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim_})));
-    query_embed_ = register_module("query_embed", torch::nn::Embedding(rows(), dim_));
-    check(layers_.front()->self_traits(), "self_attention", /*has_references=*/false);
-    check(layers_.front()->cross_traits(), "cross_attention", /*has_references=*/true);
-    if (const int64_t width = layers_.front()->cross_traits().reference_dim; width > 0) {
+    query_embed_ = register_module("query_embed", torch::nn::Embedding(learnt_rows(), dim_));
+    if (options.queries == "repeated")
+      frame_embed_ = register_module("frame_embed", torch::nn::Embedding(frames_, dim_));
+    for (const auto& layer : layers_) {
+      check(layer->self_traits(), "self_attention", /*has_references=*/false);
+      check(layer->cross_traits(), "cross_attention", /*has_references=*/true);
+    }
+    reference_dim_ = layers_.empty() ? 0 : layers_.front()->cross_traits().reference_dim;
+    if (moving()) {
+      if (reference_dim_ != 0 && reference_dim_ != 2 && reference_dim_ != 3)
+        throw ConfigError(
+            "decoder.references: expected a cross_attention that reads 2-d or 3-d "
+            "points with \"moving\", got one that reads " +
+            std::to_string(reference_dim_) + "-d ones.");
+      reference_start_ =
+          register_parameter("reference_start", inverse_sigmoid(even_grid(learnt_rows())));
+    } else if (const int64_t width = reference_dim_; width > 0) {
       reference_points_ = register_module("reference_points", torch::nn::Linear(dim_, width));
       xavier_reset(reference_points_);
     }
   }
 
-  InstanceEmbeddings forward(const Memory& memory, InstancePredictor&,
+  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor,
                              const ForwardContext& context) override {
     const int64_t clips = memory.tokens.size(0), frames = memory.num_frames();
-    if (per_frame() && frames != frames_)
+    if (options_.queries == "per_frame" && frames != frames_)
       throw ShapeError("decoder: expected clips of " + std::to_string(frames_) + " frames, got " +
                        std::to_string(frames) +
                        ". Its queries are learnt for every frame; set "
                        "data.num_frames or queries = \"per_clip\".");
-    const at::Tensor position = query_embed_->weight.view({1, 1, rows(), dim_});
-    at::Tensor x = at::zeros({clips, 1, rows(), dim_}, memory.tokens.options());
-    at::Tensor references;
-    if (reference_points_) {
+    const at::Tensor position = query_positions(frames);  // [1,1,Lq,D]
+    at::Tensor x = at::zeros({clips, 1, position.size(2), dim_}, memory.tokens.options());
+    at::Tensor places;      // [B,T,Q,2] (x, y) of moving references
+    at::Tensor references;  // [B,1,Lq,R]
+    if (moving()) {
+      places = starting_places(clips, frames);
+    } else if (reference_points_) {
       references =
           reference_points_->forward(query_embed_->weight).sigmoid().expand({clips, -1, -1});
       context.look("decoder.reference_points", [&] { return references; });
       references = references.unsqueeze(1);
+      if (options_.queries == "repeated") references = references.repeat({1, 1, frames, 1});
     }
     InstanceEmbeddings embeddings;
     std::vector<at::Tensor> outputs;
-    for (auto& layer : layers_) {
-      x = layer->forward(x, position, references, memory, context);
-      const at::Tensor output = norm_->forward(x).squeeze(1);  // [B,rows,D]
+    for (size_t i = 0; i < layers_.size(); ++i) {
+      if (moving() && reference_dim_ > 0) references = with_own_time(places);
+      x = layers_[i]->forward(x, position, references, memory, context);
+      const at::Tensor output = norm_->forward(x).squeeze(1);  // [B,Lq,D]
       outputs.push_back(output);
       InstanceLayer result;
       if (per_frame())
         result.frame = output.unflatten(1, {frames, options_.num_queries});
       else
         result.clip = output;
+      result.references = places;
+      if (moving() && i + 1 < layers_.size()) {
+        const LayerPrediction said =
+            predictor.predict(static_cast<int64_t>(i), result, {.boxes = true});
+        places = said.boxes.detach().narrow(-1, 0, 2);
+      }
       embeddings.layers.push_back(std::move(result));
     }
-    context.look("decoder.embeddings", [&] { return at::stack(outputs); });
+    if (!outputs.empty()) context.look("decoder.embeddings", [&] { return at::stack(outputs); });
     return embeddings;
   }
 
@@ -179,15 +222,61 @@ class Transformer final : public Decoder {
   }
   ClipNeeds needs() const override {
     ClipNeeds needs;
-    needs.fixed_frames =
-        std::max(per_frame() ? frames_ : 0, layers_.front()->cross_traits().fixed_frames);
+    needs.fixed_frames = options_.queries == "per_frame" ? frames_ : 0;
+    for (const auto& layer : layers_)
+      needs.fixed_frames = std::max(needs.fixed_frames, layer->cross_traits().fixed_frames);
     return needs;
   }
 
  private:
-  bool per_frame() const { return options_.queries == "per_frame"; }
-  int64_t rows() const {
-    return per_frame() ? frames_ * options_.num_queries : options_.num_queries;
+  /// Whether the layers' rows are (frame, query) pairs.
+  bool per_frame() const { return options_.queries != "per_clip"; }
+  bool moving() const { return options_.references == "moving"; }
+  int64_t learnt_rows() const {
+    return options_.queries == "per_frame" ? frames_ * options_.num_queries : options_.num_queries;
+  }
+  /// [1,1,Lq,D], frame-major where a row is a (frame, query) pair.
+  at::Tensor query_positions(int64_t frames) {
+    const at::Tensor& learnt = query_embed_->weight;
+    if (!frame_embed_) return learnt.view({1, 1, learnt_rows(), dim_});
+    at::Tensor time = frame_embed_->weight;  // [T,D]
+    if (frames != frames_)                   // another clip length reads between the learnt frames
+      time = at::upsample_linear1d(time.t().unsqueeze(0), {frames}, /*align_corners=*/false)
+                 .squeeze(0)
+                 .t();
+    return (time.unsqueeze(1) + learnt.unsqueeze(0)).reshape({1, 1, -1, dim_});
+  }
+  /// [B,T,Q,2].
+  at::Tensor starting_places(int64_t clips, int64_t frames) const {
+    const at::Tensor start = reference_start_.sigmoid();
+    const at::Tensor places = options_.queries == "per_frame"
+                                  ? start.view({1, frames, options_.num_queries, 2})
+                                  : start.view({1, 1, options_.num_queries, 2});
+    return places.expand({clips, frames, -1, -1});
+  }
+  /// in: places [B,T,Q,2]. out: [B,1,T*Q,R], the own frame's centre as t where R = 3.
+  at::Tensor with_own_time(const at::Tensor& places) const {
+    const int64_t frames = places.size(1);
+    at::Tensor references = places;
+    if (reference_dim_ == 3) {
+      const at::Tensor t =
+          (at::arange(frames, places.options()) + 0.5) / static_cast<double>(frames);
+      references = at::cat(
+          {places, t.view({1, frames, 1, 1}).expand({places.size(0), frames, places.size(2), 1})},
+          -1);
+    }
+    return references.flatten(1, 2).unsqueeze(1);
+  }
+  /// `count` places spread over the frame, [count,2] (x, y).
+  static at::Tensor even_grid(int64_t count) {
+    const auto columns = static_cast<int64_t>(std::ceil(std::sqrt(static_cast<double>(count))));
+    const int64_t rows = (count + columns - 1) / columns;
+    const at::Tensor index = at::arange(count, at::kFloat);
+    const at::Tensor row = at::floor(index / static_cast<double>(columns));
+    const at::Tensor column = index - row * static_cast<double>(columns);
+    return at::stack(
+        {(column + 0.5) / static_cast<double>(columns), (row + 0.5) / static_cast<double>(rows)},
+        -1);
   }
   static void check(const AttentionTraits& traits, const std::string& field, bool has_references) {
     const std::string where = "decoder." + field;
@@ -211,7 +300,9 @@ class Transformer final : public Decoder {
   torch::nn::ModuleList layer_list_;
   std::vector<std::shared_ptr<Layer>> layers_;
   torch::nn::LayerNorm norm_{nullptr};
-  torch::nn::Embedding query_embed_{nullptr};
+  torch::nn::Embedding query_embed_{nullptr}, frame_embed_{nullptr};
+  int64_t reference_dim_ = 0;
+  at::Tensor reference_start_;  // [learnt rows,2] before the sigmoid
   torch::nn::Linear reference_points_{nullptr};
 };
 

@@ -1,7 +1,11 @@
 // Class and box head of DETR: a linear layer and a 3-layer MLP, shared by the decoder layers or one
-// for each. Keys: class_embed, bbox_embed.layers.<i>; per_layer: class_embed.<l>, bbox_embed.<l>.
+// for each. Keys: class_embed, bbox_embed.layers.<i>; per_layer: class_embed.<l>, bbox_embed.<l>;
+// class_per = "clip" adds frame_weight.
+
+#include <cmath>
 
 #include "core/interfaces/instance_head.h"
+#include "core/nn/boxes.h"
 #include "core/nn/mlp.h"
 #include "core/plugin/plugin.h"
 
@@ -13,6 +17,11 @@ struct Options {
   std::optional<int64_t> num_classes;
   int64_t box_layers = 3;
   bool per_layer = false;
+  std::string class_per = "embedding";
+  std::optional<double> prior_probability;
+  std::string box_centre = "absolute";
+  double box_size_bias = 0.0;
+  double box_start = 1.0;
 
   static void describe(Schema<Options>& schema) {
     schema
@@ -29,6 +38,36 @@ struct Options {
         .at_least(1);
     schema.field("box_layers", &Options::box_layers, "Linear layers of the box MLP.").at_least(1);
     schema.field("per_layer", &Options::per_layer, "Heads of its own for every decoder layer.");
+    schema
+        .field("class_per", &Options::class_per,
+               "embedding: a class for each embedding; clip: one class a query, from the mean of "
+               "its frames' embeddings under learnt weights.")
+        .one_of({"embedding", "clip"});
+    schema
+        .field("prior_probability", &Options::prior_probability,
+               "Probability that every class begins with (0.01 for focal losses); sigmoid only.")
+        .more_than(0);
+    schema
+        .field("box_centre", &Options::box_centre,
+               "absolute: the box's centre is predicted; reference: relative to the decoder's "
+               "reference point.")
+        .one_of({"absolute", "reference"});
+    schema.field("box_size_bias", &Options::box_size_bias,
+                 "Bias of width and height before the sigmoid at the start (-1.3: a fifth of the "
+                 "frame).");
+    schema
+        .field("box_start", &Options::box_start,
+               "Factor on the box MLP's last weights at the start; small ones begin near the "
+               "reference.")
+        .at_least(0);
+    schema.validate([](const Options& o) {
+      if (o.prior_probability && *o.prior_probability >= 1)
+        throw ConfigError("prior_probability: expected less than 1, got " +
+                          std::to_string(*o.prior_probability) + ".");
+      if (o.prior_probability && o.activation != "sigmoid")
+        throw ConfigError("prior_probability: expected activation = \"sigmoid\" beside it, got \"" +
+                          o.activation + "\".");
+    });
   }
 };
 
@@ -49,9 +88,12 @@ class ClassBox final : public InstanceHead {
     for (int64_t i = 0; i < heads; ++i) {
       class_embed_.emplace_back(dim, outputs);
       bbox_embed_.push_back(std::make_shared<Mlp>(dim, dim, 4, options.box_layers));
+      start(class_embed_.back(), *bbox_embed_.back());
       add("class_embed", class_embed_.back().ptr());
       add("bbox_embed", bbox_embed_.back());
     }
+    if (options.class_per == "clip")
+      frame_weight_ = register_module("frame_weight", torch::nn::Linear(dim, 1));
     if (options.per_layer) {
       register_module("class_embed", class_list_);
       register_module("bbox_embed", bbox_list_);
@@ -65,20 +107,49 @@ class ClassBox final : public InstanceHead {
     const at::Tensor& x = per_frame ? embeddings.frame : embeddings.clip;
     LayerPrediction prediction;
     if (want.classes) {
-      prediction.classes.logits = class_embed_.at(head)->forward(x);
-      prediction.classes.scope = per_frame ? ClassScope::frame : ClassScope::clip;
+      const bool per_clip = frame_weight_ || !per_frame;
+      prediction.classes.logits =
+          class_embed_.at(head)->forward(per_frame && frame_weight_ ? over_frames(x) : x);
+      prediction.classes.scope = per_clip ? ClassScope::clip : ClassScope::frame;
       prediction.classes.activation =
           softmax() ? ClassActivation::softmax_no_object : ClassActivation::sigmoid;
       prediction.classes.label_offset = options_.label_offset;
     }
     if (want.boxes) {
-      const at::Tensor boxes = bbox_embed_.at(head)->forward(x).sigmoid();
-      prediction.boxes = per_frame ? boxes : boxes.unsqueeze(1).expand({-1, num_frames, -1, -1});
+      at::Tensor boxes = bbox_embed_.at(head)->forward(x);
+      if (!per_frame) boxes = boxes.unsqueeze(1).expand({-1, num_frames, -1, -1});
+      if (options_.box_centre == "reference") {
+        if (!embeddings.references.defined())
+          throw ConfigError(
+              "instance_head.box_centre: expected a decoder that gives reference points, got none. "
+              "Set box_centre = \"absolute\", or the decoder's references = \"moving\".");
+        const at::Tensor centre = inverse_sigmoid(embeddings.references.narrow(-1, 0, 2));
+        boxes = boxes + at::constant_pad_nd(centre, {0, 2});
+      }
+      prediction.boxes = boxes.sigmoid();
     }
     return prediction;
   }
 
  private:
+  /// [B,T,Q,D] -> [B,Q,D].
+  at::Tensor over_frames(const at::Tensor& x) {
+    return (frame_weight_->forward(x).softmax(1) * x).sum(1);
+  }
+  void start(torch::nn::Linear& classes, Mlp& box) const {
+    torch::NoGradGuard no_grad;
+    if (options_.prior_probability) {
+      const double p = *options_.prior_probability;
+      classes->bias.fill_(std::log(p / (1 - p)));
+    }
+    auto parameters = box.parameters();  // the last two are the last layer's
+    at::Tensor &weight = parameters[parameters.size() - 2], &bias = parameters.back();
+    if (options_.box_start != 1.0) {
+      weight.mul_(options_.box_start);
+      bias.mul_(options_.box_start);
+    }
+    bias.narrow(0, 2, 2).add_(options_.box_size_bias);
+  }
   bool softmax() const { return options_.activation == "softmax_no_object"; }
   void add(const std::string& name, std::shared_ptr<torch::nn::Module> module) {
     if (!options_.per_layer)
@@ -88,6 +159,7 @@ class ClassBox final : public InstanceHead {
   }
 
   Options options_;
+  torch::nn::Linear frame_weight_{nullptr};
   std::vector<torch::nn::Linear> class_embed_;
   std::vector<std::shared_ptr<Mlp>> bbox_embed_;
   torch::nn::ModuleList class_list_, bbox_list_;

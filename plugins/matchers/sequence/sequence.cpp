@@ -14,6 +14,7 @@ struct Options {
   double box_l1_weight = 5.0;
   double box_iou_weight = 0.0;
   double box_giou_weight = 0.0;
+  double mask_dice_weight = 0.0;
   std::string class_cost = "probability";
   std::string absent_frames = "ignore";
   int64_t label_when_absent = 0;
@@ -27,6 +28,10 @@ struct Options {
         .at_least(0);
     schema.field("box_iou_weight", &Options::box_iou_weight, "Weight of -IoU.").at_least(0);
     schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.")
+        .at_least(0);
+    schema
+        .field("mask_dice_weight", &Options::mask_dice_weight,
+               "Weight of 1 - dice of the whole sequence's masks, at the head's stride.")
         .at_least(0);
     schema
         .field("class_cost", &Options::class_cost,
@@ -79,6 +84,9 @@ class Sequence final : public Matcher {
       match.cost +=
           options_.class_weight * class_cost(clip, prediction.classes, target, share, frames);
       add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
+      if (options_.mask_dice_weight > 0)
+        match.cost +=
+            options_.mask_dice_weight * dice_cost(clip, *prediction.masks, target, queries);
     }
     std::vector<int64_t> rows, columns;
     for (const auto& [row, column] : assign_minimum_cost(match.cost)) {
@@ -110,6 +118,18 @@ class Sequence final : public Matcher {
     const at::Tensor frame = at::arange(frames, label.options()).expand_as(label);
     const at::Tensor picked = score.transpose(1, 2).index({frame, label});  // [N,T,Q]
     return -(picked * share.unsqueeze(-1)).sum(1).transpose(0, 1);
+  }
+
+  // [Q,N]: null frames count as empty masks.
+  static at::Tensor dice_cost(int64_t clip, const MaskSource& masks, const ClipTargets& target,
+                              int64_t queries) {
+    const at::Tensor rows = at::arange(queries, target.labels.options());
+    const at::Tensor said = masks.logits(clip, rows).sigmoid();  // [Q,T,h,w]
+    const at::Tensor wanted =
+        at::adaptive_avg_pool2d(target.masks.to(said.dtype()), {said.size(2), said.size(3)});
+    const at::Tensor a = said.flatten(1), b = wanted.flatten(1);
+    const at::Tensor overlap = 2 * at::matmul(a, b.t()) + 1;
+    return 1 - overlap / (a.sum(1, true) + b.sum(1).unsqueeze(0) + 1);
   }
 
   void add_box_costs(at::Tensor& cost, const at::Tensor& boxes, const at::Tensor& target,

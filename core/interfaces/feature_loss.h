@@ -1,0 +1,31 @@
+#pragma once
+
+#include <functional>
+
+#include "core/interfaces/part.h"
+#include "core/structures/clip.h"
+#include "core/structures/features.h"
+
+namespace tessera {
+
+/// What a feature loss sees of a training step.
+struct FeatureLossInput {
+  const Memory& memory;
+  const Targets& targets;
+  const ForwardContext& context;
+  /// As LossInput::mean_over_ranks.
+  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks;
+};
+
+/// Supervises the memory's cells instead of a decoder layer's queries, once a step; composed by
+/// `[loss.features.<name>]`. It may own parameters: they are trained and kept in checkpoints with
+/// the model's, and left out of the weights for inference.
+class TESSERA_API FeatureLoss : public Part {
+ public:
+  static constexpr const char* kKind = "feature_loss";
+  ~FeatureLoss() override;
+  /// out: a scalar, already normalised, not yet weighted.
+  virtual at::Tensor forward(const FeatureLossInput& input) = 0;
+};
+
+}  // namespace tessera

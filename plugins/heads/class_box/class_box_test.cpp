@@ -1,0 +1,83 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/interfaces/instance_head.h"
+#include "tests/support/make_plugin.h"
+
+namespace tessera {
+namespace {
+
+using testing::make_plugin;
+
+BuildContext context() {
+  BuildContext context;
+  context.clip = {3, 4};
+  context.queries = {5, 8, 2, true};
+  return context;
+}
+
+InstanceLayer frame_layer() {
+  at::manual_seed(1);
+  InstanceLayer layer;
+  layer.frame = at::randn({2, 3, 5, 8});
+  layer.references = at::rand({2, 3, 5, 2});
+  return layer;
+}
+
+constexpr PredictionWant kBoth{.classes = true, .boxes = true};
+
+TEST(ClassBox, ClassesFollowTheEmbeddingsOrTheClip) {
+  const InstanceLayer layer = frame_layer();
+  auto per_embedding = make_plugin<InstanceHead>("class_box", "", context());
+  const ClassLogits frame = per_embedding->forward(0, layer, 3, kBoth, {}).classes;
+  EXPECT_EQ(frame.scope, ClassScope::frame);
+  EXPECT_EQ(frame.logits.sizes(), (at::IntArrayRef{2, 3, 5, 5}));  // 4 categories and no-object
+  auto per_clip = make_plugin<InstanceHead>(
+      "class_box", "class_per = \"clip\"\nactivation = \"sigmoid\"", context());
+  const ClassLogits clip = per_clip->forward(0, layer, 3, kBoth, {}).classes;
+  EXPECT_EQ(clip.scope, ClassScope::clip);
+  EXPECT_EQ(clip.logits.sizes(), (at::IntArrayRef{2, 5, 4}));
+}
+
+TEST(ClassBox, ClipClassIsThatOfFramesThatAgree) {
+  InstanceLayer layer = frame_layer();
+  layer.frame = layer.frame.narrow(1, 0, 1).repeat({1, 3, 1, 1});
+  auto per_clip = make_plugin<InstanceHead>(
+      "class_box", "class_per = \"clip\"\nactivation = \"sigmoid\"", context());
+  InstanceLayer one = layer;
+  one.frame = layer.frame.narrow(1, 0, 1);
+  EXPECT_TRUE(at::allclose(per_clip->forward(0, layer, 3, kBoth, {}).classes.logits,
+                           per_clip->forward(0, one, 1, kBoth, {}).classes.logits, 1e-5, 1e-6));
+}
+
+TEST(ClassBox, BoxesBeginAtTheirReferencesWithTheSizeAskedFor) {
+  const InstanceLayer layer = frame_layer();
+  auto head = make_plugin<InstanceHead>(
+      "class_box", "box_centre = \"reference\"\nbox_start = 0.0\nbox_size_bias = -1.3", context());
+  const at::Tensor boxes = head->forward(0, layer, 3, kBoth, {}).boxes;
+  EXPECT_TRUE(at::allclose(boxes.narrow(-1, 0, 2), layer.references, 1e-4, 1e-5));
+  const double side = 1 / (1 + std::exp(1.3));
+  EXPECT_TRUE(at::allclose(boxes.narrow(-1, 2, 2), at::full({2, 3, 5, 2}, side), 1e-4, 1e-5));
+}
+
+TEST(ClassBox, RelativeBoxesNeedADecoderWithReferences) {
+  InstanceLayer layer = frame_layer();
+  layer.references = {};
+  auto head = make_plugin<InstanceHead>("class_box", "box_centre = \"reference\"", context());
+  EXPECT_THROW(head->forward(0, layer, 3, kBoth, {}), ConfigError);
+}
+
+TEST(ClassBox, ClassesBeginAtTheirPriorProbability) {
+  auto head = make_plugin<InstanceHead>(
+      "class_box", "activation = \"sigmoid\"\nprior_probability = 0.01", context());
+  InstanceLayer layer = frame_layer();
+  layer.frame.zero_();
+  const at::Tensor p = head->forward(0, layer, 3, kBoth, {}).classes.probabilities();
+  EXPECT_NEAR(p.max().item<double>(), 0.01, 1e-6);
+  EXPECT_NEAR(p.min().item<double>(), 0.01, 1e-6);
+  EXPECT_THROW(make_plugin<InstanceHead>("class_box", "prior_probability = 0.01", context()),
+               ConfigError);
+}
+
+}  // namespace
+}  // namespace tessera

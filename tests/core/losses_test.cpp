@@ -1,0 +1,171 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/interfaces/feature_loss.h"
+#include "core/interfaces/loss.h"
+#include "core/losses/criterion.h"
+#include "tests/support/make_plugin.h"
+
+namespace tessera {
+namespace {
+
+using testing::make_plugin;
+
+class FixedMasks final : public MaskSource {
+ public:
+  explicit FixedMasks(at::Tensor logits) : logits_(std::move(logits)) {}
+  at::Tensor logits(int64_t, const at::Tensor& rows) const override {
+    return logits_.index_select(0, rows);
+  }
+
+ private:
+  at::Tensor logits_;  // [Q,T,h,w]
+};
+
+// One clip of two frames, two queries; query 1 is instance 0 (class 2), which frame 1 does not
+// show.
+struct Scene {
+  LayerPrediction prediction;
+  Targets targets{1};
+  Matches matches{1};
+  ForwardContext context;
+
+  explicit Scene(ClassScope scope) {
+    prediction.classes.scope = scope;
+    prediction.classes.activation = ClassActivation::sigmoid;
+    prediction.classes.logits =
+        scope == ClassScope::clip ? at::zeros({1, 2, 3}) : at::zeros({1, 2, 2, 3});
+    targets[0].labels = at::tensor({int64_t{2}});
+    targets[0].boxes = at::zeros({1, 2, 4});
+    targets[0].masks = at::zeros({1, 2, 4, 4}, at::kBool);
+    targets[0].masks[0][0].narrow(0, 0, 2).fill_(true);  // the upper half, 8 pixels
+    targets[0].valid = at::tensor({1, 0}).view({1, 2}).to(at::kBool);
+    matches[0].prediction = at::tensor({int64_t{1}});
+    matches[0].target = at::tensor({int64_t{0}});
+    matches[0].valid = targets[0].valid;
+  }
+  LossInput input() {
+    LossInput input(0, prediction, targets, matches, context);
+    input.num_instances = 1;
+    input.num_instance_frames = 2;
+    input.num_valid_frames = 1;
+    return input;
+  }
+  double value(const std::string& loss, const std::string& options) {
+    const LossInput all = input();
+    return make_plugin<Loss>(loss, options)->forward(all).item<double>();
+  }
+};
+
+// At logit 0 the probability is 1/2: a positive costs alpha log(2) / 2^gamma, a negative (1 -
+// alpha).
+TEST(ClassFocal, WeighsOnePositiveAgainstAllOtherDecisions) {
+  const double unit = std::log(2.0) / 4;
+  Scene clip(ClassScope::clip);
+  EXPECT_NEAR(clip.value("class_focal", ""), (0.25 + 0.75 * 5) * unit, 1e-6);
+  Scene frame(ClassScope::frame);  // in frame 1 the matched query is background, too
+  EXPECT_NEAR(frame.value("class_focal", ""), (0.25 + 0.75 * 11) * unit, 1e-6);
+  EXPECT_NEAR(frame.value("class_focal",
+                          "normaliser = \"instance_frames\"\nalpha = 0.5\n"
+                          "gamma = 0.0"),
+              0.5 * 12 * std::log(2.0) / 2, 1e-6);
+}
+
+TEST(ClassFocal, RefusesAHeadWithNoObjectClass) {
+  Scene scene(ClassScope::clip);
+  scene.prediction.classes.activation = ClassActivation::softmax_no_object;
+  EXPECT_THROW(scene.value("class_focal", ""), ConfigError);
+}
+
+TEST(MaskDice, CountsAbsentFramesAsToldTo) {
+  Scene scene(ClassScope::clip);
+  // Probability 1/2 everywhere: 16 pixels a frame, 8 of them wanted in frame 0.
+  scene.prediction.masks = std::make_shared<FixedMasks>(at::zeros({2, 2, 4, 4}));
+  auto dice = [](double overlap, double said, double wanted) {
+    return 1 - (2 * overlap + 1) / (said + wanted + 1);
+  };
+  const std::string per_instance = "normaliser = \"instances\"\n";
+  EXPECT_NEAR(scene.value("mask_dice", per_instance), dice(4, 8, 8), 1e-6);
+  EXPECT_NEAR(scene.value("mask_dice", per_instance + "absent_frames = \"empty\""),
+              dice(4, 8, 8) + dice(0, 8, 0), 1e-6);
+  EXPECT_NEAR(scene.value("mask_dice", per_instance + "over = \"sequence\""), dice(4, 8, 8), 1e-6);
+  EXPECT_NEAR(
+      scene.value("mask_dice", per_instance + "over = \"sequence\"\nabsent_frames = \"empty\""),
+      dice(4, 16, 8), 1e-6);
+}
+
+TEST(MaskFocal, TrainsAbsentFramesAsEmptyWhereAsked) {
+  Scene scene(ClassScope::clip);
+  scene.prediction.masks = std::make_shared<FixedMasks>(at::zeros({2, 2, 4, 4}));
+  const double unit = std::log(2.0) / 4;
+  const std::string per_instance = "normaliser = \"instances\"\n";
+  EXPECT_NEAR(scene.value("mask_focal", per_instance), (0.25 + 0.75) / 2 * unit, 1e-6);
+  EXPECT_NEAR(scene.value("mask_focal", per_instance + "absent_frames = \"empty\""),
+              (0.25 + 0.75) / 2 * unit + 0.75 * unit, 1e-6);
+}
+
+// One clip, one frame of 8 x 8 pixels, cells of 4 x 4; instance 0 of class 1 covers the left half.
+struct Cells {
+  Memory memory;
+  Targets targets{1};
+  BuildContext context;
+
+  Cells() {
+    context.clip = {1, 2};
+    context.memory.dim = 3;
+    context.memory.strides = {4};
+    memory.tokens = at::zeros({1, 1, 4, 3});
+    memory.levels = {{0, 2, 2, 4}};
+    targets[0].labels = at::tensor({int64_t{1}});
+    targets[0].masks = at::zeros({1, 1, 8, 8}, at::kBool);
+    targets[0].masks.slice(3, 0, 4).fill_(true);
+  }
+  double value(const std::string& options, const std::vector<float>& bias) {
+    auto loss = make_plugin<FeatureLoss>("cell_class", options, context);
+    torch::NoGradGuard no_grad;
+    loss->named_parameters()["classifier.bias"].copy_(at::tensor(bias));
+    const ForwardContext forward;
+    return loss->forward({memory, targets, forward, [](const at::Tensor& x) { return x; }})
+        .item<double>();
+  }
+};
+
+TEST(CellClass, ReadsTheClassAtEveryCellsCentre) {
+  Cells cells;
+  // Two cells of class 1 and two of background; biases are log-probabilities.
+  const std::vector<float> bias{std::log(0.2f), std::log(0.5f), std::log(0.3f)};
+  const double expected = -(2 * std::log(0.5) + 0.3 * 2 * std::log(0.3)) / (2 * 1.0 + 2 * 0.3);
+  EXPECT_NEAR(cells.value("", bias), expected, 1e-5);
+  EXPECT_NEAR(cells.value("background_weight = 0.0", bias), -std::log(0.5), 1e-5);
+}
+
+TEST(CellClass, LeavesPaddedCellsOut) {
+  Cells cells;
+  cells.memory.padding_mask = at::zeros({1, 1, 4}, at::kBool);
+  cells.memory.padding_mask[0][0][0] = true;  // one of the two cells of class 1
+  const std::vector<float> bias{std::log(0.2f), std::log(0.5f), std::log(0.3f)};
+  const double expected = -(std::log(0.5) + 0.3 * 2 * std::log(0.3)) / (1 * 1.0 + 2 * 0.3);
+  EXPECT_NEAR(cells.value("", bias), expected, 1e-5);
+}
+
+TEST(Criterion, ModelWithoutDecoderLayersHasItsFeatureLosses) {
+  Cells cells;
+  static Registry registry(Registry::default_search_paths());
+  CriterionOptions options;
+  ReadContext reading(&registry);
+  schema_of<CriterionOptions>().read(
+      &options, parse_toml("[features]\ncells = { plugin = \"cell_class\", weight = 2.0 }", "test"),
+      "loss", reading);
+  reading.throw_if_failed();
+  Criterion criterion(options, cells.context);
+  const CriterionResult result =
+      criterion.forward(cells.memory, Predictions(), cells.targets, ForwardContext());
+  ASSERT_EQ(result.terms.size(), 1u);
+  EXPECT_EQ(result.terms[0].name, "cells");
+  EXPECT_NEAR(result.total.item<double>(), 2 * result.terms[0].value.item<double>(), 1e-6);
+  result.total.backward();
+  EXPECT_TRUE(criterion.named_parameters()["features_cells.classifier.weight"].grad().defined());
+}
+
+}  // namespace
+}  // namespace tessera
