@@ -16,6 +16,7 @@ int main(int argc, char** argv) {
     add_forward(app);
     add_infer(app);
     add_plugins(app);
+    add_report(app);
     add_score(app);
     add_train(app);
     try {

@@ -10,6 +10,7 @@ void add_data(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_infer(CLI::App& app);
 void add_plugins(CLI::App& app);
+void add_report(CLI::App& app);
 void add_score(CLI::App& app);
 void add_train(CLI::App& app);
 

@@ -125,4 +125,15 @@ void write_image(const std::filesystem::path& file, const at::Tensor& image) {
   write_mat(file, to_mat(image));
 }
 
+std::vector<uint8_t> encode_jpeg(const at::Tensor& image) {
+  use_single_opencv_thread();
+  const at::Tensor whole = image.contiguous();
+  cv::Mat bgr;
+  cv::cvtColor(to_mat(whole), bgr, cv::COLOR_RGB2BGR);
+  std::vector<uint8_t> bytes;
+  if (!cv::imencode(".jpg", bgr, bytes, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality}))
+    throw RuntimeError("image: expected to encode a JPEG, got a failure of OpenCV.");
+  return bytes;
+}
+
 }  // namespace tessera::data

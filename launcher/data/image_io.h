@@ -2,7 +2,9 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <vector>
 
 namespace tessera::data {
 
@@ -13,5 +15,8 @@ at::Tensor read_image(const std::filesystem::path& file);
 /// Writes an image; the ending of the name says how (.png, .jpg with quality 95).
 /// in: [H,W,3] uint8 RGB. Throws RuntimeError naming the file where it cannot be written.
 void write_image(const std::filesystem::path& file, const at::Tensor& image);
+
+/// in: [H,W,3] uint8 RGB. out: the bytes of a JPEG file.
+std::vector<uint8_t> encode_jpeg(const at::Tensor& image);
 
 }  // namespace tessera::data

@@ -18,6 +18,7 @@ constexpr double kOwnHigh = 225;
 constexpr double kNoise = 6;
 constexpr double kSmallestRadius = 6;
 constexpr double kLargestStep = 0.06;  // of the shorter side, in a frame
+constexpr double kOutside = 1.3;       // radii from an edge at which an object just does not show
 
 cv::Vec3d draw_colour(Random& random, double low, double high) {
   cv::Vec3d colour;
@@ -62,8 +63,12 @@ SynthScene::Object SynthScene::draw_object(Random& random, bool stays_inside) co
   object.end = object.start + way * cv::Point2d(std::cos(direction), std::sin(direction));
   object.end.x = std::clamp(object.end.x, 0.1 * width, 0.9 * width);
   object.end.y = std::clamp(object.end.y, 0.1 * height, 0.9 * height);
-  if (!stays_inside && random.happens(0.25)) object.start = draw_outside(random, object.radius);
-  if (!stays_inside && random.happens(0.25)) object.end = draw_outside(random, object.radius);
+  if (!stays_inside && random.happens(0.4)) {
+    const Crossing crossing = draw_crossing(random, object.radius);
+    const bool enters = random.happens(0.5);
+    object.start = enters ? crossing.outside : crossing.inside;
+    object.end = enters ? crossing.inside : crossing.outside;
+  }
   object.wobble = random.uniform(0, 0.04) * side;
   object.wobble_phase = random.uniform(0, kTurn);
   object.growth = random.uniform(0, 0.25);
@@ -82,21 +87,25 @@ SynthScene::Object SynthScene::draw_object(Random& random, bool stays_inside) co
   return object;
 }
 
-/// A point from which an object of that radius just does not show.
-cv::Point2d SynthScene::draw_outside(Random& random, double radius) const {
+/// A way over an edge: from where an object of that radius just does not show to where it gets in
+/// the clip's time at a speed that still lets it be followed.
+SynthScene::Crossing SynthScene::draw_crossing(Random& random, double radius) const {
   const auto width = static_cast<double>(size_.width);
   const auto height = static_cast<double>(size_.height);
-  const double distance = 1.3 * radius;
-  switch (random.integer(0, 3)) {
-    case 0:
-      return {-distance, random.uniform(0, height)};
-    case 1:
-      return {width + distance, random.uniform(0, height)};
-    case 2:
-      return {random.uniform(0, width), -distance};
-    default:
-      return {random.uniform(0, width), height + distance};
-  }
+  const double side = std::min(width, height);
+  const double distance = kOutside * radius;
+  const double steps = static_cast<double>(size_.frames - 1);
+  const double way = std::min(distance + 0.4 * side, random.uniform(0.07, 0.14) * side * steps);
+  const int64_t edge = random.integer(0, 3);
+  const bool horizontal = edge < 2;
+  const double along =
+      horizontal ? random.uniform(0.1, 0.9) * height : random.uniform(0.1, 0.9) * width;
+  const double length = horizontal ? width : height;
+  const bool low = edge % 2 == 0;
+  const double outside = low ? -distance : length + distance;
+  const double inside = low ? outside + way : outside - way;
+  if (horizontal) return {{outside, along}, {inside, along}};
+  return {{along, outside}, {along, inside}};
 }
 
 SynthScene::Pose SynthScene::pose(const Object& object, int64_t frame) const {

@@ -55,8 +55,12 @@ class SynthScene {
     double radius = 0, angle = 0;
   };
 
+  struct Crossing {
+    cv::Point2d outside, inside;
+  };
+
   Object draw_object(Random& random, bool stays_inside) const;
-  cv::Point2d draw_outside(Random& random, double radius) const;
+  Crossing draw_crossing(Random& random, double radius) const;
   Pose pose(const Object& object, int64_t frame) const;
   /// out: CV_8UC1, 0 = background, else 1 + the index of the object in front.
   cv::Mat draw_owners(int64_t frame) const;

@@ -6,7 +6,7 @@
 
 namespace tessera {
 
-/// Sets threads and determinism of this process as `options` say and gives the device to train on.
+/// Sets threads, memory allocator and determinism of this process as `options` say and gives the device to train on.
 /// Call before anything touches a GPU. Throws RuntimeError where "cuda" is asked for and absent.
 at::Device prepare_device(const TrainOptions& options);
 

@@ -111,7 +111,9 @@ class SmallResNet final : public Backbone {
     expect_shape(batch.frames, "[B,T,3,H,W]", "frames", sizes);
     expect_shape(batch.padding_mask, "[B,T,H,W]", "padding_mask", sizes);
     const int64_t clips = batch.frames.size(0), frames = batch.frames.size(1);
-    at::Tensor x = stem_.forward(batch.frames.flatten(0, 1)).relu_();
+    at::Tensor x =
+        stem_.forward(batch.frames.flatten(0, 1).contiguous(at::MemoryFormat::ChannelsLast))
+            .relu_();
     FeaturePyramid pyramid;
     auto add = [&] {
       const size_t level = pyramid.levels.size();

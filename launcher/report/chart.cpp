@@ -1,0 +1,151 @@
+#include "launcher/report/chart.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+namespace tessera::report {
+namespace {
+
+constexpr double kWidth = 560, kHeight = 300;
+constexpr double kLeft = 56, kRight = 12, kTop = 30, kBottom = 44;
+constexpr std::array<const char*, 6> kColours{"#2563eb", "#dc2626", "#059669",
+                                              "#d97706", "#7c3aed", "#475569"};
+
+std::string number(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.4g", value);
+  return text;
+}
+
+/// A step of 1, 2 or 5 times a power of ten that cuts `range` into at most `count` parts.
+double tick_step(double range, int count) {
+  const double rough = range / count;
+  const double power = std::pow(10.0, std::floor(std::log10(rough)));
+  for (const double factor : {1.0, 2.0, 5.0})
+    if (power * factor >= rough) return power * factor;
+  return 10 * power;
+}
+
+struct Axis {
+  double low = 0, high = 1;
+  double from = 0, to = 1;  // pixels
+  double pixel(double value) const { return from + (value - low) / (high - low) * (to - from); }
+};
+
+class Chart {
+ public:
+  Chart(const std::vector<Series>& series, const ChartOptions& options) : options_(options) {
+    double x_low = kInfinity, x_high = -kInfinity, y_low = kInfinity, y_high = -kInfinity;
+    for (const Series& one : series) {
+      Series kept = one;
+      kept.points.clear();
+      for (const auto& [x, y] : one.points) {
+        if (!std::isfinite(x) || !std::isfinite(y) || (options.logarithmic && y <= 0)) continue;
+        const double shown = options.logarithmic ? std::log10(y) : y;
+        kept.points.emplace_back(x, shown);
+        x_low = std::min(x_low, x);
+        x_high = std::max(x_high, x);
+        y_low = std::min(y_low, shown);
+        y_high = std::max(y_high, shown);
+      }
+      series_.push_back(std::move(kept));
+    }
+    is_empty_ = !(x_low <= x_high);
+    if (is_empty_) return;
+    if (options.from_zero && !options.logarithmic) y_low = std::min(0.0, y_low);
+    x_ = {std::min(0.0, x_low), x_high > 0 ? x_high : 1, kLeft, kWidth - kRight};
+    const double room = y_high > y_low ? 0.05 * (y_high - y_low) : 0.5;
+    y_ = {y_low, y_high + room, kHeight - kBottom, kTop};
+  }
+
+  std::string svg() const {
+    if (is_empty_) return "";
+    std::string out = "<svg class=\"chart\" viewBox=\"0 0 " + number(kWidth) + " " +
+                      number(kHeight) + "\" role=\"img\" aria-label=\"" +
+                      html_text(options_.title) + "\">\n";
+    out += text(kLeft, 16, "start", "title", options_.title);
+    add_grid(out);
+    for (size_t i = 0; i < series_.size(); ++i) add_line(out, i);
+    out += text((kLeft + kWidth - kRight) / 2, kHeight - 6, "middle", "label", options_.x_label);
+    return out + "</svg>\n";
+  }
+
+ private:
+  static constexpr double kInfinity = std::numeric_limits<double>::infinity();
+
+  static std::string text(double x, double y, const char* anchor, const char* style,
+                          const std::string& words) {
+    return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor +
+           "\" class=\"" + style + "\">" + html_text(words) + "</text>\n";
+  }
+  static std::string line(double x1, double y1, double x2, double y2) {
+    return "<line class=\"grid\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" +
+           number(x2) + "\" y2=\"" + number(y2) + "\"/>\n";
+  }
+
+  void add_grid(std::string& out) const {
+    const double x_step = tick_step(x_.high - x_.low, 7);
+    for (double x = std::ceil(x_.low / x_step) * x_step; x <= x_.high * 1.0001; x += x_step) {
+      out += line(x_.pixel(x), y_.from, x_.pixel(x), y_.to);
+      out += text(x_.pixel(x), y_.from + 16, "middle", "tick", number(x));
+    }
+    const double y_step = options_.logarithmic ? std::max(1.0, tick_step(y_.high - y_.low, 6))
+                                               : tick_step(y_.high - y_.low, 6);
+    for (double y = std::ceil(y_.low / y_step) * y_step; y <= y_.high; y += y_step) {
+      out += line(x_.from, y_.pixel(y), x_.to, y_.pixel(y));
+      out += text(x_.from - 6, y_.pixel(y) + 4, "end", "tick",
+                  number(options_.logarithmic ? std::pow(10.0, y) : y));
+    }
+    out += text(x_.from - 6, kTop - 8, "end", "label", options_.y_label);
+  }
+
+  void add_line(std::string& out, size_t i) const {
+    const Series& one = series_[i];
+    if (one.points.empty()) return;
+    const std::string colour = kColours[i % kColours.size()];
+    const std::string dash = one.dashed ? " stroke-dasharray=\"5 4\"" : "";
+    out += "<polyline fill=\"none\" stroke=\"" + colour + "\" stroke-width=\"1.8\"" + dash +
+           " points=\"";
+    for (const auto& [x, y] : one.points)
+      out += number(x_.pixel(x)) + "," + number(y_.pixel(y)) + " ";
+    out += "\"/>\n";
+    const double row = kTop + 14 + 16 * static_cast<double>(i), left = kWidth - kRight - 150;
+    out += "<line stroke=\"" + colour + "\" stroke-width=\"3\"" + dash + " x1=\"" + number(left) +
+           "\" y1=\"" + number(row - 4) + "\" x2=\"" + number(left + 20) + "\" y2=\"" +
+           number(row - 4) + "\"/>\n";
+    out += text(left + 26, row, "start", "tick", one.name);
+  }
+
+  const ChartOptions& options_;
+  std::vector<Series> series_;
+  Axis x_, y_;
+  bool is_empty_ = true;
+};
+
+}  // namespace
+
+std::string svg_chart(const std::vector<Series>& series, const ChartOptions& options) {
+  return Chart(series, options).svg();
+}
+
+std::string html_text(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '&')
+      out += "&amp;";
+    else if (c == '<')
+      out += "&lt;";
+    else if (c == '>')
+      out += "&gt;";
+    else if (c == '"')
+      out += "&quot;";
+    else
+      out += c;
+  }
+  return out;
+}
+
+}  // namespace tessera::report

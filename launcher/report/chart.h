@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace tessera::report {
+
+/// One line of a chart.
+struct Series {
+  std::string name;
+  std::vector<std::pair<double, double>> points;  // (x, y), those that are not finite are left out
+  bool dashed = false;
+};
+
+struct ChartOptions {
+  std::string title, x_label, y_label;
+  bool logarithmic = false;  // y; points <= 0 are left out
+  bool from_zero = true;     // y begins at 0 where it is not logarithmic
+};
+
+/// An inline SVG picture of the series, with axes, grid and legend; "" where there is no point.
+std::string svg_chart(const std::vector<Series>& series, const ChartOptions& options);
+
+/// Text for HTML: & < > " escaped.
+std::string html_text(const std::string& text);
+
+}  // namespace tessera::report

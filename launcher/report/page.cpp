@@ -1,0 +1,167 @@
+#include "launcher/report/page.h"
+
+#include <cmath>
+#include <cstdio>
+
+#include "launcher/report/chart.h"
+
+namespace tessera::report {
+namespace {
+
+constexpr const char* kStyle = R"(
+:root { color-scheme: light; font: 15px/1.5 system-ui, sans-serif; color: #1e293b; }
+body { max-width: 1180px; margin: 0 auto; padding: 24px; background: #fff; }
+h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 32px 0 8px; }
+table { border-collapse: collapse; } th, td { padding: 4px 14px 4px 0; text-align: right; }
+th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #cbd5e1; }
+tbody td { border-bottom: 1px solid #e2e8f0; } tbody tr:first-child { font-weight: 600; }
+.charts, .videos { display: flex; flex-wrap: wrap; gap: 16px; }
+.chart { width: 560px; max-width: 100%; } .chart .title { font-size: 13px; font-weight: 600; }
+.chart .tick { font-size: 11px; fill: #475569; } .chart .label { font-size: 11px; fill: #64748b; }
+.chart .grid { stroke: #e2e8f0; stroke-width: 1; }
+.video { border: 1px solid #e2e8f0; border-radius: 8px; padding: 10px; }
+.video .pair { display: flex; gap: 8px; } .video figure { margin: 0; }
+.video img { width: 260px; image-rendering: auto; display: block; border-radius: 4px; }
+.video figcaption { font-size: 12px; color: #64748b; } .video header { font-size: 13px; }
+.video input { width: 440px; max-width: 80%; vertical-align: middle; }
+.video button { font: inherit; font-size: 13px; min-width: 64px; }
+pre { background: #f8fafc; padding: 12px; overflow: auto; font-size: 12px; }
+.note { color: #64748b; font-size: 13px; }
+)";
+
+constexpr const char* kScript = R"(
+for (const video of document.querySelectorAll('.video')) {
+  const frames = JSON.parse(video.querySelector('script').textContent);
+  const [truth, found] = video.querySelectorAll('img');
+  const slider = video.querySelector('input'), button = video.querySelector('button');
+  const label = video.querySelector('.frame');
+  let timer = null;
+  const show = (i) => {
+    slider.value = i;
+    truth.src = 'data:image/jpeg;base64,' + frames.truth[i];
+    found.src = 'data:image/jpeg;base64,' + frames.found[i];
+    label.textContent = 'frame ' + (i + 1) + ' of ' + frames.truth.length;
+  };
+  const play = (on) => {
+    clearInterval(timer);
+    timer = on ? setInterval(() => show((+slider.value + 1) % frames.truth.length), 400) : null;
+    button.textContent = on ? 'pause' : 'play';
+  };
+  slider.addEventListener('input', () => { play(false); show(+slider.value); });
+  button.addEventListener('click', () => play(timer === null));
+  show(0);
+  play(frames.truth.length > 1);
+}
+)";
+
+std::string fixed(double value, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.*f", digits, value);
+  return text;
+}
+
+std::string percent_of(const std::vector<std::pair<std::string, double>>& score,
+                       const std::string& name) {
+  for (const auto& [key, value] : score)
+    if (key == name) return value < 0 ? "-" : fixed(100 * value, 1);
+  return "";
+}
+
+std::string summary(const Page& page) {
+  std::string out =
+      "<table><thead><tr><th>run</th><th>AP</th><th>AP50</th><th>AP75</th><th>AR1</th>"
+      "<th>AR10</th><th>iterations</th><th>training, s</th></tr></thead><tbody>\n";
+  for (const ReportedRun& run : page.runs) {
+    const auto iterations = run.history.steps.empty() ? 0 : run.history.steps.back().iteration;
+    out += "<tr><td>" + html_text(run.name) + "</td>";
+    for (const char* name : {"AP", "AP50", "AP75", "AR1", "AR10"})
+      out += "<td>" + percent_of(run.score, name) + "</td>";
+    out += "<td>" + std::to_string(iterations) + "</td><td>" +
+           fixed(run.earlier_seconds + run.history.seconds(), 0) + "</td></tr>\n";
+  }
+  return out +
+         "</tbody></table>\n<p class=\"note\">Scores in percent on videos that no run has "
+         "seen. Training counts earlier stages and leaves out validation.</p>\n";
+}
+
+std::string curves(const Page& page) {
+  std::vector<Series> loss, score;
+  for (const ReportedRun& run : page.runs) {
+    Series total{run.name, {}, false};
+    for (const StepPoint& point : run.history.steps)
+      total.points.emplace_back(run.earlier_seconds + point.seconds, point.total);
+    loss.push_back(std::move(total));
+    for (const char* name : {"AP", "AP50"}) {
+      Series line{run.name + " " + name, {}, std::string(name) == "AP50"};
+      for (const ValidationPoint& point : run.history.validations)
+        line.points.emplace_back(run.earlier_seconds + point.seconds, 100 * point.stat(name));
+      if (!line.points.empty()) score.push_back(std::move(line));
+    }
+  }
+  return "<div class=\"charts\">\n" +
+         svg_chart(score, {.title = "Score on the validation videos",
+                           .x_label = "seconds of training",
+                           .y_label = "percent"}) +
+         svg_chart(loss, {.title = "Training loss",
+                          .x_label = "seconds of training",
+                          .y_label = "loss",
+                          .logarithmic = true}) +
+         "</div>\n";
+}
+
+std::string json_list(const std::vector<std::string>& texts) {
+  std::string out = "[";
+  for (size_t i = 0; i < texts.size(); ++i) out += (i == 0 ? "\"" : ",\"") + texts[i] + "\"";
+  return out + "]";
+}
+
+std::string video_box(const ShownVideo& video) {
+  const std::string last = std::to_string(video.truth.size() - 1);
+  const std::string first_frame = "data:image/jpeg;base64,";
+  return "<div class=\"video\"><header>" + html_text(video.name) + ": AP " +
+         fixed(100 * video.ap, 1) + ", mean overlap " + fixed(100 * video.fit, 1) +
+         " %</header><div class=\"pair\"><figure><img alt=\"ground truth\" src=\"" + first_frame +
+         video.truth.front() + "\"><figcaption>ground truth</figcaption></figure>" +
+         "<figure><img alt=\"found\" src=\"" + first_frame + video.found.front() +
+         "\"><figcaption>found</figcaption></figure></div>" +
+         "<button>play</button> <input type=\"range\" min=\"0\" max=\"" + last +
+         "\" value=\"0\"> <span class=\"note frame\"></span>" +
+         "<script type=\"application/json\">{\"truth\":" + json_list(video.truth) +
+         ",\"found\":" + json_list(video.found) + "}</script></div>\n";
+}
+
+std::string video_section(const Page& page, bool best) {
+  const size_t begin = best ? 0 : page.best_videos;
+  const size_t end = best ? page.best_videos : page.videos.size();
+  if (begin >= end) return "";
+  std::string out =
+      std::string("<h2>") + (best ? "Best" : "Worst") + " videos</h2>\n<div class=\"videos\">\n";
+  for (size_t i = begin; i < end; ++i) {
+    // The worst first.
+    const size_t at = best ? i : end - 1 - (i - begin);
+    out += video_box(page.videos[at]);
+  }
+  return out + "</div>\n";
+}
+
+std::string configurations(const Page& page) {
+  std::string out = "<h2>Configuration</h2>\n";
+  for (const ReportedRun& run : page.runs)
+    if (!run.configuration.empty())
+      out += "<details><summary>" + html_text(run.name) + "</summary><pre>" +
+             html_text(run.configuration) + "</pre></details>\n";
+  return out;
+}
+
+}  // namespace
+
+std::string html_page(const Page& page) {
+  return "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>" +
+         html_text(page.title) +
+         "</title><meta name=\"viewport\" content=\"width=device-width\"><style>" + kStyle +
+         "</style></head><body>\n<h1>" + html_text(page.title) + "</h1>\n" + summary(page) +
+         curves(page) + video_section(page, true) + video_section(page, false) +
+         configurations(page) + "<script>" + kScript + "</script>\n</body></html>\n";
+}
+
+}  // namespace tessera::report
