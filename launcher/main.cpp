@@ -1,10 +1,14 @@
 #include <iostream>
+#include <memory>
 
 #include "launcher/commands/commands.h"
+#include "launcher/distributed/world.h"
 #include "launcher/run_main.h"
 
 int main(int argc, char** argv) {
-  return tessera::run_main([&] {
+  std::unique_ptr<tessera::World> world;
+  const int status = tessera::run_main([&] {
+    world = std::make_unique<tessera::World>();
     CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.", "tessera");
     app.require_subcommand(1);
     app.footer(
@@ -14,11 +18,11 @@ int main(int argc, char** argv) {
     add_config(app);
     add_data(app);
     add_forward(app);
-    add_infer(app);
+    add_infer(app, *world);
     add_plugins(app);
     add_report(app);
     add_score(app);
-    add_train(app);
+    add_train(app, *world);
     try {
       app.parse(argc, argv);
     } catch (const CLI::Success& help) {
@@ -31,4 +35,6 @@ int main(int argc, char** argv) {
     }
     return code;
   });
+  if (world) world->finish(status);
+  return status;
 }

@@ -19,7 +19,7 @@ void load_cuda_if_present() {
   dlopen("libtessera_core_cuda.so", RTLD_NOW | RTLD_GLOBAL);
 }
 
-int report(const char* what, int code) {
+int print_error(const char* what, int code) {
   std::fprintf(stderr, "error: %s\n", what);
   return code;
 }
@@ -31,13 +31,13 @@ int run_main(const std::function<int()>& body) {
     load_cuda_if_present();
     return body();
   } catch (const ConfigError& error) {
-    return report(error.what(), kConfigError);
+    return print_error(error.what(), kConfigError);
   } catch (const PluginError& error) {
-    return report(error.what(), kPluginError);
+    return print_error(error.what(), kPluginError);
   } catch (const DataError& error) {
-    return report(error.what(), kDataError);
+    return print_error(error.what(), kDataError);
   } catch (const std::exception& error) {
-    return report(error.what(), kRuntimeError);
+    return print_error(error.what(), kRuntimeError);
   }
 }
 

@@ -2,16 +2,20 @@
 
 #include <CLI/CLI.hpp>
 
+namespace tessera {
+class World;
+}
+
 namespace tessera::commands {
 
 // Each adds one subcommand with its options, an example and its callback. Errors are thrown.
 void add_config(CLI::App& app);
 void add_data(CLI::App& app);
 void add_forward(CLI::App& app);
-void add_infer(CLI::App& app);
+void add_infer(CLI::App& app, const World& world);
 void add_plugins(CLI::App& app);
 void add_report(CLI::App& app);
 void add_score(CLI::App& app);
-void add_train(CLI::App& app);
+void add_train(CLI::App& app, const World& world);
 
 }  // namespace tessera::commands

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "launcher/commands/commands.h"
 #include "launcher/data/clip_dataset.h"
+#include "launcher/distributed/world.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
 #include "launcher/training/preemption.h"
@@ -52,7 +53,11 @@ void print_model(const VisModel& model) {
   std::cout << "model: " << parameters << " parameters, " << trained << " of them trained\n";
 }
 
-int run(const TrainArguments& arguments) {
+int run(const TrainArguments& arguments, const World& world) {
+  if (world.size() > 1)
+    throw ConfigError("train: expected one process, got " + std::to_string(world.size()) +
+                      ". Training over several processes is not there yet; start it without "
+                      "mpirun or srun.");
   Registry registry(Registry::default_search_paths());
   const Experiment experiment =
       load_experiment(arguments.experiment, arguments.overrides, registry);
@@ -69,7 +74,7 @@ int run(const TrainArguments& arguments) {
   folder.write_resolved(resolved);
   std::cout << "run folder: " << folder.path().string() << '\n';
 
-  const at::Device device = prepare_device(options);
+  const at::Device device = prepare_device(options, world);
   at::manual_seed(static_cast<uint64_t>(options.seed));
   VisModel model(experiment.model, experiment.clip_facts());
   if (settings.resume) {
@@ -118,7 +123,7 @@ int run(const TrainArguments& arguments) {
 
 }  // namespace
 
-void add_train(CLI::App& app) {
+void add_train(CLI::App& app, const World& world) {
   const auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = app.add_subcommand("train", "Train an experiment");
   command->add_option("experiment", arguments->experiment, "Experiment file")
@@ -146,8 +151,8 @@ void add_train(CLI::App& app) {
       "Exit code 6: stopped by SIGTERM or SIGINT with a checkpoint written; run again.\n"
       "Example:\n"
       "  tessera train experiments/smoke/deformable_vistr.toml --set train.seed=3 --output runs/a");
-  command->callback([arguments] {
-    if (const int code = run(*arguments); code != kOk) throw CLI::RuntimeError(code);
+  command->callback([arguments, &world] {
+    if (const int code = run(*arguments, world); code != kOk) throw CLI::RuntimeError(code);
   });
 }
 

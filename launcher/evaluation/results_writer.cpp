@@ -52,6 +52,18 @@ void check_track(const ResultTrack& track) {
 
 }  // namespace
 
+std::string result_json(const ResultTrack& track) {
+  check_track(track);
+  std::string text = "{\"video_id\":" + std::to_string(track.video_id) +
+                     ",\"category_id\":" + std::to_string(track.category_id) +
+                     ",\"score\":" + number_text(track.score) + ",\"segmentations\":[";
+  for (size_t t = 0; t < track.segmentations.size(); ++t) {
+    if (t > 0) text += ',';
+    append_segmentation(text, track.segmentations[t]);
+  }
+  return text + "]}";
+}
+
 ResultsWriter::ResultsWriter(const std::filesystem::path& file) : file_(file) {
   std::error_code ignored;
   if (std::filesystem::is_directory(file, ignored)) {
@@ -75,21 +87,19 @@ ResultsWriter::~ResultsWriter() {
 }
 
 void ResultsWriter::append(const ResultTrack& track) {
+  std::string text;
+  data::at_place([&] { return file_.string() + ": " + result_place(track, num_tracks_); },
+                 [&] { text = result_json(track); });
+  append_json(text);
+}
+
+void ResultsWriter::append_json(const std::string& track) {
   if (descriptor_ < 0) {
     throw RuntimeError(file_.string() +
                        ": expected an unfinished results file, got a finished one.");
   }
-  data::at_place([&] { return file_.string() + ": " + result_place(track, num_tracks_); },
-                 [&] { check_track(track); });
   buffer_ += num_tracks_ == 0 ? "\n" : ",\n";
-  buffer_ += "{\"video_id\":" + std::to_string(track.video_id) +
-             ",\"category_id\":" + std::to_string(track.category_id) +
-             ",\"score\":" + number_text(track.score) + ",\"segmentations\":[";
-  for (size_t t = 0; t < track.segmentations.size(); ++t) {
-    if (t > 0) buffer_ += ',';
-    append_segmentation(buffer_, track.segmentations[t]);
-  }
-  buffer_ += "]}";
+  buffer_ += track;
   ++num_tracks_;
   if (buffer_.size() >= kBufferBytes) flush();
 }

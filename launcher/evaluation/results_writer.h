@@ -7,6 +7,9 @@
 
 namespace tessera::evaluation {
 
+/// A track as results.json holds it. Throws DataError as ResultsWriter::append does.
+std::string result_json(const ResultTrack& track);
+
 /// Writes results.json track by track. The text goes to a temporary file beside the target, which
 /// `finish` renames: the target is either the whole new file or what was there before.
 /// All failures (folder missing or not writable, disk full) are RuntimeErrors.
@@ -24,6 +27,8 @@ class ResultsWriter {
   /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would
   /// refuse the file.
   void append(const ResultTrack& track);
+  /// The same of what result_json gave, perhaps in another process.
+  void append_json(const std::string& track);
 
   /// Writes the rest to disk and moves the file to its place. Nothing can be appended afterwards.
   void finish();

@@ -10,7 +10,7 @@ namespace tessera::report {
 namespace {
 
 constexpr double kWidth = 560, kHeight = 300;
-constexpr double kLeft = 56, kRight = 12, kTop = 30, kBottom = 44;
+constexpr double kLeft = 56, kRight = 12, kTop = 54, kBottom = 44;
 constexpr std::array<const char*, 6> kColours{"#2563eb", "#dc2626", "#059669",
                                               "#d97706", "#7c3aed", "#475569"};
 
@@ -92,14 +92,28 @@ class Chart {
       out += line(x_.pixel(x), y_.from, x_.pixel(x), y_.to);
       out += text(x_.pixel(x), y_.from + 16, "middle", "tick", number(x));
     }
-    const double y_step = options_.logarithmic ? std::max(1.0, tick_step(y_.high - y_.low, 6))
-                                               : tick_step(y_.high - y_.low, 6);
-    for (double y = std::ceil(y_.low / y_step) * y_step; y <= y_.high; y += y_step) {
+    for (const double y : y_ticks()) {
       out += line(x_.from, y_.pixel(y), x_.to, y_.pixel(y));
       out += text(x_.from - 6, y_.pixel(y) + 4, "end", "tick",
                   number(options_.logarithmic ? std::pow(10.0, y) : y));
     }
-    out += text(x_.from - 6, kTop - 8, "end", "label", options_.y_label);
+    out += text(x_.from - 6, kTop - 10, "end", "label", options_.y_label);
+  }
+
+  /// Where the y axis is labelled, as it is drawn: logarithms of 1, 2 and 5 times powers of ten, or
+  /// even steps.
+  std::vector<double> y_ticks() const {
+    std::vector<double> ticks;
+    if (options_.logarithmic) {
+      for (double power = std::floor(y_.low); power <= y_.high; ++power)
+        for (const double factor : {1.0, 2.0, 5.0})
+          if (const double y = power + std::log10(factor); y >= y_.low && y <= y_.high)
+            ticks.push_back(y);
+      return ticks;
+    }
+    const double step = tick_step(y_.high - y_.low, 6);
+    for (double y = std::ceil(y_.low / step) * step; y <= y_.high; y += step) ticks.push_back(y);
+    return ticks;
   }
 
   void add_line(std::string& out, size_t i) const {
@@ -112,7 +126,7 @@ class Chart {
     for (const auto& [x, y] : one.points)
       out += number(x_.pixel(x)) + "," + number(y_.pixel(y)) + " ";
     out += "\"/>\n";
-    const double row = kTop + 14 + 16 * static_cast<double>(i), left = kWidth - kRight - 150;
+    const double row = 34, left = kLeft + 130 * static_cast<double>(i);
     out += "<line stroke=\"" + colour + "\" stroke-width=\"3\"" + dash + " x1=\"" + number(left) +
            "\" y1=\"" + number(row - 4) + "\" x2=\"" + number(left + 20) + "\" y2=\"" +
            number(row - 4) + "\"/>\n";

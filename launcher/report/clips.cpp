@@ -67,6 +67,16 @@ std::string base64(const std::vector<uint8_t>& bytes) {
   return out;
 }
 
+/// Small frames are enlarged by whole factors, so that labels do not hide what they name.
+int64_t enlargement(int64_t height) {
+  constexpr int64_t kShownHeight = 240;
+  return std::max<int64_t>(1, kShownHeight / std::max<int64_t>(1, height));
+}
+
+at::Tensor enlarged(const at::Tensor& pixels, int64_t factor) {  // [H,W,..]
+  return pixels.repeat_interleave(factor, 0).repeat_interleave(factor, 1);
+}
+
 std::vector<int64_t> shown_frames(int64_t length, int64_t most) {
   std::vector<int64_t> frames;
   const int64_t count = std::min(length, most);
@@ -79,18 +89,19 @@ ShownVideo draw(const VideoCase& one, const std::map<int64_t, std::string>& name
   ShownVideo shown{data::video_name(*one.video), one.ap, one.fit, {}, {}};
   for (const int64_t frame : shown_frames(one.video->length, choice.most_frames)) {
     const auto f = static_cast<size_t>(frame);
-    const at::Tensor image = data::read_image(images / one.video->file_names[f]);
+    const int64_t factor = enlargement(one.video->height);
+    const at::Tensor image = enlarged(data::read_image(images / one.video->file_names[f]), factor);
     std::vector<visualisation::OverlayInstance> truth, found;
     for (size_t i = 0; i < one.truth.size(); ++i)
       if (const auto& rle = one.truth[i]->segmentations[f])
-        truth.push_back({mask_of(*rle), static_cast<int64_t>(i),
+        truth.push_back({enlarged(mask_of(*rle), factor), static_cast<int64_t>(i),
                          names.at(one.truth[i]->category_id), std::nullopt});
     for (size_t i = 0; i < one.found.size(); ++i) {
       const evaluation::ResultTrack& track = *one.found[i];
       if (track.score < choice.smallest_score || f >= track.segmentations.size()) continue;
       if (const auto& rle = track.segmentations[f])
-        found.push_back(
-            {mask_of(*rle), static_cast<int64_t>(i), names.at(track.category_id), track.score});
+        found.push_back({enlarged(mask_of(*rle), factor), static_cast<int64_t>(i),
+                         names.at(track.category_id), track.score});
     }
     shown.truth.push_back(base64(data::encode_jpeg(visualisation::draw_overlay(image, truth))));
     shown.found.push_back(base64(data::encode_jpeg(visualisation::draw_overlay(image, found))));

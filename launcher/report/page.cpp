@@ -1,6 +1,6 @@
 #include "launcher/report/page.h"
 
-#include <cmath>
+#include <algorithm>
 #include <cstdio>
 
 #include "launcher/report/chart.h"
@@ -23,7 +23,7 @@ tbody td { border-bottom: 1px solid #e2e8f0; } tbody tr:first-child { font-weigh
 .video .pair { display: flex; gap: 8px; } .video figure { margin: 0; }
 .video img { width: 260px; image-rendering: auto; display: block; border-radius: 4px; }
 .video figcaption { font-size: 12px; color: #64748b; } .video header { font-size: 13px; }
-.video input { width: 440px; max-width: 80%; vertical-align: middle; }
+.video input { width: 300px; max-width: 60%; vertical-align: middle; }
 .video button { font: inherit; font-size: 13px; min-width: 64px; }
 pre { background: #f8fafc; padding: 12px; overflow: auto; font-size: 12px; }
 .note { color: #64748b; font-size: 13px; }
@@ -84,13 +84,25 @@ std::string summary(const Page& page) {
          "seen. Training counts earlier stages and leaves out validation.</p>\n";
 }
 
+/// Mean over windows of logged steps: one step's loss is that of its clips, mostly noise.
+Series smoothed_loss(const ReportedRun& run) {
+  Series line{run.name, {}, false};
+  const auto& steps = run.history.steps;
+  const size_t reach = std::max<size_t>(1, steps.size() / 40);
+  for (size_t i = 0; i < steps.size(); ++i) {
+    const size_t begin = i < reach ? 0 : i - reach, end = std::min(steps.size(), i + reach + 1);
+    double sum = 0;
+    for (size_t j = begin; j < end; ++j) sum += steps[j].total;
+    line.points.emplace_back(run.earlier_seconds + steps[i].seconds,
+                             sum / static_cast<double>(end - begin));
+  }
+  return line;
+}
+
 std::string curves(const Page& page) {
   std::vector<Series> loss, score;
   for (const ReportedRun& run : page.runs) {
-    Series total{run.name, {}, false};
-    for (const StepPoint& point : run.history.steps)
-      total.points.emplace_back(run.earlier_seconds + point.seconds, point.total);
-    loss.push_back(std::move(total));
+    loss.push_back(smoothed_loss(run));
     for (const char* name : {"AP", "AP50"}) {
       Series line{run.name + " " + name, {}, std::string(name) == "AP50"};
       for (const ValidationPoint& point : run.history.validations)
@@ -102,7 +114,7 @@ std::string curves(const Page& page) {
          svg_chart(score, {.title = "Score on the validation videos",
                            .x_label = "seconds of training",
                            .y_label = "percent"}) +
-         svg_chart(loss, {.title = "Training loss",
+         svg_chart(loss, {.title = "Training loss (smoothed)",
                           .x_label = "seconds of training",
                           .y_label = "loss",
                           .logarithmic = true}) +

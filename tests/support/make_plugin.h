@@ -14,7 +14,7 @@ template <class Kind>
 std::shared_ptr<Kind> make_plugin(const std::string& name, const std::string& options,
                                   const BuildContext& context = {}) {
   static Registry registry(Registry::default_search_paths());
-  PluginOf<Kind> choice{name};
+  PluginOf<Kind> choice(name.c_str());
   ReadContext reading(&registry);
   config_detail::read_plugin(choice, Kind::kKind, parse_toml(options, "test"), Kind::kKind,
                              reading);

@@ -62,7 +62,7 @@ TEST(ClassBox, BoxesBeginAtTheirReferencesWithTheSizeAskedFor) {
 
 TEST(ClassBox, RelativeBoxesNeedADecoderWithReferences) {
   InstanceLayer layer = frame_layer();
-  layer.references = {};
+  layer.references = at::Tensor();
   auto head = make_plugin<InstanceHead>("class_box", "box_centre = \"reference\"", context());
   EXPECT_THROW(head->forward(0, layer, 3, kBoth, {}), ConfigError);
 }

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace tessera {
+
+/// The processes that one mpirun or srun started; a process started by itself is a world of one and
+/// needs no MPI.
+class World {
+ public:
+  /// Joins the others. Throws ConfigError where there are others and Tessera was built without MPI.
+  World();
+  ~World();
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  int64_t rank() const { return rank_; }
+  int64_t size() const { return size_; }
+  int64_t local_rank() const { return local_rank_; }  // among the processes of this machine
+  int64_t local_size() const { return local_size_; }  // processes of this machine
+  bool is_first() const { return rank_ == 0; }
+
+  /// Waits for every process. out: the bytes of each in the order of ranks on rank 0, nothing
+  /// elsewhere. At most 2 GiB in all.
+  std::vector<std::string> gather(const std::string& bytes) const;
+
+  /// Ends this process's part with an exit code: others are not left waiting for one that failed.
+  void finish(int code);
+
+ private:
+  int64_t rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  bool joined_ = false;
+};
+
+}  // namespace tessera
