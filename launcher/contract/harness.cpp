@@ -284,14 +284,21 @@ std::vector<at::Tensor> run_matcher(Matcher& part, int64_t frames, Numbers& numb
 
 std::vector<at::Tensor> run_loss(Loss& part, int64_t frames, Numbers& numbers) {
   const ForwardContext context;
-  const LayerPrediction prediction = make_prediction(frames, numbers);
+  LayerPrediction prediction = make_prediction(frames, numbers);
   const Targets targets = make_targets(frames, numbers);
   const Matches matches = make_matches(targets);
   LossInput input(0, prediction, targets, matches, context);
   input.num_instances = 2;
   input.num_instance_frames = 2.0 * static_cast<double>(frames);
   input.num_valid_frames = targets[0].valid.sum().item<double>();
-  const at::Tensor value = part.forward(input);
+  at::Tensor value;
+  try {
+    value = part.forward(input);
+  } catch (const ConfigError&) {
+    // A term may be for one coding of classes; then the other one must do.
+    prediction.classes.activation = ClassActivation::sigmoid;
+    value = part.forward(input);
+  }
   check(value.dim() == 0, "a scalar");
   return {value};
 }

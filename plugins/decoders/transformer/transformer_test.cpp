@@ -36,7 +36,7 @@ class StepRight final : public InstancePredictor {
     EXPECT_FALSE(want.masks);
     layers.push_back(layer);
     LayerPrediction prediction;
-    const at::Tensor centre = embeddings.references + at::tensor({0.1, 0.0});
+    const at::Tensor centre = embeddings.references + at::tensor({0.1f, 0.0f});
     prediction.boxes = at::constant_pad_nd(centre, {0, 2}, 0.2).set_requires_grad(true);
     return prediction;
   }
@@ -61,8 +61,9 @@ TEST(TransformerDecoder, MovingReferencesFollowTheBoxes) {
   EXPECT_EQ(first.sizes(), (at::IntArrayRef{1, kFrames, 4, 2}));
   // Four queries begin at the centres of the quarters, in every frame.
   EXPECT_TRUE(at::allclose(
-      first[0][2], at::tensor({0.25, 0.25, 0.75, 0.25, 0.25, 0.75, 0.75, 0.75}).view({4, 2})));
-  EXPECT_TRUE(at::allclose(embeddings.layers[2].references, first + at::tensor({0.2, 0.0})));
+      first[0][2],
+      at::tensor({0.25f, 0.25f, 0.75f, 0.25f, 0.25f, 0.75f, 0.75f, 0.75f}).view({4, 2})));
+  EXPECT_TRUE(at::allclose(embeddings.layers[2].references, first + at::tensor({0.2f, 0.0f})));
   EXPECT_TRUE(first.requires_grad());  // the start is learnt
   EXPECT_FALSE(embeddings.layers[1].references.requires_grad());
 }
