@@ -8,6 +8,12 @@ struct PlainField {
   static std::function<const SchemaBase*()> nested() { return {}; }
 };
 
+/// "an integer", "a string".
+inline std::string with_article(const std::string& name) {
+  const bool vowel = std::string_view("aeiou").find(name.at(0)) != std::string_view::npos;
+  return (vowel ? "an " : "a ") + name;
+}
+
 inline void expected(const ConfigNode& node, const std::string& path, const std::string& what,
                      ReadContext& context) {
   context.error(node.source, path, "expected " + what + ", got " + node.description());
@@ -17,7 +23,7 @@ template <class T>
 struct FieldType<T, std::enable_if_t<scalar_type_name<T>() != nullptr>> : PlainField {
   static std::string name() { return scalar_type_name<T>(); }
   static void read(T& out, const ConfigNode& node, const std::string& path, ReadContext& context) {
-    if (!read_scalar(node, out)) expected(node, path, "a " + name(), context);
+    if (!read_scalar(node, out)) expected(node, path, with_article(name()), context);
   }
   static void read_absent(T&, const std::string&, ReadContext&) {}
   static std::optional<ConfigNode> write(const T& value) {
@@ -52,7 +58,7 @@ struct FieldType<std::vector<T>> : FieldType<T> {
       FieldType<T>::read(out[0], node, path, context);
       return;
     }
-    if (!node.is_array()) return expected(node, path, "a " + name(), context);
+    if (!node.is_array()) return expected(node, path, with_article(name()), context);
     out.clear();
     for (size_t i = 0; i < node.array().size(); ++i) {
       T value{};

@@ -110,8 +110,9 @@ void read_plugin(PluginChoice& choice, const char* kind, const ConfigNode& node,
     choice.source = name->source;
   }
   if (choice.name.empty())
-    return context.error(table.source, path + ".plugin",
-                         std::string("expected the name of a ") + kind + " plugin, got none");
+    return context.error(
+        table.source, path + ".plugin",
+        "expected the name of " + config_detail::with_article(kind) + " plugin, got none");
   if (!context.plugins())
     return context.error(table.source, path, "expected a plugin registry to read plugins with");
   try {

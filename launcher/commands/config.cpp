@@ -29,7 +29,7 @@ std::vector<std::string> lines_of(const std::string& file, Registry& registry) {
   return lines;
 }
 
-int show_difference(const std::string& left, const std::string& right) {
+void show_difference(const std::string& left, const std::string& right) {
   Registry registry(Registry::default_search_paths());
   const auto a = lines_of(left, registry), b = lines_of(right, registry);
   std::vector<std::string> only_a, only_b;
@@ -37,7 +37,6 @@ int show_difference(const std::string& left, const std::string& right) {
   std::set_difference(b.begin(), b.end(), a.begin(), a.end(), std::back_inserter(only_b));
   for (const auto& line : only_a) std::cout << "- " << line << "\n";
   for (const auto& line : only_b) std::cout << "+ " << line << "\n";
-  return kOk;
 }
 
 }  // namespace

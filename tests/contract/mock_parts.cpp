@@ -120,7 +120,7 @@ MaskedDecoder::MaskedDecoder(const Options& options, const BuildContext& context
 
 InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredictor& predictor,
                                           const ForwardContext& context) {
-  const int64_t clips = memory.tokens.size(0), frames = memory.num_frames();
+  const int64_t clips = memory.tokens.size(0);
   at::Tensor x = queries_.expand({clips, -1, -1});
   InstanceEmbeddings embeddings;
   embeddings.layers.push_back({x, {}, {}});
@@ -148,7 +148,6 @@ InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredicto
     x = x + layers_[i]->forward(input, context).values.at(0).squeeze(1);
     embeddings.layers.push_back({x, {}, {}});
   }
-  (void)frames;
   return embeddings;
 }
 
@@ -229,7 +228,7 @@ class DotSource final : public MaskSource {
   at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
                        const at::Tensor& points) const override {
     // The features are sampled, not the masks: bilinear sampling is linear. [R,T,P,2] -> [R,T,P]
-    const int64_t count = points.size(0), frames = points.size(1);
+    const int64_t count = points.size(0);
     const at::Tensor grid =
         points.permute({1, 0, 2, 3}).flatten(1, 2).unsqueeze(1) * 2 - 1;  // [T,1,R*P,2]
     const at::Tensor features = at::grid_sampler(pixels_.select(0, clip), grid, 0, 0, false)
@@ -237,7 +236,6 @@ class DotSource final : public MaskSource {
                                     .unflatten(2, {count, points.size(2)});  // [T,C,R,P]
     const at::Tensor vectors = embeddings_.select(0, clip).index_select(0, rows);
     at::Tensor sampled = at::einsum("rc,tcrp->rtp", {vectors, features});
-    (void)frames;
     return sampled;
   }
 

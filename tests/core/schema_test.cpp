@@ -85,7 +85,7 @@ TEST(Schema, SaysWhatItExpectedAndFound) {
   EXPECT_THAT(errors_of("needed = true\nlimit = 0\n"), HasSubstr("> 0, got 0"));
   EXPECT_THAT(errors_of("needed = true\ninner = 1\n"),
               HasSubstr("expected a table, got an integer (1)"));
-  EXPECT_THAT(errors_of("needed = true\ncount = 1.5\n"), HasSubstr("expected a integer"));
+  EXPECT_THAT(errors_of("needed = true\ncount = 1.5\n"), HasSubstr("expected an integer"));
   EXPECT_THAT(errors_of("needed = true\n[inner]\ndepth = 0\n"), HasSubstr("inner.depth"));
 }
 

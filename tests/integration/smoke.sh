@@ -19,3 +19,14 @@ video=$(find "$(image_folder "$work/set")" -mindepth 1 -maxdepth 1 -type d | sor
 "$tessera" infer "$root/experiments/smoke/vistr.toml" --input "$video" --weights "$work/vistr/last.safetensors" \
   --output "$work/folder.json"
 [ -s "$work/folder.json" ] || fail "no results for a folder of frames"
+# And as a video file.
+python3 "$root/tests/integration/write_avi.py" "$work/clip.avi" 96 64 "$video"/*.jpg
+"$tessera" infer "$root/experiments/smoke/vistr.toml" --input "$work/clip.avi" --weights "$work/vistr/last.safetensors" \
+  --output "$work/video.json" --overlay "$work/video_overlay" --overlay-threshold 0
+[ "$(find "$work/video_overlay" -name '*.jpg' | wc -l)" = 5 ] || fail "expected 5 overlays of a video of 5 frames"
+python3 - "$work/folder.json" "$work/video.json" <<'PY'
+import json, sys
+folder, video = (json.load(open(name)) for name in sys.argv[1:])
+assert len(folder) == len(video) > 0, (len(folder), len(video))
+assert all(abs(a["score"] - b["score"]) < 0.02 for a, b in zip(folder, video)), "another clip was read"
+PY

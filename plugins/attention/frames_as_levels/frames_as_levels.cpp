@@ -7,6 +7,7 @@
 
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/head_direction.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -129,12 +130,10 @@ class FramesAsLevels final : public Attention {
     auto bias =
         sampling_offsets_->bias.view({options_.num_heads, num_levels_, options_.num_points, 2});
     for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const double angle =
-          2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
-      const double scale = std::max(std::abs(std::cos(angle)), std::abs(std::sin(angle)));
+      const auto [x, y] = head_direction(m, options_.num_heads);
       for (int64_t k = 0; k < options_.num_points; ++k) {
-        bias.select(0, m).select(1, k).select(-1, 0).fill_(std::cos(angle) / scale * (k + 1.0));
-        bias.select(0, m).select(1, k).select(-1, 1).fill_(std::sin(angle) / scale * (k + 1.0));
+        bias.select(0, m).select(1, k).select(-1, 0).fill_(x * (k + 1.0));
+        bias.select(0, m).select(1, k).select(-1, 1).fill_(y * (k + 1.0));
       }
     }
     attention_weights_->weight.zero_();

@@ -8,6 +8,7 @@
 
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/head_direction.h"
 #include "core/ops/st_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -111,13 +112,11 @@ class StDeformable final : public Attention {
     sampling_offsets_->weight.zero_();
     auto bias = sampling_offsets_->bias.view({options_.num_heads, options_.num_points, 3});
     for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const double angle =
-          2.0 * M_PI * static_cast<double>(m) / static_cast<double>(options_.num_heads);
-      const double scale = std::max(std::abs(std::cos(angle)), std::abs(std::sin(angle)));
+      const auto [x, y] = head_direction(m, options_.num_heads);
       for (int64_t k = 0; k < options_.num_points; ++k) {
         const double distance = static_cast<double>(k / 3 + 1);
-        bias[m][k][0] = std::cos(angle) / scale * distance;
-        bias[m][k][1] = std::sin(angle) / scale * distance;
+        bias[m][k][0] = x * distance;
+        bias[m][k][1] = y * distance;
         bias[m][k][2] = static_cast<double>((k + 1) % 3 - 1);
       }
     }
