@@ -8,7 +8,7 @@ fi
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 two=(timeout 300 mpirun --oversubscribe -np 2)
 make_data set 7
-experiment=$root/experiments/quickstart/deformable.toml
+experiment=$root/experiments/quickstart_deformable.toml
 infer() { # OUTPUT COMMAND...
   local output=$1
   shift
