@@ -13,10 +13,10 @@ if(TESSERA_SANITIZE)
   target_link_options(tessera_flags INTERFACE -fsanitize=${TESSERA_SANITIZE})
 endif()
 
-# tessera_compile_together(TARGET): LibTorch's headers cost three seconds in every file, even
-# precompiled (their templates are instantiated again), so a library's files are compiled in groups.
+# tessera_compile_together(TARGET): LibTorch's headers cost five seconds in every file, even
+# precompiled (GCC instantiates their templates anew), so a target's files are compiled in groups.
 function(tessera_compile_together target)
-  set_target_properties(${target} PROPERTIES UNITY_BUILD ${TESSERA_UNITY} UNITY_BUILD_BATCH_SIZE 5)
+  set_target_properties(${target} PROPERTIES UNITY_BUILD ${TESSERA_UNITY} UNITY_BUILD_BATCH_SIZE 8)
 endfunction()
 
 find_program(TESSERA_CCACHE ccache)

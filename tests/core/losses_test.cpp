@@ -9,7 +9,7 @@
 namespace tessera {
 namespace {
 
-using testing::make_plugin;
+using test_support::make_plugin;
 
 class FixedMasks final : public MaskSource {
  public:

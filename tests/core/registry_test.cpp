@@ -54,17 +54,18 @@ TEST(Registry, NamesTheMissingDependency) {
 
 TEST(Registry, RefusesALibraryThatHoldsAnotherPlugin) {
   EXPECT_THAT(loading("wrong_name"),
-              HasSubstr("expected the plugin matcher/wrong_name, got matcher/other"));
+              HasSubstr("expected the plugin matcher/wrong_name, got matcher/throwing"));
 }
 
 TEST(Registry, RefusesOneNameInTwoFolders) {
   Registry registry({kFixtures / "first", kFixtures / "second"});
-  EXPECT_THAT(plugin_error([&] { registry.find("matcher", "twice"); }),
-              HasSubstr("expected one matcher plugin named 'twice'"));
+  EXPECT_THAT(plugin_error([&] { registry.find("matcher", "throwing"); }),
+              HasSubstr("expected one matcher plugin named 'throwing'"));
   Registry by_hand({});
-  by_hand.load(kFixtures / "first/libtessera_matcher_twice.so");
-  EXPECT_THAT(plugin_error([&] { by_hand.load(kFixtures / "second/libtessera_matcher_twice.so"); }),
-              HasSubstr("a name of its own"));
+  by_hand.load(kFixtures / "first/libtessera_matcher_throwing.so");
+  EXPECT_THAT(
+      plugin_error([&] { by_hand.load(kFixtures / "second/libtessera_matcher_throwing.so"); }),
+      HasSubstr("a name of its own"));
 }
 
 TEST(Registry, TurnsAThrowingConstructorIntoAPluginError) {

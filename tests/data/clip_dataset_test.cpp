@@ -6,12 +6,12 @@
 namespace tessera::data {
 namespace {
 
-using testing::expect_parts;
-using testing::Json;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::Json;
+using test_support::message_of;
 
 /// Two videos of 8x6 pixels; categories out of order; one instance, one crowd.
-class ClipDatasetTest : public testing::DataTest {
+class ClipDatasetTest : public test_support::DataTest {
  protected:
   void SetUp() override {
     DataTest::SetUp();
@@ -69,7 +69,7 @@ TEST_F(ClipDatasetTest, LoadsFramesMasksAndMeta) {
 
 TEST_F(ClipDatasetTest, NullFramesAreNotValid) {
   const ClipSample sample = open().load(2, 0, 0);  // frames 1 and 2
-  EXPECT_TRUE(at::equal(sample.targets.valid, testing::valid_row({true, false})));
+  EXPECT_TRUE(at::equal(sample.targets.valid, test_support::valid_row({true, false})));
   EXPECT_EQ(open().load(4, 0, 0).targets.num_instances(), 0);  // the other video has none
 }
 

@@ -9,8 +9,8 @@
 namespace tessera::data {
 namespace {
 
-using testing::expect_parts;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::message_of;
 
 void expect_same(const TrainingBatch& a, const TrainingBatch& b) {
   EXPECT_EQ(a.sample_indices, b.sample_indices);
@@ -26,7 +26,7 @@ void expect_same(const TrainingBatch& a, const TrainingBatch& b) {
   }
 }
 
-class ClipLoaderTest : public testing::DataTest {
+class ClipLoaderTest : public test_support::DataTest {
  protected:
   void SetUp() override {
     DataTest::SetUp();

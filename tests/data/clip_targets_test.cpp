@@ -8,8 +8,8 @@
 namespace tessera::data {
 namespace {
 
-using testing::expect_parts;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::message_of;
 
 cv::Mat mask_with(const cv::Rect& region, int height = 10, int width = 20) {
   cv::Mat mask(height, width, CV_8UC1, cv::Scalar(0));
@@ -32,7 +32,7 @@ TEST(ClipTargets, BoxesAreTheBoundsOfTheMasks) {
 TEST(ClipTargets, EmptiedInstancesAreNotValid) {
   const ClipTargets targets =
       make_targets({{mask_with({4, 2, 6, 5}), mask_with({}), cv::Mat()}}, {3}, 3, {20, 10}, 1);
-  EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({true, false, false})));
+  EXPECT_TRUE(at::equal(targets.valid, test_support::valid_row({true, false, false})));
   EXPECT_EQ(targets.boxes[0][1].abs().sum().item<float>(), 0);
   EXPECT_EQ(targets.masks[0].slice(0, 1).sum().item<int64_t>(), 0);
 }
@@ -40,7 +40,7 @@ TEST(ClipTargets, EmptiedInstancesAreNotValid) {
 TEST(ClipTargets, TooFewPixelsCountAsAbsent) {
   const ClipTargets targets =
       make_targets({{mask_with({0, 0, 2, 2}), mask_with({0, 0, 5, 1})}}, {0}, 2, {20, 10}, 5);
-  EXPECT_TRUE(at::equal(targets.valid, testing::valid_row({false, true})));
+  EXPECT_TRUE(at::equal(targets.valid, test_support::valid_row({false, true})));
   EXPECT_EQ(targets.masks[0][0].sum().item<int64_t>(), 0);
 }
 

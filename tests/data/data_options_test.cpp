@@ -6,10 +6,10 @@
 namespace tessera {
 namespace {
 
-using testing::expect_parts;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::message_of;
 
-class DataOptionsTest : public ::testing::Test {
+class DataOptionsTest : public testing::Test {
  protected:
   DataOptions parse(const std::string& text) const {
     const ConfigNode node = parse_toml(text, "options.toml");

@@ -17,12 +17,12 @@
 #include "launcher/data/data_options.h"
 #include "launcher/data/image_io.h"
 
-namespace tessera::testing {
+namespace tessera::test_support {
 
 using Json = nlohmann::ordered_json;
 
 /// A folder of its own for each test, gone afterwards.
-class DataTest : public ::testing::Test {
+class DataTest : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = std::filesystem::temp_directory_path() /
@@ -88,4 +88,4 @@ inline std::filesystem::path shared_folder() {
 #endif
 }
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_support

@@ -9,11 +9,11 @@
 namespace tessera::data {
 namespace {
 
-using testing::expect_parts;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::message_of;
 
-class FrameSourceTest : public testing::DataTest {};
-class ImageFileTest : public testing::DataTest {};
+class FrameSourceTest : public test_support::DataTest {};
+class ImageFileTest : public test_support::DataTest {};
 
 int red(const at::Tensor& frame) {
   return frame[0][0][0].item<uint8_t>();

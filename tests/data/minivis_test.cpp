@@ -5,10 +5,10 @@
 namespace tessera::data {
 namespace {
 
-class MinivisTest : public ::testing::Test {
+class MinivisTest : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = testing::shared_folder() / "data" / "minivis";
+    folder_ = test_support::shared_folder() / "data" / "minivis";
     if (!std::filesystem::exists(folder_))
       GTEST_SKIP() << "no " << folder_ << ": set TESSERA_SHARED";
   }

@@ -9,10 +9,10 @@
 namespace tessera::data {
 namespace {
 
-using testing::expect_parts;
-using testing::message_of;
+using test_support::expect_parts;
+using test_support::message_of;
 
-class SynthTest : public testing::DataTest {
+class SynthTest : public test_support::DataTest {
  protected:
   SynthOptions options(const std::string& name, uint64_t seed) const {
     return {.output = folder_ / name,

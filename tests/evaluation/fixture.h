@@ -13,12 +13,12 @@
 #include "core/error.h"
 #include "launcher/data/rle.h"
 
-namespace tessera::testing {
+namespace tessera::test_support {
 
 using Json = nlohmann::ordered_json;
 
 /// A folder of its own for each test, gone afterwards.
-class FolderTest : public ::testing::Test {
+class FolderTest : public testing::Test {
  protected:
   void SetUp() override {
     folder_ = std::filesystem::temp_directory_path() /
@@ -114,4 +114,4 @@ inline Json small_results() {
                        {"segmentations", {rle_json(box_rle(4, 5, 1, 0, 2, 3)), nullptr}}}});
 }
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_support

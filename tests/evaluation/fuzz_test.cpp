@@ -11,7 +11,7 @@ namespace {
 
 constexpr int kNumRounds = 800;
 
-using testing::Json;
+using test_support::Json;
 
 /// Damages the bytes of a file.
 std::string mutated(std::string text, std::mt19937& random) {
@@ -58,7 +58,7 @@ void replace_value(Json& json, std::mt19937& random) {
 }
 
 Json ground_truth() {
-  Json json = testing::small_ground_truth();
+  Json json = test_support::small_ground_truth();
   json["annotations"].push_back(json["annotations"][0]);
   json["annotations"][1]["id"] = 12;
   json["annotations"][1]["segmentations"] = {Json::array({Json::array({1.5, 0, 3, 0, 3, 3, 1, 3})}),
@@ -69,7 +69,7 @@ Json ground_truth() {
   return json;
 }
 
-class Fuzz : public testing::FolderTest {
+class Fuzz : public test_support::FolderTest {
  protected:
   /// True if everything was accepted.
   bool try_files(bool compatible) const {
@@ -94,7 +94,7 @@ TEST_F(Fuzz, DamagedBytesGiveDataErrors) {
   for (int i = 0; i < kNumRounds; ++i) {
     const bool damage_truth = i % 2 == 0;
     const std::string truth = ground_truth().dump();
-    const std::string results = testing::small_results().dump();
+    const std::string results = test_support::small_results().dump();
     write("gt.json", damage_truth ? mutated(truth, random) : truth);
     write("results.json", damage_truth ? results : mutated(results, random));
     num_accepted += try_files(i % 4 < 2);
@@ -109,7 +109,7 @@ TEST_F(Fuzz, WrongValuesGiveDataErrors) {
   int num_accepted = 0;
   for (int i = 0; i < kNumRounds; ++i) {
     Json truth = ground_truth();
-    Json results = testing::small_results();
+    Json results = test_support::small_results();
     replace_value(i % 2 == 0 ? truth : results, random);
     write_json("gt.json", truth);
     write_json("results.json", results);

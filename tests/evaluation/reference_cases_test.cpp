@@ -8,7 +8,7 @@
 namespace tessera::evaluation {
 namespace {
 
-using testing::Json;
+using test_support::Json;
 
 constexpr double kTolerance = 1e-9;
 
@@ -106,10 +106,10 @@ size_t expect_ious(const Json& expected, const data::AnnotationFile& truth,
   return num_compared;
 }
 
-class ReferenceCases : public ::testing::Test {
+class ReferenceCases : public testing::Test {
  protected:
   void SetUp() override {
-    const auto shared = testing::shared_folder();
+    const auto shared = test_support::shared_folder();
     if (shared.empty()) GTEST_SKIP() << "no shared data: set TESSERA_SHARED";
     cases_ = all_cases(shared / "eval");
     ASSERT_GE(cases_.size(), 30u);
@@ -129,7 +129,7 @@ TEST_F(ReferenceCases, GiveTheSameNumbersWhenCompatible) {
       SCOPED_TRACE(name);
       const ScoreOptions options{.protocol = protocol_from_name(name), .compatible = true};
       if (expected[name].contains("error")) {
-        testing::error_of([&] { score(truth, results, options); });
+        test_support::error_of([&] { score(truth, results, options); });
         ++num_refused;
         continue;
       }

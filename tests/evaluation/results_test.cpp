@@ -12,15 +12,15 @@
 namespace tessera::evaluation {
 namespace {
 
-using testing::error_of;
-using testing::expect_parts;
-using testing::Json;
+using test_support::error_of;
+using test_support::expect_parts;
+using test_support::Json;
 
-class ResultsFile : public testing::FolderTest {
+class ResultsFile : public test_support::FolderTest {
  protected:
   void expect_refused(const std::function<void(Json&)>& change,
                       std::vector<std::string> parts) const {
-    Json json = testing::small_results();
+    Json json = test_support::small_results();
     change(json[0]);
     parts.push_back((folder_ / "results.json").string() + ": result 0");
     expect_parts(error_of([&] { read_results(write_json("results.json", json)); }), parts);
@@ -65,13 +65,13 @@ class FileSizeLimit {
 };
 
 TEST_F(ResultsFile, ReadsEveryField) {
-  const Results results = read_results(write_json("results.json", testing::small_results()));
+  const Results results = read_results(write_json("results.json", test_support::small_results()));
   ASSERT_EQ(results.tracks.size(), 1u);
   EXPECT_EQ(results.tracks[0].video_id, 7);
   EXPECT_EQ(results.tracks[0].category_id, 3);
   EXPECT_EQ(results.tracks[0].score, 0.5);
   ASSERT_EQ(results.tracks[0].segmentations.size(), 2u);
-  EXPECT_EQ(results.tracks[0].segmentations[0], testing::box_rle(4, 5, 1, 0, 2, 3));
+  EXPECT_EQ(results.tracks[0].segmentations[0], test_support::box_rle(4, 5, 1, 0, 2, 3));
   EXPECT_FALSE(results.tracks[0].segmentations[1]);
 }
 
@@ -83,7 +83,7 @@ TEST_F(ResultsFile, RefusesBrokenFiles) {
   expect_parts(read("3"), {"list of results, got 3"});
   expect_parts(read("[3]"), {"result 0: ", "object, got 3"});
   expect_parts(read("[[]]"), {"result 0: ", "object, got a list"});
-  const std::string text = testing::small_results().dump();
+  const std::string text = test_support::small_results().dump();
   expect_parts(read(text.substr(0, text.size() - 1)), {"after 1 results", "byte", "line 1"});
   std::string nan = text;
   nan.replace(nan.find("0.5"), 3, "NaN");

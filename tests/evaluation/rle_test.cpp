@@ -10,9 +10,9 @@
 namespace tessera::data {
 namespace {
 
-using testing::box_rle;
-using testing::error_of;
-using testing::expect_parts;
+using test_support::box_rle;
+using test_support::error_of;
+using test_support::expect_parts;
 
 // 3 rows, 4 columns; down the columns: 0 1 1 | 1 0 0 | 0 0 0 | 0 1 0.
 const std::vector<uint8_t> kMask = {0, 1, 0, 0,  //

@@ -13,9 +13,9 @@ namespace {
 using data::Annotation;
 using data::Occlusion;
 using data::Rle;
-using testing::box_rle;
-using testing::error_of;
-using testing::expect_parts;
+using test_support::box_rle;
+using test_support::error_of;
+using test_support::expect_parts;
 
 using Masks = std::vector<std::optional<Rle>>;
 
@@ -25,7 +25,7 @@ Rle bar(int64_t start, int64_t count) {
 }
 
 /// Ground truth in memory: one video of two frames for each id, one category (5).
-class Score : public ::testing::Test {
+class Score : public testing::Test {
  protected:
   Score() {
     truth_.file = "gt.json";

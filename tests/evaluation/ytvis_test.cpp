@@ -7,11 +7,11 @@
 namespace tessera::data {
 namespace {
 
-using testing::error_of;
-using testing::expect_parts;
-using testing::Json;
+using test_support::error_of;
+using test_support::expect_parts;
+using test_support::Json;
 
-class Ytvis : public testing::FolderTest {
+class Ytvis : public test_support::FolderTest {
  protected:
   AnnotationFile read(const Json& json, const ReadOptions& options = {}) const {
     return read_annotations(write_json("gt.json", json), options);
@@ -20,7 +20,7 @@ class Ytvis : public testing::FolderTest {
   /// The small file after `change`, which must be refused with all `parts` and its file name.
   void expect_refused(const std::function<void(Json&)>& change, std::vector<std::string> parts,
                       const ReadOptions& options = {}) const {
-    Json json = testing::small_ground_truth();
+    Json json = test_support::small_ground_truth();
     change(json);
     parts.push_back((folder_ / "gt.json").string() + ": ");
     expect_parts(error_of([&] { read(json, options); }), parts);
@@ -28,7 +28,7 @@ class Ytvis : public testing::FolderTest {
 };
 
 TEST_F(Ytvis, ReadsEveryField) {
-  const AnnotationFile file = read(testing::small_ground_truth());
+  const AnnotationFile file = read(test_support::small_ground_truth());
   ASSERT_EQ(file.videos.size(), 1u);
   EXPECT_EQ(file.videos[0].id, 7);
   EXPECT_EQ(file.videos[0].width, 5);
@@ -44,7 +44,7 @@ TEST_F(Ytvis, ReadsEveryField) {
   EXPECT_EQ(annotation.category_index, 0u);
   EXPECT_FALSE(annotation.is_crowd);
   ASSERT_EQ(annotation.segmentations.size(), 2u);
-  EXPECT_EQ(annotation.segmentations[0], testing::box_rle(4, 5, 1, 0, 2, 3));
+  EXPECT_EQ(annotation.segmentations[0], test_support::box_rle(4, 5, 1, 0, 2, 3));
   EXPECT_FALSE(annotation.segmentations[1]);
   EXPECT_EQ(annotation.areas[0], 6);
   EXPECT_EQ(annotation.bboxes[0], (Box{1, 0, 2, 3}));
@@ -53,9 +53,9 @@ TEST_F(Ytvis, ReadsEveryField) {
 }
 
 TEST_F(Ytvis, ReadsUncompressedRunsPolygonsAndEmptyFrames) {
-  Json json = testing::small_ground_truth();
+  Json json = test_support::small_ground_truth();
   Json& annotation = json["annotations"][0];
-  const Rle expected = testing::box_rle(4, 5, 1, 0, 2, 3);
+  const Rle expected = test_support::box_rle(4, 5, 1, 0, 2, 3);
   for (const Json& mask : {Json{{"size", {4, 5}}, {"counts", expected.counts}},
                            Json::array({Json::array({1, 0, 3, 0, 3, 3, 1, 3})})}) {
     for (const Json& empty : {Json(nullptr), Json::array(), Json::object()}) {
@@ -68,14 +68,14 @@ TEST_F(Ytvis, ReadsUncompressedRunsPolygonsAndEmptyFrames) {
 }
 
 TEST_F(Ytvis, ReadsListsInAnyOrder) {
-  const Json json = testing::small_ground_truth();
+  const Json json = test_support::small_ground_truth();
   Json turned;
   for (const char* key : {"annotations", "categories", "videos"}) turned[key] = json[key];
   EXPECT_EQ(read(turned).annotations.size(), 1u);
 }
 
 TEST_F(Ytvis, TakesBoxesFromTheMasksWhereTheFileHasNone) {
-  Json json = testing::small_ground_truth();
+  Json json = test_support::small_ground_truth();
   json["annotations"][0].erase("bboxes");
   const AnnotationFile file = read(json);
   EXPECT_EQ(file.annotations[0].bboxes[0], (Box{1, 0, 2, 3}));
@@ -83,7 +83,7 @@ TEST_F(Ytvis, TakesBoxesFromTheMasksWhereTheFileHasNone) {
 }
 
 TEST_F(Ytvis, ReadsFilesWithoutAnnotationsOnlyOnRequest) {
-  Json json = testing::small_ground_truth();
+  Json json = test_support::small_ground_truth();
   for (int i = 0; i < 2; ++i) {
     if (i == 0) json["annotations"] = nullptr;
     if (i == 1) json.erase("annotations");
@@ -102,7 +102,7 @@ TEST_F(Ytvis, NamesThePlaceOfBrokenJson) {
   const auto file = write("gt.json", "{\"videos\":\n [1,, 2]}");
   expect_parts(error_of([&] { read_annotations(file); }),
                {"gt.json: ", "byte 16", "line 2, column 5"});
-  const std::string text = testing::small_ground_truth().dump();
+  const std::string text = test_support::small_ground_truth().dump();
   const auto cut = write("cut.json", text.substr(0, text.size() - 20));
   expect_parts(error_of([&] { read_annotations(cut); }),
                {"cut.json: ", "after 1 videos", "cut off"});
@@ -113,7 +113,7 @@ TEST_F(Ytvis, NamesThePlaceOfBrokenJson) {
 }
 
 TEST_F(Ytvis, RefusesNumbersThatAreNotFinite) {
-  std::string text = testing::small_ground_truth().dump();
+  std::string text = test_support::small_ground_truth().dump();
   const std::string areas = "\"areas\":[6,null]";
   ASSERT_NE(text.find(areas), std::string::npos);
   for (const std::string bad : {"NaN", "Infinity", "1e999"}) {
@@ -236,10 +236,10 @@ TEST_F(Ytvis, RefusesValuesOfTheWrongKind) {
 }
 
 TEST_F(Ytvis, CompatibleAcceptsWhatTheReferenceAccepts) {
-  Json json = testing::small_ground_truth();
+  Json json = test_support::small_ground_truth();
   json["videos"][0]["length"] = 9;
-  json["annotations"][0]["segmentations"] = {testing::rle_json(testing::box_rle(6, 6, 0, 0, 1, 1)),
-                                             nullptr, nullptr};
+  json["annotations"][0]["segmentations"] = {
+      test_support::rle_json(test_support::box_rle(6, 6, 0, 0, 1, 1)), nullptr, nullptr};
   for (const char* key : {"video_id", "category_id"}) {
     json["annotations"].push_back(json["annotations"][0]);
     json["annotations"].back()[key] = 99;
@@ -251,7 +251,7 @@ TEST_F(Ytvis, CompatibleAcceptsWhatTheReferenceAccepts) {
 }
 
 TEST_F(Ytvis, ReadsTheSharedDataSet) {
-  const auto shared = testing::shared_folder();
+  const auto shared = test_support::shared_folder();
   if (shared.empty()) GTEST_SKIP() << "no shared data: set TESSERA_SHARED";
   const auto folder = shared / "data" / "minivis" / "annotations";
   const std::vector<std::tuple<std::string, size_t, size_t>> files = {

@@ -15,7 +15,7 @@
 namespace tessera::report {
 namespace {
 
-using tessera::testing::TemporaryFolder;
+using tessera::test_support::TemporaryFolder;
 
 size_t count_of(const std::string& text, const std::string& what) {
   size_t count = 0;

@@ -17,12 +17,12 @@ namespace {
 
 using Shapes = std::vector<std::array<int64_t, 2>>;
 
-struct Result {
+struct MsResult {
   at::Tensor output;
   std::vector<at::Tensor> gradients;  // of value, locations, weights
 };
 
-Result run(const AttentionInputs& in, const Shapes& shapes, const at::Tensor& grad_output) {
+MsResult run_ms(const AttentionInputs& in, const Shapes& shapes, const at::Tensor& grad_output) {
   const std::vector<at::Tensor> leaves{leaf(in.value), leaf(in.locations), leaf(in.weights)};
   const at::Tensor output = ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2]);
   return {output.detach(), gradients(output, grad_output, leaves)};
@@ -38,8 +38,8 @@ TEST_P(MsDeformAttn, EqualsReference) {
   const at::Tensor expected = reference::ms_deform_attn(leaves[0], shapes, leaves[1], leaves[2]);
   const at::Tensor grad_output = at::randn_like(expected);
   const auto expected_gradients = gradients(expected, grad_output, leaves);
-  const Result precise = run(in, shapes, grad_output);
-  const Result fast = run(in.to(at::kFloat), shapes, grad_output.to(at::kFloat));
+  const MsResult precise = run_ms(in, shapes, grad_output);
+  const MsResult fast = run_ms(in.to(at::kFloat), shapes, grad_output.to(at::kFloat));
   EXPECT_TRUE(all_close(precise.output, expected, 1e-12));
   EXPECT_TRUE(all_close(fast.output, expected, 2e-5));
   for (size_t i = 0; i < 3; ++i) {
@@ -72,7 +72,7 @@ TEST(MsDeformAttnConvention, LevelsFollowOneAnotherRowByRow) {
       at::tensor({0.625, 0.75, 0.75, 0.5}).to(at::kDouble).view({1, 1, 1, 2, 1, 2});
   const auto weights = at::tensor({1., 10.}).to(at::kDouble).view({1, 1, 1, 2, 1});
   const auto result =
-      run({value, locations, weights}, {{2, 4}, {1, 2}}, at::ones({1, 1, 1}, at::kDouble));
+      run_ms({value, locations, weights}, {{2, 4}, {1, 2}}, at::ones({1, 1, 1}, at::kDouble));
   EXPECT_DOUBLE_EQ(result.output.item<double>(), 6 + 10 * 9);
   // Slopes of the intervals that start at these centres, zero beyond the last pixel.
   EXPECT_TRUE(all_close(result.gradients[1].view({4}),
@@ -88,8 +88,8 @@ TEST(MsDeformAttnConvention, OutsideAndNonFiniteCountAsZeroWithoutGradient) {
     const double x = b == -0.25 ? -0.125 : b == 1.25 ? 1.125 : b;  // pixel -1 and the size
     const auto locations = at::tensor({0.5, b, x, 0.5, x, b}).to(at::kDouble);
     const auto result =
-        run({value, locations.view({1, 1, 1, 1, 3, 2}), at::ones({1, 1, 1, 1, 3}, at::kDouble)},
-            {{2, 4}}, at::ones({1, 1, 3}, at::kDouble));
+        run_ms({value, locations.view({1, 1, 1, 1, 3, 2}), at::ones({1, 1, 1, 1, 3}, at::kDouble)},
+               {{2, 4}}, at::ones({1, 1, 3}, at::kDouble));
     EXPECT_TRUE(identical(result.output, at::zeros({1, 1, 3}, at::kDouble))) << b;
     for (const auto& gradient : result.gradients) {
       EXPECT_TRUE(identical(gradient, at::zeros_like(gradient))) << b;
@@ -102,7 +102,7 @@ TEST(MsDeformAttnInputs, NonContiguousGiveTheSameBits) {
   const Shapes shapes{{3, 4}, {2, 2}};
   const auto in = random_ms_inputs({2, shapes, 2, 5, 4, 3});
   const at::Tensor grad_output = at::randn({2, 4, 10}, at::kDouble);
-  const Result dense = run(in, shapes, grad_output);
+  const MsResult dense = run_ms(in, shapes, grad_output);
   const std::vector<at::Tensor> leaves{scattered(in.value).requires_grad_(),
                                        scattered(in.locations).requires_grad_(),
                                        scattered(in.weights).requires_grad_()};
@@ -115,7 +115,7 @@ TEST(MsDeformAttnInputs, NonContiguousGiveTheSameBits) {
 TEST(MsDeformAttnInputs, NoQueriesOrNoBatchGiveEmptyOutput) {
   for (const MsSizes& s : {MsSizes{1, {{2, 4}}, 2, 3, 0, 4}, MsSizes{0, {{2, 4}}, 2, 3, 5, 4}}) {
     const auto result =
-        run(random_ms_inputs(s), s.shapes_hw, at::ones({s.batch, s.queries, 6}, at::kDouble));
+        run_ms(random_ms_inputs(s), s.shapes_hw, at::ones({s.batch, s.queries, 6}, at::kDouble));
     EXPECT_EQ(result.output.sizes(), at::IntArrayRef({s.batch, s.queries, 6}));
     EXPECT_TRUE(identical(result.gradients[0], at::zeros({s.batch, 8, 2, 3}, at::kDouble)));
   }
@@ -139,10 +139,10 @@ TEST(MsDeformAttnBits, DoNotDependOnThreadsOrRun) {
   const at::Tensor grad_output = at::randn({2, 150, 48});
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
-  const Result one = run(in, shapes, grad_output);
+  const MsResult one = run_ms(in, shapes, grad_output);
   at::set_num_threads(2);
   for (int repeat = 0; repeat < 3; ++repeat) {
-    const Result two = run(in, shapes, grad_output);
+    const MsResult two = run_ms(in, shapes, grad_output);
     EXPECT_TRUE(identical(two.output, one.output));
     for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(identical(two.gradients[i], one.gradients[i]));
   }

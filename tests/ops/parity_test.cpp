@@ -58,11 +58,11 @@ void expect_parity(const ParityCase& parity, const Inputs& inputs, const at::Ten
   const auto parity = read_parity_case(name); \
   if (!parity) GTEST_SKIP() << "no parity case " << (name) << "; set TESSERA_SHARED"
 
-struct StCase {
+struct StReference {
   std::string name;
   std::array<int64_t, 3> shape_thw;
 };
-class StDeformAttnParity : public testing::TestWithParam<StCase> {};
+class StDeformAttnParity : public testing::TestWithParam<StReference> {};
 
 TEST_P(StDeformAttnParity, MatchesRecordedOutputAndGradients) {
   READ_OR_SKIP(parity, GetParam().name);
@@ -73,20 +73,20 @@ TEST_P(StDeformAttnParity, MatchesRecordedOutputAndGradients) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, StDeformAttnParity,
-                         testing::Values(StCase{"st_deform_attn_inside", {3, 6, 5}},
-                                         StCase{"st_deform_attn_outside", {4, 7, 9}},
-                                         StCase{"st_deform_attn_border", {2, 4, 8}},
-                                         StCase{"st_deform_attn_edge", {2, 4, 8}},
-                                         StCase{"st_deform_attn_t1", {1, 6, 8}},
-                                         StCase{"st_deform_attn_k1", {3, 5, 4}},
-                                         StCase{"st_deform_attn_paper", {4, 5, 6}}),
+                         testing::Values(StReference{"st_deform_attn_inside", {3, 6, 5}},
+                                         StReference{"st_deform_attn_outside", {4, 7, 9}},
+                                         StReference{"st_deform_attn_border", {2, 4, 8}},
+                                         StReference{"st_deform_attn_edge", {2, 4, 8}},
+                                         StReference{"st_deform_attn_t1", {1, 6, 8}},
+                                         StReference{"st_deform_attn_k1", {3, 5, 4}},
+                                         StReference{"st_deform_attn_paper", {4, 5, 6}}),
                          [](const auto& info) { return info.param.name; });
 
-struct MsCase {
+struct MsReference {
   std::string name;
   std::vector<std::array<int64_t, 2>> shapes_hw;
 };
-class MsDeformAttnParity : public testing::TestWithParam<MsCase> {};
+class MsDeformAttnParity : public testing::TestWithParam<MsReference> {};
 
 TEST_P(MsDeformAttnParity, MatchesRecordedOutputAndGradients) {
   READ_OR_SKIP(parity, GetParam().name);
@@ -98,18 +98,18 @@ TEST_P(MsDeformAttnParity, MatchesRecordedOutputAndGradients) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, MsDeformAttnParity,
-    testing::Values(MsCase{"ms_deform_attn_1level", {{6, 5}}},
-                    MsCase{"ms_deform_attn_4level", {{8, 10}, {4, 5}, {2, 3}, {1, 2}}},
-                    MsCase{"ms_deform_attn_odd", {{3, 7}, {5, 2}}},
-                    MsCase{"frames_as_levels", {{3, 4}, {3, 4}, {3, 4}, {3, 4}, {2, 3}}}),
+    testing::Values(MsReference{"ms_deform_attn_1level", {{6, 5}}},
+                    MsReference{"ms_deform_attn_4level", {{8, 10}, {4, 5}, {2, 3}, {1, 2}}},
+                    MsReference{"ms_deform_attn_odd", {{3, 7}, {5, 2}}},
+                    MsReference{"frames_as_levels", {{3, 4}, {3, 4}, {3, 4}, {3, 4}, {2, 3}}}),
     [](const auto& info) { return info.param.name; });
 
-struct ConvCase {
+struct ConvReference {
   std::string name;
   DeformConvOptions options;
   std::string offset_gradient = "grad.offset";
 };
-class DeformConvParity : public testing::TestWithParam<ConvCase> {};
+class DeformConvParity : public testing::TestWithParam<ConvReference> {};
 
 TEST_P(DeformConvParity, MatchesRecordedOutputAndGradients) {
   READ_OR_SKIP(parity, GetParam().name);
@@ -123,19 +123,19 @@ TEST_P(DeformConvParity, MatchesRecordedOutputAndGradients) {
 INSTANTIATE_TEST_SUITE_P(
     Cases, DeformConvParity,
     testing::Values(
-        ConvCase{"deform_conv_v1", {.padding = {1, 1}}},
-        ConvCase{"deform_conv_v1_stride_dilation_groups",
-                 {.stride = {2, 2},
-                  .padding = {2, 2},
-                  .dilation = {2, 2},
-                  .groups = 2,
-                  .offset_groups = 2}},
-        ConvCase{"deform_conv_v2", {.padding = {1, 1}}},
-        ConvCase{"deform_conv_v2_rect", {.padding = {1, 1}, .groups = 3, .offset_groups = 2}},
-        ConvCase{"deform_conv_zero_offset", {.padding = {1, 1}, .border_gradient = true}},
-        ConvCase{"deform_conv_zero_offset",
-                 {.padding = {1, 1}, .border_gradient = false},
-                 "grad.offset_official"}),
+        ConvReference{"deform_conv_v1", {.padding = {1, 1}}},
+        ConvReference{"deform_conv_v1_stride_dilation_groups",
+                      {.stride = {2, 2},
+                       .padding = {2, 2},
+                       .dilation = {2, 2},
+                       .groups = 2,
+                       .offset_groups = 2}},
+        ConvReference{"deform_conv_v2", {.padding = {1, 1}}},
+        ConvReference{"deform_conv_v2_rect", {.padding = {1, 1}, .groups = 3, .offset_groups = 2}},
+        ConvReference{"deform_conv_zero_offset", {.padding = {1, 1}, .border_gradient = true}},
+        ConvReference{"deform_conv_zero_offset",
+                      {.padding = {1, 1}, .border_gradient = false},
+                      "grad.offset_official"}),
     [](const auto& info) {
       return info.param.name + (info.param.offset_gradient == "grad.offset" ? "" : "_official");
     });

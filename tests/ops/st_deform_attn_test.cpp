@@ -18,12 +18,13 @@ namespace {
 constexpr double kNan = std::numeric_limits<double>::quiet_NaN();
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-struct Result {
+struct StResult {
   at::Tensor output;
   std::vector<at::Tensor> gradients;  // of value, locations, weights
 };
 
-Result run(const AttentionInputs& in, std::array<int64_t, 3> shape, const at::Tensor& grad_output) {
+StResult run_st(const AttentionInputs& in, std::array<int64_t, 3> shape,
+                const at::Tensor& grad_output) {
   const std::vector<at::Tensor> leaves{leaf(in.value), leaf(in.locations), leaf(in.weights)};
   const at::Tensor output = st_deform_attn(leaves[0], shape, leaves[1], leaves[2]);
   return {output.detach(), gradients(output, grad_output, leaves)};
@@ -39,8 +40,8 @@ TEST_P(StDeformAttn, EqualsReference) {
   const at::Tensor expected = reference::st_deform_attn(leaves[0], shape, leaves[1], leaves[2]);
   const at::Tensor grad_output = at::randn_like(expected);
   const auto expected_gradients = gradients(expected, grad_output, leaves);
-  const Result precise = run(in, shape, grad_output);
-  const Result fast = run(in.to(at::kFloat), shape, grad_output.to(at::kFloat));
+  const StResult precise = run_st(in, shape, grad_output);
+  const StResult fast = run_st(in.to(at::kFloat), shape, grad_output.to(at::kFloat));
   EXPECT_TRUE(all_close(precise.output, expected, 1e-12));
   EXPECT_TRUE(all_close(fast.output, expected, 2e-5));
   for (size_t i = 0; i < 3; ++i) {
@@ -74,10 +75,10 @@ struct Ramp {
                                  111., 112., 113.})
                          .to(at::kDouble)
                          .view({1, 16, 1, 1});
-  Result sample(double x, double y, double t) const {
+  StResult sample(double x, double y, double t) const {
     const auto location = at::tensor({x, y, t}, at::kDouble).view({1, 1, 1, 1, 3});
-    return run({value, location, at::full({1, 1, 1, 1}, 2.0, at::kDouble)}, {2, 2, 4},
-               at::ones({1, 1, 1}, at::kDouble));
+    return run_st({value, location, at::full({1, 1, 1, 1}, 2.0, at::kDouble)}, {2, 2, 4},
+                  at::ones({1, 1, 1}, at::kDouble));
   }
 };
 
@@ -114,7 +115,7 @@ TEST(StDeformAttnConvention, OutsideAndNonFiniteCountAsZeroWithoutGradient) {
 TEST(StDeformAttnConvention, HugeFloatLocationsAreSafe) {
   auto in = random_st_inputs({1, {2, 3, 4}, 2, 6, 40, 4}).to(at::kFloat);
   in.locations.mul_(at::tensor({1e10, -1e18, 1e30}).to(at::kFloat));
-  const Result result = run(in, {2, 3, 4}, at::ones({1, 40, 12}));
+  const StResult result = run_st(in, {2, 3, 4}, at::ones({1, 40, 12}));
   EXPECT_TRUE(at::isfinite(result.output).all().item<bool>());
 }
 
@@ -128,7 +129,7 @@ TEST(StDeformAttnInputs, NonContiguousGiveTheSameBits) {
   at::manual_seed(3);
   const auto in = random_st_inputs({2, {2, 3, 4}, 2, 5, 4, 3});
   const at::Tensor grad_output = at::randn({2, 4, 10}, at::kDouble);
-  const Result dense = run(in, {2, 3, 4}, grad_output);
+  const StResult dense = run_st(in, {2, 3, 4}, grad_output);
   const std::vector<at::Tensor> leaves{scattered(in.value).requires_grad_(),
                                        scattered(in.locations).requires_grad_(),
                                        scattered(in.weights).requires_grad_()};
@@ -142,7 +143,7 @@ TEST(StDeformAttnInputs, NonContiguousGiveTheSameBits) {
 TEST(StDeformAttnInputs, NoQueriesOrNoBatchGiveEmptyOutput) {
   for (const StSizes& s : {StSizes{1, {2, 2, 2}, 2, 3, 0, 4}, StSizes{0, {2, 2, 2}, 2, 3, 5, 4}}) {
     const auto result =
-        run(random_st_inputs(s), s.shape_thw, at::ones({s.batch, s.queries, 6}, at::kDouble));
+        run_st(random_st_inputs(s), s.shape_thw, at::ones({s.batch, s.queries, 6}, at::kDouble));
     EXPECT_EQ(result.output.sizes(), at::IntArrayRef({s.batch, s.queries, 6}));
     EXPECT_TRUE(identical(result.gradients[0], at::zeros({s.batch, 8, 2, 3}, at::kDouble)));
   }
@@ -190,10 +191,10 @@ TEST(StDeformAttnBits, DoNotDependOnThreadsOrRun) {
   const at::Tensor grad_output = at::randn({2, 150, 48});
   const int threads = at::get_num_threads();
   at::set_num_threads(1);
-  const Result one = run(in, {4, 6, 7}, grad_output);
+  const StResult one = run_st(in, {4, 6, 7}, grad_output);
   at::set_num_threads(2);
   for (int repeat = 0; repeat < 3; ++repeat) {
-    const Result two = run(in, {4, 6, 7}, grad_output);
+    const StResult two = run_st(in, {4, 6, 7}, grad_output);
     EXPECT_TRUE(identical(two.output, one.output));
     for (size_t i = 0; i < 3; ++i) EXPECT_TRUE(identical(two.gradients[i], one.gradients[i]));
   }

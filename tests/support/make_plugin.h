@@ -7,7 +7,7 @@
 #include "core/interfaces/build_context.h"
 #include "core/plugin/registry.h"
 
-namespace tessera::testing {
+namespace tessera::test_support {
 
 /// A plugin of the built-in folder, or a built-in part, with options in TOML.
 template <class Kind>
@@ -22,4 +22,4 @@ std::shared_ptr<Kind> make_plugin(const std::string& name, const std::string& op
   return context.make(choice);
 }
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_support

@@ -10,13 +10,13 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::TinyModel;
-using testing::write_file;
+using test_support::expect_error;
+using test_support::read_file;
+using test_support::TemporaryFolder;
+using test_support::TinyModel;
+using test_support::write_file;
 
-struct TinyRun {
+struct SavedRun {
   TinyModel model;
   Optimiser optimiser{{}, make_groups(model.named(), {}, {})};
 
@@ -41,7 +41,7 @@ std::vector<int64_t> iterations(const RunFolder& folder) {
 TEST(Checkpoint, GoesOnBitForBit) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  TinyRun run, resumed;
+  SavedRun run, resumed;
   run.step(1);
   run.step(2);
   const auto file = run.save(folder, 2);
@@ -62,7 +62,7 @@ TEST(Checkpoint, GoesOnBitForBit) {
 TEST(Checkpoint, WritesWeightsForInferenceBeside) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  TinyRun run;
+  SavedRun run;
   run.step(1);
   run.save(folder, 1);
   const SafetensorsFile weights = read_safetensors(folder.last_weights());
@@ -74,7 +74,7 @@ TEST(Checkpoint, WritesWeightsForInferenceBeside) {
 TEST(Checkpoint, KeepsTheNewest) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  TinyRun run;
+  SavedRun run;
   for (const int64_t iteration : {9, 10, 100}) run.save(folder, iteration);
   EXPECT_EQ(iterations(folder), (std::vector<int64_t>{10, 100}));
 }
@@ -84,7 +84,7 @@ TEST(Checkpoint, IsFoundByAutoAndByPath) {
   const RunFolder folder(temporary / "run");
   EXPECT_EQ(find_checkpoint(folder, ""), std::nullopt);
   EXPECT_EQ(find_checkpoint(folder, "auto"), std::nullopt);
-  TinyRun run;
+  SavedRun run;
   run.save(folder, 9);
   run.save(folder, 10);
   EXPECT_EQ(find_checkpoint(folder, ""), std::nullopt);
@@ -100,7 +100,7 @@ TEST(Checkpoint, IsFoundByAutoAndByPath) {
 TEST(Checkpoint, IgnoresAndClearsWhatAKilledProcessLeft) {
   TemporaryFolder temporary;
   const auto leftover = temporary / "run" / "checkpoint-20.safetensors.tmp-4711";
-  TinyRun run;
+  SavedRun run;
   {
     const RunFolder folder(temporary / "run");
     run.save(folder, 10);
@@ -116,7 +116,7 @@ TEST(Checkpoint, IgnoresAndClearsWhatAKilledProcessLeft) {
 TEST(Checkpoint, IsRefusedByNameWhenDamaged) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  TinyRun run;
+  SavedRun run;
   run.step(1);
   const auto file = run.save(folder, 5);
   const std::string whole = read_file(file);
@@ -142,7 +142,7 @@ TEST(Checkpoint, IsRefusedByNameWhenDamaged) {
 TEST(Checkpoint, IsRefusedForAnotherModel) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  TinyRun run, other;
+  SavedRun run, other;
   const auto file = run.save(folder, 5);
   auto named = other.model.named();
   named[0].name = "backbone.renamed";

@@ -10,9 +10,9 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::TemporaryFolder;
-using testing::TinyModel;
+using test_support::expect_error;
+using test_support::TemporaryFolder;
+using test_support::TinyModel;
 
 using Names = std::vector<std::string>;
 

@@ -13,10 +13,10 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::write_file;
+using test_support::expect_error;
+using test_support::read_file;
+using test_support::TemporaryFolder;
+using test_support::write_file;
 
 StepMetrics at_iteration(int64_t iteration) {
   StepMetrics metrics;

@@ -16,8 +16,8 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::TinyModel;
+using test_support::expect_error;
+using test_support::TinyModel;
 using Patterns = std::vector<ParameterGroupOptions>;
 using Names = std::vector<std::string>;
 
@@ -77,7 +77,7 @@ TEST(ParameterGroups, LeaveFrozenParametersOut) {
   expect_error<ConfigError>([&] { make(model, {}); }, {"train.frozen"});
 }
 
-class OptimiserKind : public ::testing::TestWithParam<std::string> {
+class OptimiserKind : public testing::TestWithParam<std::string> {
  protected:
   OptimiserOptions options() const {
     return {.kind = GetParam() == "sgd_plain" ? "sgd" : GetParam(),
@@ -149,8 +149,7 @@ TEST_P(OptimiserKind, GoesOnBitForBitFromItsState) {
   EXPECT_TRUE(other.equals(ours));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, OptimiserKind,
-                         ::testing::Values("adamw", "adam", "sgd", "sgd_plain"));
+INSTANTIATE_TEST_SUITE_P(All, OptimiserKind, testing::Values("adamw", "adam", "sgd", "sgd_plain"));
 
 TEST(Optimiser, ScalesEveryRateByTheSchedule) {
   const TinyModel model;

@@ -16,10 +16,10 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::write_file;
+using test_support::expect_error;
+using test_support::read_file;
+using test_support::TemporaryFolder;
+using test_support::write_file;
 
 TensorList samples() {
   return {{"half", at::arange(3, at::kHalf)},
@@ -48,7 +48,7 @@ std::string entry(const std::string& name, int begin, int end) {
          "],\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(end) + "]}";
 }
 
-class HostileFile : public ::testing::Test {
+class HostileFile : public testing::Test {
  protected:
   void expect_refused(const std::string& content, std::initializer_list<const char*> parts) {
     const auto file = folder_ / "hostile.safetensors";

@@ -8,7 +8,7 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
+using test_support::expect_error;
 
 TrainOptions epochs(int64_t count, ScheduleOptions schedule) {
   TrainOptions options;

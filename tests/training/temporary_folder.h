@@ -8,7 +8,7 @@
 #include <sstream>
 #include <string>
 
-namespace tessera::testing {
+namespace tessera::test_support {
 
 /// A folder of a test's own, removed at its end.
 class TemporaryFolder {
@@ -52,4 +52,4 @@ void expect_error(Call&& call, std::initializer_list<const char*> parts) {
   }
 }
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_support

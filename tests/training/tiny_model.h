@@ -8,7 +8,7 @@
 
 #include "launcher/model/vis_model.h"
 
-namespace tessera::testing {
+namespace tessera::test_support {
 
 /// A network of two layers with a buffer, big enough to see a difference of one bit.
 struct TinyModel {
@@ -36,4 +36,4 @@ struct TinyModel {
   }
 };
 
-}  // namespace tessera::testing
+}  // namespace tessera::test_support

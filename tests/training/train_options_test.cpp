@@ -11,7 +11,7 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
+using test_support::expect_error;
 
 template <class Options>
 Options read(const std::string& toml) {

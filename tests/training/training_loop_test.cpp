@@ -16,10 +16,10 @@
 namespace tessera {
 namespace {
 
-using testing::expect_error;
-using testing::read_file;
-using testing::TemporaryFolder;
-using testing::TinyModel;
+using test_support::expect_error;
+using test_support::read_file;
+using test_support::TemporaryFolder;
+using test_support::TinyModel;
 
 /// Regression on samples that are a function of their position, with dropout.
 class Source : public LossSource {
@@ -127,7 +127,7 @@ TEST(TrainingLoop, LearnsAndLeavesItsFiles) {
   EXPECT_NE(shown.str().find("iteration 10/10"), std::string::npos);
 }
 
-class Interrupted : public ::testing::TestWithParam<int64_t> {};
+class Interrupted : public testing::TestWithParam<int64_t> {};
 
 TEST_P(Interrupted, RunGoesOnBitForBit) {
   TemporaryFolder temporary;
@@ -145,7 +145,7 @@ TEST_P(Interrupted, RunGoesOnBitForBit) {
   EXPECT_EQ(read_file(folder.checkpoint(10)), read_file(whole_folder.checkpoint(10)));
 }
 
-INSTANTIATE_TEST_SUITE_P(At, Interrupted, ::testing::Values(1, 5, 6));
+INSTANTIATE_TEST_SUITE_P(At, Interrupted, testing::Values(1, 5, 6));
 
 TEST(TrainingLoop, GoesOnAfterAKillFromTheLastCheckpoint) {
   TemporaryFolder temporary;

@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-using testing::make_plugin;
+using test_support::make_plugin;
 
 ClipBatch batch_of(int64_t height, int64_t width) {
   ClipBatch batch;

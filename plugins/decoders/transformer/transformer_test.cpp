@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-using testing::make_plugin;
+using test_support::make_plugin;
 
 constexpr int64_t kFrames = 3, kDim = 16;
 

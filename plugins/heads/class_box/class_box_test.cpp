@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-using testing::make_plugin;
+using test_support::make_plugin;
 
 BuildContext context() {
   BuildContext context;

@@ -7,7 +7,7 @@
 namespace tessera {
 namespace {
 
-using testing::make_plugin;
+using test_support::make_plugin;
 
 // Frames of 16 x 24 pixels, the last 4 columns padded; backbone levels at strides 2, 4 and 8.
 struct Scene {
