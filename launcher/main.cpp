@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
         "Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
     int code = tessera::kOk;
     using namespace tessera::commands;
+    add_bench(app);
     add_config(app);
     add_data(app);
     add_forward(app);

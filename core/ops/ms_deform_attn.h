@@ -19,7 +19,8 @@ namespace tessera {
 ///      shapes_hw (h, w) of each of the L levels
 ///      sampling_locations [N, Q, M, L, P, 2] as (x, y), normalised
 ///      attention_weights [N, Q, M, L, P], used as they are
-/// out: [N, Q, M*D]; float32 under autocast. Differentiable once.
+/// out: [N, Q, M*D] of value's type, summed in float32 or float64. Autocast casts value alone.
+/// Differentiable once.
 /// Throws ShapeError, and RuntimeError for another type or for mixed devices.
 TESSERA_API at::Tensor ms_deform_attn(const at::Tensor& value,
                                       const std::vector<std::array<int64_t, 2>>& shapes_hw,

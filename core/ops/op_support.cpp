@@ -1,7 +1,9 @@
 #include "core/ops/op_support.h"
 
 #include <ATen/Parallel.h>
+#include <ATen/ops/empty.h>
 
+#include <limits>
 #include <string>
 
 #include "core/error.h"
@@ -24,6 +26,41 @@ bool all_at_least(at::IntArrayRef values, int64_t least) {
 void expect_pair(at::IntArrayRef values, int64_t least, const char* what) {
   expect_values(values.size() == 2 && all_at_least(values, least), what,
                 "two numbers >= " + std::to_string(least), values);
+}
+
+bool is_half(const at::Tensor& tensor) {
+  return tensor.scalar_type() == at::kHalf || tensor.scalar_type() == at::kBFloat16;
+}
+
+// What the two attentions' inputs have in common. Values, and with them outputs and their
+// gradients, may be of half precision; then locations and weights are float32.
+void expect_attention(const std::string& op, const at::Tensor& value, const at::Tensor& locations,
+                      const at::Tensor& weights, const at::Tensor& grad_output,
+                      ShapeBinding& sizes) {
+  if (grad_output.defined()) {
+    sizes['C'] = sizes['M'] * sizes['D'];
+    expect_shape(grad_output, "[N,Q,C]", op + " grad_output", sizes);
+    if (grad_output.scalar_type() != value.scalar_type()) {
+      throw RuntimeError(op + " grad_output: expected " + c10::toString(value.scalar_type()) +
+                         " as the value is, got " + c10::toString(grad_output.scalar_type()) + ".");
+    }
+  }
+  constexpr int64_t kMostRows = std::numeric_limits<int32_t>::max() - 1;  // rows count in int32
+  if (sizes['S'] > kMostRows) {
+    throw ShapeError(op + " value: expected at most " + std::to_string(kMostRows) + " rows, got " +
+                     std::to_string(sizes['S']) + ".");
+  }
+  const at::Tensor exact_value = is_half(value) ? at::empty({0}, locations.options()) : value;
+  if (is_half(value) && locations.scalar_type() != at::kFloat) {
+    throw RuntimeError(op + " sampling_locations: expected float32 beside a value of " +
+                       c10::toString(value.scalar_type()) + ", got " +
+                       c10::toString(locations.scalar_type()) + ".");
+  }
+  expect_same_kind(op, {exact_value, locations, weights});
+  if (value.device() != locations.device()) {
+    throw RuntimeError(op + ": expected all tensors on " + value.device().str() + ", got one on " +
+                       locations.device().str() + ".");
+  }
 }
 
 }  // namespace
@@ -54,33 +91,29 @@ bool parallel_for_is_parallel() {
 #endif
 }
 
-kernels::StDeformAttnSizes st_deform_attn_sizes(const at::Tensor& value, at::IntArrayRef shape_thw,
-                                                const at::Tensor& sampling_locations,
-                                                const at::Tensor& attention_weights,
-                                                const at::Tensor& grad_output) {
+DeformAttnShape<kernels::StDeformAttnSizes> st_deform_attn_shape(
+    const at::Tensor& value, at::IntArrayRef shape_thw, const at::Tensor& sampling_locations,
+    const at::Tensor& attention_weights, const at::Tensor& grad_output) {
   expect_values(shape_thw.size() == 3 && all_at_least(shape_thw, 1), "st_deform_attn shape_thw",
                 "three numbers >= 1", shape_thw);
   ShapeBinding sizes{{'S', shape_thw[0] * shape_thw[1] * shape_thw[2]}};
   expect_shape(value, "[N,S,M,D]", "st_deform_attn value", sizes);
   expect_shape(sampling_locations, "[N,Q,M,K,3]", "st_deform_attn sampling_locations", sizes);
   expect_shape(attention_weights, "[N,Q,M,K]", "st_deform_attn attention_weights", sizes);
-  if (grad_output.defined()) {
-    sizes['C'] = sizes['M'] * sizes['D'];
-    expect_shape(grad_output, "[N,Q,C]", "st_deform_attn grad_output", sizes);
-  }
-  expect_same_kind("st_deform_attn", {value, sampling_locations, attention_weights, grad_output});
-  return {sizes['N'], shape_thw[0], shape_thw[1], shape_thw[2],
-          sizes['M'], sizes['D'],   sizes['Q'],   sizes['K']};
+  expect_attention("st_deform_attn", value, sampling_locations, attention_weights, grad_output,
+                   sizes);
+  return {{sizes['N'], shape_thw[0], shape_thw[1], shape_thw[2], sizes['M'], sizes['D'], sizes['Q'],
+           sizes['K']},
+          {}};
 }
 
-MsDeformAttnShape ms_deform_attn_shape(const at::Tensor& value, at::IntArrayRef shapes_hw,
-                                       const at::Tensor& sampling_locations,
-                                       const at::Tensor& attention_weights,
-                                       const at::Tensor& grad_output) {
+DeformAttnShape<kernels::MsDeformAttnSizes> ms_deform_attn_shape(
+    const at::Tensor& value, at::IntArrayRef shapes_hw, const at::Tensor& sampling_locations,
+    const at::Tensor& attention_weights, const at::Tensor& grad_output) {
   expect_values(!shapes_hw.empty() && shapes_hw.size() % 2 == 0 && all_at_least(shapes_hw, 1),
                 "ms_deform_attn shapes_hw", "(height, width) of one level or more, all >= 1",
                 shapes_hw);
-  MsDeformAttnShape shape;
+  DeformAttnShape<kernels::MsDeformAttnSizes> shape;
   int64_t rows = 0;
   for (size_t i = 0; i < shapes_hw.size(); i += 2) {
     shape.levels.push_back({shapes_hw[i], shapes_hw[i + 1], rows});
@@ -90,11 +123,8 @@ MsDeformAttnShape ms_deform_attn_shape(const at::Tensor& value, at::IntArrayRef 
   expect_shape(value, "[N,S,M,D]", "ms_deform_attn value", sizes);
   expect_shape(sampling_locations, "[N,Q,M,L,P,2]", "ms_deform_attn sampling_locations", sizes);
   expect_shape(attention_weights, "[N,Q,M,L,P]", "ms_deform_attn attention_weights", sizes);
-  if (grad_output.defined()) {
-    sizes['C'] = sizes['M'] * sizes['D'];
-    expect_shape(grad_output, "[N,Q,C]", "ms_deform_attn grad_output", sizes);
-  }
-  expect_same_kind("ms_deform_attn", {value, sampling_locations, attention_weights, grad_output});
+  expect_attention("ms_deform_attn", value, sampling_locations, attention_weights, grad_output,
+                   sizes);
   shape.sizes = {sizes['N'], rows, sizes['M'], sizes['D'], sizes['Q'], sizes['L'], sizes['P']};
   return shape;
 }

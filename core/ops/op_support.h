@@ -19,26 +19,24 @@ namespace tessera::ops {
 /// Throws RuntimeError unless all defined tensors are float32, or all are float64, on one device.
 TESSERA_API void expect_same_kind(std::string_view op, const std::vector<at::Tensor>& tensors);
 
-/// Checks the inputs of st_deform_attn, and grad_output where it is defined.
-/// Throws ShapeError or RuntimeError.
-TESSERA_API kernels::StDeformAttnSizes st_deform_attn_sizes(const at::Tensor& value,
-                                                            at::IntArrayRef shape_thw,
-                                                            const at::Tensor& sampling_locations,
-                                                            const at::Tensor& attention_weights,
-                                                            const at::Tensor& grad_output = {});
-
-struct MsDeformAttnShape {
-  kernels::MsDeformAttnSizes sizes;
+/// The sizes of a deformable attention, and its levels where it has any.
+template <typename Sizes>
+struct DeformAttnShape {
+  Sizes sizes;
   std::vector<kernels::Level> levels;
 };
 
+/// Checks the inputs of st_deform_attn (shape_thw: frames, height, width), and grad_output where it
+/// is defined. Throws ShapeError or RuntimeError.
+TESSERA_API DeformAttnShape<kernels::StDeformAttnSizes> st_deform_attn_shape(
+    const at::Tensor& value, at::IntArrayRef shape_thw, const at::Tensor& sampling_locations,
+    const at::Tensor& attention_weights, const at::Tensor& grad_output);
+
 /// Checks the inputs of ms_deform_attn (shapes_hw flat: h0, w0, h1, w1, ...), and grad_output where
 /// it is defined. Throws ShapeError or RuntimeError.
-TESSERA_API MsDeformAttnShape ms_deform_attn_shape(const at::Tensor& value,
-                                                   at::IntArrayRef shapes_hw,
-                                                   const at::Tensor& sampling_locations,
-                                                   const at::Tensor& attention_weights,
-                                                   const at::Tensor& grad_output = {});
+TESSERA_API DeformAttnShape<kernels::MsDeformAttnSizes> ms_deform_attn_shape(
+    const at::Tensor& value, at::IntArrayRef shapes_hw, const at::Tensor& sampling_locations,
+    const at::Tensor& attention_weights, const at::Tensor& grad_output);
 
 /// Checks the inputs of deform_columns: image [H,W,C], offset [2*G*taps,Ho,Wo], mask
 /// [G*taps,Ho,Wo], and grad_columns [Ho*Wo,taps,C] where it is defined. The output size follows
@@ -79,7 +77,7 @@ inline bool is_set(const std::optional<at::Tensor>& tensor) {
   return tensor.has_value() && tensor->defined();
 }
 
-/// Half and bfloat16 as float32: under autocast the operators compute, and answer, in float32.
+/// Half and bfloat16 as float32, in which the operators compute.
 inline at::Tensor to_full_precision(const at::Tensor& tensor) {
   if (!tensor.defined()) return tensor;
   const auto type = tensor.scalar_type();

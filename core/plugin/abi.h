@@ -2,6 +2,8 @@
 
 #include <torch/headeronly/version.h>
 
+#include <cstddef>  // the standard library says which of its ABIs is in use
+
 #include "core/plugin/abi_hash.h"  // made by CMake: hash of core's public headers
 
 #define TESSERA_STRINGIFY_(x) #x

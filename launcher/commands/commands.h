@@ -9,6 +9,7 @@ class World;
 namespace tessera::commands {
 
 // Each adds one subcommand with its options, an example and its callback. Errors are thrown.
+void add_bench(CLI::App& app);
 void add_config(CLI::App& app);
 void add_data(CLI::App& app);
 void add_forward(CLI::App& app);

@@ -221,20 +221,47 @@ TEST(StDeformAttnProperty, EqualsDenseAttentionOverAllCells) {
       all_close(st_deform_attn(value, {frames, height, width}, locations, weights), dense, 1e-12));
 }
 
-TEST(StDeformAttnAutocast, ComputesHalfPrecisionInputsInFloat32) {
+// Values of half precision are summed in float32, and rounded once.
+TEST(StDeformAttnHalf, RoundsTheFloat32ResultOnce) {
   at::manual_seed(6);
+  for (const auto type : {at::kBFloat16, at::kHalf}) {
+    const auto in = random_st_inputs({1, {2, 3, 4}, 2, 8, 5, 4}).to(at::kFloat);
+    const at::Tensor value = leaf(in.value.to(type));
+    const at::Tensor locations = leaf(in.locations), weights = leaf(in.weights);
+    const at::Tensor exact_value = leaf(value.detach().to(at::kFloat));
+    const at::Tensor output = st_deform_attn(value, {2, 3, 4}, locations, weights);
+    const at::Tensor exact = st_deform_attn(exact_value, {2, 3, 4}, locations, weights);
+    EXPECT_TRUE(identical(output, exact.to(type)));
+    const auto found = gradients(output, at::ones_like(output), {value, locations, weights});
+    const auto expected = gradients(exact, at::ones_like(exact), {exact_value, locations, weights});
+    EXPECT_TRUE(identical(found[0], expected[0].to(type)));
+    EXPECT_TRUE(identical(found[1], expected[1]));
+    EXPECT_TRUE(identical(found[2], expected[2]));
+  }
+}
+
+TEST(StDeformAttnHalf, RefusesLocationsOfHalfPrecision) {
   const auto in = random_st_inputs({1, {2, 3, 4}, 2, 8, 5, 4}).to(at::kBFloat16);
-  const at::Tensor expected = st_deform_attn(
-      in.value.to(at::kFloat), {2, 3, 4}, in.locations.to(at::kFloat), in.weights.to(at::kFloat));
+  EXPECT_THROW(st_deform_attn(in.value, {2, 3, 4}, in.locations, in.weights), RuntimeError);
+}
+
+TEST(StDeformAttnAutocast, CastsValuesAlone) {
+  at::manual_seed(6);
+  const auto in = random_st_inputs({1, {2, 3, 4}, 2, 8, 5, 4}).to(at::kFloat);
+  const at::Tensor expected =
+      st_deform_attn(in.value.to(at::kBFloat16), {2, 3, 4}, in.locations, in.weights);
   at::autocast::set_autocast_enabled(at::kCPU, true);
   const at::Tensor value = leaf(in.value);
   const at::Tensor output = st_deform_attn(value, {2, 3, 4}, in.locations, in.weights);
+  const at::Tensor from_half =
+      st_deform_attn(in.value, {2, 3, 4}, in.locations.to(at::kHalf), in.weights.to(at::kHalf));
   at::autocast::set_autocast_enabled(at::kCPU, false);
   at::autocast::clear_cache();
-  EXPECT_EQ(output.scalar_type(), at::kFloat);
+  EXPECT_EQ(output.scalar_type(), at::kBFloat16);
   EXPECT_TRUE(identical(output, expected));
+  EXPECT_EQ(from_half.scalar_type(), at::kBFloat16);
   const auto gradient = gradients(output, at::ones_like(output), {value});
-  EXPECT_EQ(gradient[0].scalar_type(), at::kBFloat16);
+  EXPECT_EQ(gradient[0].scalar_type(), at::kFloat);
 }
 
 TEST(StDeformAttnGradient, SecondDerivativeIsRefused) {

@@ -43,104 +43,86 @@ const T* data_or_null(const at::Tensor& tensor) {
   return tensor.defined() ? tensor.const_data_ptr<T>() : nullptr;
 }
 
-at::Tensor st_deform_attn_cuda(const at::Tensor& value, at::IntArrayRef shape_thw,
-                               const at::Tensor& sampling_locations,
-                               const at::Tensor& attention_weights) {
-  const auto sizes =
-      ops::st_deform_attn_sizes(value, shape_thw, sampling_locations, attention_weights);
-  const c10::cuda::CUDAGuard device(value.device());
-  const at::Tensor dense_value = value.contiguous();
-  const at::Tensor locations = sampling_locations.contiguous();
-  const at::Tensor weights = attention_weights.contiguous();
-  at::Tensor output =
-      at::empty({sizes.batch, sizes.queries, sizes.heads * sizes.dim}, value.options());
-  ops::with_float_type(value, [&](auto zero) {
-    using T = decltype(zero);
-    expect_launched(
-        st_deform_attn_forward<T>(sizes, dense_value.const_data_ptr<T>(),
-                                  locations.const_data_ptr<T>(), weights.const_data_ptr<T>(),
-                                  output.mutable_data_ptr<T>(), c10::cuda::getCurrentCUDAStream()),
-        "st_deform_attn");
-  });
-  return output;
+// One launcher for both attentions: only the pyramid's takes levels.
+template <typename T, typename... Arguments>
+cudaError_t launch_forward(const ops::DeformAttnShape<kernels::StDeformAttnSizes>& shape,
+                           Arguments... arguments) {
+  return st_deform_attn_forward<T>(shape.sizes, arguments...);
+}
+template <typename T, typename... Arguments>
+cudaError_t launch_forward(const ops::DeformAttnShape<kernels::MsDeformAttnSizes>& shape,
+                           Arguments... arguments) {
+  return ms_deform_attn_forward<T>(shape.sizes, kernel_levels(shape.levels), arguments...);
+}
+template <typename T, typename... Arguments>
+cudaError_t launch_backward(const ops::DeformAttnShape<kernels::StDeformAttnSizes>& shape,
+                            Arguments... arguments) {
+  return st_deform_attn_backward<T>(shape.sizes, arguments...);
+}
+template <typename T, typename... Arguments>
+cudaError_t launch_backward(const ops::DeformAttnShape<kernels::MsDeformAttnSizes>& shape,
+                            Arguments... arguments) {
+  return ms_deform_attn_backward<T>(shape.sizes, kernel_levels(shape.levels), arguments...);
 }
 
-Gradients st_deform_attn_backward_cuda(const at::Tensor& grad_output, const at::Tensor& value,
-                                       at::IntArrayRef shape_thw,
-                                       const at::Tensor& sampling_locations,
-                                       const at::Tensor& attention_weights) {
-  const auto sizes = ops::st_deform_attn_sizes(value, shape_thw, sampling_locations,
-                                               attention_weights, grad_output);
-  const c10::cuda::CUDAGuard device(value.device());
-  const at::Tensor dense_grad = grad_output.contiguous();
-  const at::Tensor dense_value = value.contiguous();
-  const at::Tensor locations = sampling_locations.contiguous();
-  const at::Tensor weights = attention_weights.contiguous();
-  at::Tensor grad_value = at::zeros_like(dense_value);
-  at::Tensor grad_locations = at::empty_like(locations);
-  at::Tensor grad_weights = at::empty_like(weights);
-  ops::with_float_type(value, [&](auto zero) {
-    using T = decltype(zero);
-    expect_launched(st_deform_attn_backward<T>(
-                        sizes, dense_grad.const_data_ptr<T>(), dense_value.const_data_ptr<T>(),
-                        locations.const_data_ptr<T>(), weights.const_data_ptr<T>(),
-                        grad_value.mutable_data_ptr<T>(), grad_locations.mutable_data_ptr<T>(),
-                        grad_weights.mutable_data_ptr<T>(), c10::cuda::getCurrentCUDAStream()),
-                    "st_deform_attn_backward");
-  });
-  return {grad_value, grad_locations, grad_weights};
-}
+struct StAttention {
+  static constexpr const char* kName = "st_deform_attn";
+  static constexpr auto shape = ops::st_deform_attn_shape;
+};
 
-at::Tensor ms_deform_attn_cuda(const at::Tensor& value, at::IntArrayRef shapes_hw,
-                               const at::Tensor& sampling_locations,
-                               const at::Tensor& attention_weights) {
-  const auto shape =
-      ops::ms_deform_attn_shape(value, shapes_hw, sampling_locations, attention_weights);
+struct MsAttention {
+  static constexpr const char* kName = "ms_deform_attn";
+  static constexpr auto shape = ops::ms_deform_attn_shape;
+};
+
+template <typename Attention>
+at::Tensor attention_forward(const at::Tensor& value, at::IntArrayRef grid,
+                             const at::Tensor& sampling_locations,
+                             const at::Tensor& attention_weights) {
+  const auto shape = Attention::shape(value, grid, sampling_locations, attention_weights, {});
   const auto& sizes = shape.sizes;
-  const Levels levels = kernel_levels(shape.levels);
   const c10::cuda::CUDAGuard device(value.device());
-  const at::Tensor dense_value = value.contiguous();
+  const at::Tensor dense_value = ops::to_full_precision(value).contiguous();
   const at::Tensor locations = sampling_locations.contiguous();
   const at::Tensor weights = attention_weights.contiguous();
   at::Tensor output =
-      at::empty({sizes.batch, sizes.queries, sizes.heads * sizes.dim}, value.options());
-  ops::with_float_type(value, [&](auto zero) {
+      at::empty({sizes.batch, sizes.queries, sizes.heads * sizes.dim}, dense_value.options());
+  ops::with_float_type(dense_value, [&](auto zero) {
     using T = decltype(zero);
     expect_launched(
-        ms_deform_attn_forward<T>(sizes, levels, dense_value.const_data_ptr<T>(),
-                                  locations.const_data_ptr<T>(), weights.const_data_ptr<T>(),
-                                  output.mutable_data_ptr<T>(), c10::cuda::getCurrentCUDAStream()),
-        "ms_deform_attn");
+        launch_forward<T>(shape, dense_value.const_data_ptr<T>(), locations.const_data_ptr<T>(),
+                          weights.const_data_ptr<T>(), output.mutable_data_ptr<T>(),
+                          c10::cuda::getCurrentCUDAStream().stream()),
+        Attention::kName);
   });
-  return output;
+  return output.to(value.scalar_type());
 }
 
-Gradients ms_deform_attn_backward_cuda(const at::Tensor& grad_output, const at::Tensor& value,
-                                       at::IntArrayRef shapes_hw,
-                                       const at::Tensor& sampling_locations,
-                                       const at::Tensor& attention_weights) {
-  const auto shape = ops::ms_deform_attn_shape(value, shapes_hw, sampling_locations,
-                                               attention_weights, grad_output);
-  const Levels levels = kernel_levels(shape.levels);
+template <typename Attention>
+Gradients attention_backward(const at::Tensor& grad_output, const at::Tensor& value,
+                             at::IntArrayRef grid, const at::Tensor& sampling_locations,
+                             const at::Tensor& attention_weights) {
+  const auto shape =
+      Attention::shape(value, grid, sampling_locations, attention_weights, grad_output);
   const c10::cuda::CUDAGuard device(value.device());
-  const at::Tensor dense_grad = grad_output.contiguous();
-  const at::Tensor dense_value = value.contiguous();
+  const at::Tensor dense_grad = ops::to_full_precision(grad_output).contiguous();
+  const at::Tensor dense_value = ops::to_full_precision(value).contiguous();
   const at::Tensor locations = sampling_locations.contiguous();
   const at::Tensor weights = attention_weights.contiguous();
   at::Tensor grad_value = at::zeros_like(dense_value);
   at::Tensor grad_locations = at::empty_like(locations);
   at::Tensor grad_weights = at::empty_like(weights);
-  ops::with_float_type(value, [&](auto zero) {
+  ops::with_float_type(dense_value, [&](auto zero) {
     using T = decltype(zero);
     expect_launched(
-        ms_deform_attn_backward<T>(
-            shape.sizes, levels, dense_grad.const_data_ptr<T>(), dense_value.const_data_ptr<T>(),
-            locations.const_data_ptr<T>(), weights.const_data_ptr<T>(),
-            grad_value.mutable_data_ptr<T>(), grad_locations.mutable_data_ptr<T>(),
-            grad_weights.mutable_data_ptr<T>(), c10::cuda::getCurrentCUDAStream()),
-        "ms_deform_attn_backward");
+        launch_backward<T>(shape, dense_grad.const_data_ptr<T>(), dense_value.const_data_ptr<T>(),
+                           locations.const_data_ptr<T>(), weights.const_data_ptr<T>(),
+                           grad_value.mutable_data_ptr<T>(), grad_locations.mutable_data_ptr<T>(),
+                           grad_weights.mutable_data_ptr<T>(),
+                           c10::cuda::getCurrentCUDAStream().stream()),
+        Attention::kName);
   });
-  return {grad_value, grad_locations, grad_weights};
+  return {grad_value.to(value.scalar_type()), grad_locations, grad_weights};
 }
 
 at::Tensor deform_columns_cuda(const at::Tensor& image, const at::Tensor& offset,
@@ -202,10 +184,10 @@ Gradients deform_columns_backward_cuda(const at::Tensor& grad_columns, const at:
 }  // namespace
 
 TORCH_LIBRARY_IMPL(tessera, CUDA, m) {
-  m.impl("st_deform_attn", TORCH_FN(st_deform_attn_cuda));
-  m.impl("st_deform_attn_backward", TORCH_FN(st_deform_attn_backward_cuda));
-  m.impl("ms_deform_attn", TORCH_FN(ms_deform_attn_cuda));
-  m.impl("ms_deform_attn_backward", TORCH_FN(ms_deform_attn_backward_cuda));
+  m.impl("st_deform_attn", TORCH_FN(attention_forward<StAttention>));
+  m.impl("st_deform_attn_backward", TORCH_FN(attention_backward<StAttention>));
+  m.impl("ms_deform_attn", TORCH_FN(attention_forward<MsAttention>));
+  m.impl("ms_deform_attn_backward", TORCH_FN(attention_backward<MsAttention>));
   m.impl("deform_columns", TORCH_FN(deform_columns_cuda));
   m.impl("deform_columns_backward", TORCH_FN(deform_columns_backward_cuda));
 }

@@ -1,0 +1,23 @@
+#pragma once
+// Seconds of several ways to do one thing, measured so that a busy machine spoils all of them
+// alike.
+
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace tessera::bench {
+
+struct Contestant {
+  std::string name;
+  std::function<void()> run;
+};
+
+/// The median seconds of each contestant over `rounds` rounds, in each of which every contestant
+/// runs once; one round more comes first and does not count. Contestants on a GPU must wait for it.
+std::vector<double> interleaved_medians(const std::vector<Contestant>& contestants, int rounds);
+
+/// Bytes that all threads together read and write in a second, copying memory beyond every cache.
+double memory_bandwidth();
+
+}  // namespace tessera::bench
