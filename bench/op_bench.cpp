@@ -223,17 +223,8 @@ void bench_deform_conv2d(OpBench& bench, int64_t maps, std::array<int64_t, 2> hw
        headline});
 }
 
-}  // namespace
-
-Json bench_ops(const OpBenchOptions& options) {
-  OpBench bench(options);
-  const at::Device device = options.device;
-  if (options.quick) {
-    bench_st_deform_attn(bench, {5, 10, 17}, Locations::kAround, device, true);
-    bench_ms_deform_attn(bench, 1, {{6, 10}, {12, 20}, {23, 40}}, Locations::kAround, device, true);
-    bench_deform_conv2d(bench, 4, {38, 67}, {48, 24}, device, true);
-    return bench.take();
-  }
+// The sizes of the published models.
+void bench_published_st(OpBench& bench, at::Device device) {
   bench_st_deform_attn(bench, {36, 10, 17}, Locations::kAround, device, true);
   bench_st_deform_attn(bench, {36, 10, 17}, Locations::kUniform, device, false);
   bench_cost_per_token(bench, device);
@@ -244,11 +235,39 @@ Json bench_ops(const OpBenchOptions& options) {
     bench_st_deform_attn(bench, {frames, 20, 34}, Locations::kAround, device, false);
   }
   bench_st_deform_attn(bench, {36, 20, 34}, Locations::kAround, device, false, 2);
+}
+
+void bench_published_ms(OpBench& bench, at::Device device) {
   const std::vector<std::array<int64_t, 2>> pixel_decoder = {{12, 20}, {23, 40}, {45, 80}};
   bench_ms_deform_attn(bench, 2, pixel_decoder, Locations::kAround, device, true);
   bench_ms_deform_attn(bench, 2, pixel_decoder, Locations::kUniform, device, false);
+}
+
+void bench_published_conv(OpBench& bench, at::Device device) {
   bench_deform_conv2d(bench, 40, {75, 133}, {48, 24}, device, true);
   bench_deform_conv2d(bench, 40, {38, 67}, {96, 48}, device, false);
+}
+
+}  // namespace
+
+Json bench_ops(const OpBenchOptions& options) {
+  OpBench bench(options);
+  const at::Device device = options.device;
+  const auto chosen = [&](const char* op) { return options.only.empty() || options.only == op; };
+  if (options.quick) {
+    const std::vector<std::array<int64_t, 2>> levels = {{6, 10}, {12, 20}, {23, 40}};
+    if (chosen("st_deform_attn")) {
+      bench_st_deform_attn(bench, {5, 10, 17}, Locations::kAround, device, true);
+    }
+    if (chosen("ms_deform_attn")) {
+      bench_ms_deform_attn(bench, 1, levels, Locations::kAround, device, true);
+    }
+    if (chosen("deform_conv2d")) bench_deform_conv2d(bench, 4, {38, 67}, {48, 24}, device, true);
+  } else {
+    if (chosen("st_deform_attn")) bench_published_st(bench, device);
+    if (chosen("ms_deform_attn")) bench_published_ms(bench, device);
+    if (chosen("deform_conv2d")) bench_published_conv(bench, device);
+  }
   return bench.take();
 }
 

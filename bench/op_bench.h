@@ -3,12 +3,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <nlohmann/json_fwd.hpp>
+#include <string>
 
 namespace tessera::bench {
 
 struct OpBenchOptions {
   bool quick = false;  // few rounds and no long cases: shows that everything runs
   int rounds = 7;
+  std::string only;  // one operator's name, or empty for all
   at::Device device = at::kCPU;
 };
 

@@ -1,6 +1,7 @@
-// deform_conv2d is sampling (tessera::deform_columns, the part that each device implements)
-// followed by a matrix product, image by image, so that only one image's columns exist at a time.
-// Columns hold the channels innermost, which is what makes the sampling fast.
+// deform_conv2d for any device: sampling (tessera::deform_columns, the part that a device
+// implements) followed by a matrix product, image by image, so that only one image's columns exist
+// at a time. Columns hold the channels innermost, which is what makes the sampling fast. The CPU
+// has a way of its own, see deform_conv2d_cpu.cpp.
 
 #include "core/ops/deform_conv2d.h"
 
@@ -13,17 +14,17 @@
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
-#include <string>
 #include <tuple>
 
-#include "core/error.h"
-#include "core/ops/op_support.h"
-#include "core/structures/shape.h"
+#include "core/ops/deform_conv2d_sizes.h"
 
 namespace tessera {
 namespace {
 
-using OptionalTensor = std::optional<at::Tensor>;
+using ops::conv_sizes;
+using ops::ConvSizes;
+using ops::OptionalTensor;
+using ops::weight_matrix;
 using Gradients = std::tuple<at::Tensor, at::Tensor, at::Tensor, at::Tensor, at::Tensor>;
 
 at::Tensor call_forward(const at::Tensor& input, const at::Tensor& offset,
@@ -69,63 +70,6 @@ std::tuple<at::Tensor, at::Tensor, at::Tensor> call_columns_backward(
                              .typed<decltype(call_columns_backward)>();
   return op.call(grad_columns, image, offset, mask, kernel, stride, padding, dilation,
                  offset_groups, border_gradient);
-}
-
-struct ConvSizes {
-  int64_t batch, in_channels, out_channels, groups, taps, out_height, out_width;
-  std::vector<int64_t> kernel;
-
-  int64_t group_in() const { return in_channels / groups; }
-  int64_t group_out() const { return out_channels / groups; }
-  int64_t positions() const { return out_height * out_width; }
-};
-
-// What deform_columns does not check itself, or would check only for a batch that is not empty.
-ConvSizes conv_sizes(const at::Tensor& input, const at::Tensor& offset, const OptionalTensor& mask,
-                     const at::Tensor& weight, const OptionalTensor& bias, at::IntArrayRef stride,
-                     at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups,
-                     int64_t offset_groups, const at::Tensor& grad_output = {}) {
-  ShapeBinding sizes;
-  expect_shape(input, "[N,C,H,W]", "deform_conv2d input", sizes);
-  if (groups < 1 || sizes['C'] % groups != 0) {
-    throw ShapeError("deform_conv2d groups: expected a divisor of the " +
-                     std::to_string(sizes['C']) + " input channels, got " + std::to_string(groups) +
-                     ".");
-  }
-  sizes['G'] = sizes['C'] / groups;
-  expect_shape(weight, "[O,G,Y,X]", "deform_conv2d weight", sizes);
-  if (sizes['O'] % groups != 0) {
-    throw ShapeError("deform_conv2d weight: expected output channels in multiples of " +
-                     std::to_string(groups) + " groups, got " + std::to_string(sizes['O']) + ".");
-  }
-  if (ops::is_set(bias)) expect_shape(*bias, "[O]", "deform_conv2d bias", sizes);
-  expect_shape(offset, "[N,*,*,*]", "deform_conv2d offset", sizes);
-  if (ops::is_set(mask)) expect_shape(*mask, "[N,*,*,*]", "deform_conv2d mask", sizes);
-  const std::vector<int64_t> kernel{sizes['Y'], sizes['X']};
-  // The sizes of one image follow from tensors without data, so this holds for N = 0 too.
-  const auto one = [](const at::Tensor& tensor) {
-    return tensor.new_empty(tensor.sizes().slice(1));
-  };
-  const auto image =
-      ops::deform_columns_sizes(input.new_empty({sizes['H'], sizes['W'], sizes['C']}), one(offset),
-                                ops::is_set(mask) ? OptionalTensor(one(*mask)) : std::nullopt,
-                                kernel, stride, padding, dilation, offset_groups);
-  if (grad_output.defined()) {
-    sizes['Y'] = image.output_height;
-    sizes['X'] = image.output_width;
-    expect_shape(grad_output, "[N,O,Y,X]", "deform_conv2d grad_output", sizes);
-  }
-  ops::expect_same_kind("deform_conv2d", {input, offset, mask.value_or(at::Tensor()), weight,
-                                          bias.value_or(at::Tensor()), grad_output});
-  return {sizes['N'],          sizes['C'],         sizes['O'], groups, kernel[0] * kernel[1],
-          image.output_height, image.output_width, kernel};
-}
-
-// [O, C/groups, kh, kw] -> [groups, O/groups, taps * C/groups], the order of the columns.
-at::Tensor weight_matrix(const at::Tensor& weight, const ConvSizes& s) {
-  return weight.reshape({s.groups, s.group_out(), s.group_in(), s.taps})
-      .transpose(2, 3)
-      .reshape({s.groups, s.group_out(), s.taps * s.group_in()});
 }
 
 // [positions, taps, C] -> [groups, positions, taps * C/groups]; a view for one group.
@@ -202,9 +146,7 @@ Gradients backward_any(const at::Tensor& grad_output, const at::Tensor& input,
     grad_offset.select(0, n).copy_(grad_image_offset);
     if (grad_mask.defined()) grad_mask.select(0, n).copy_(grad_image_mask);
   }
-  const at::Tensor grad_weight = grad_matrix.view({s.groups, s.group_out(), s.taps, s.group_in()})
-                                     .transpose(2, 3)
-                                     .reshape(weight.sizes());
+  const at::Tensor grad_weight = ops::weight_of_matrix(grad_matrix, weight, s);
   const at::Tensor grad_bias =
       ops::is_set(bias) ? grad_output.sum(at::IntArrayRef{0, 2, 3}) : at::Tensor();
   return {grad_images_NHWC.permute({0, 3, 1, 2}).contiguous(input.suggest_memory_format()),

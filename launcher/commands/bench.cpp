@@ -10,6 +10,7 @@
 #include "bench/op_bench.h"
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/freed_memory.h"
 
 namespace tessera::commands {
 namespace {
@@ -33,6 +34,7 @@ void run_ops(BenchArguments& arguments) {
   }
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
   arguments.options.device = at::Device(arguments.device);
+  keep_freed_memory();  // as training and inference do
   at::manual_seed(1);
   const auto result = bench::bench_ops(arguments.options);
   if (file.is_open()) {
@@ -57,6 +59,8 @@ void add_bench(CLI::App& app) {
   ops->add_flag("--quick", arguments->options.quick, "Small cases and one round");
   ops->add_option("--rounds", arguments->options.rounds, "Rounds of each case")
       ->check(CLI::Range(1, 1000));
+  ops->add_option("--only", arguments->options.only, "One operator")
+      ->check(CLI::IsMember({"st_deform_attn", "ms_deform_attn", "deform_conv2d"}));
   ops->add_option("--threads", arguments->threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
   ops->add_option("--device", arguments->device, "cpu or cuda")

@@ -3,32 +3,15 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 #include <ATen/detail/CUDAHooksInterface.h>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 #include <stdlib.h>
 
 #include <algorithm>
 #include <thread>
 
 #include "core/error.h"
+#include "launcher/freed_memory.h"
 
 namespace tessera {
-
-namespace {
-
-/// Every step allocates and frees the same tensors of some MiB. By default glibc maps and unmaps
-/// their pages each time, and the kernel clears them each time: a sixth of a small model's step.
-void keep_freed_memory() {
-#ifdef __GLIBC__
-  constexpr int kMiB = 1 << 20;
-  mallopt(M_MMAP_THRESHOLD, 32 * kMiB);  // the largest that glibc takes
-  mallopt(M_TRIM_THRESHOLD, 512 * kMiB);
-  mallopt(M_TOP_PAD, 64 * kMiB);
-#endif
-}
-
-}  // namespace
 
 at::Device prepare_device(const TrainOptions& options, const World& world) {
   keep_freed_memory();

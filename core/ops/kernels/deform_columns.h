@@ -1,54 +1,52 @@
 #pragma once
 // CPU kernels of deformable convolution, for float and double: sampling an image into columns, of
 // which the convolution is a matrix product, and the gradients of that. See DeformColumnsSizes for
-// the arrays. As with the attention kernels, the caller splits the tasks over its threads, and any
-// split gives the same bits.
+// the arrays; images are packed, see below. As with the attention kernels, the caller splits the
+// output positions over its threads.
 
 #include <algorithm>
 
+#include "core/ops/kernels/packed_heads.h"
 #include "core/ops/kernels/sampling_grid.h"
 #include "core/ops/kernels/sizes.h"
 
 namespace tessera::kernels {
 
-/// Channels per task of deform_columns_backward_image: a cache line or more, never across groups.
-constexpr int64_t kChannelBlock = 32;
+/// Where the numbers of an image lie: element (channel, row) at channel * channel + row * row.
+struct ImageStrides {
+  int64_t channel, row;
+};
 
-/// Tasks of deform_columns_forward and of deform_columns_backward_offset: output positions.
-inline int64_t num_column_positions(const DeformColumnsSizes& sizes) {
-  return sizes.output_height * sizes.output_width;
+/// Elements of a packed image [offset_groups, height * width + 1, whole lanes of a group's
+/// channels], whose last row of each group is zero and stands for everything outside.
+template <typename T>
+int64_t packed_image_size(const DeformColumnsSizes& s) {
+  return s.offset_groups * packed_head_size<T>(s.height * s.width, s.channels / s.offset_groups);
 }
 
-/// Tasks of deform_columns_backward_image: blocks of channels.
-inline int64_t num_channel_blocks(const DeformColumnsSizes& sizes) {
-  const int64_t group_channels = sizes.channels / std::max<int64_t>(sizes.offset_groups, 1);
-  return sizes.offset_groups * ((group_channels + kChannelBlock - 1) / kChannelBlock);
-}
+template <typename T>
+void pack_image(const DeformColumnsSizes& sizes, const T* image, ImageStrides strides, T* packed);
 
-/// columns = mask * bilinear sample of image at tap position + offset.
-void deform_columns_forward(const DeformColumnsSizes& sizes, const float* image,
-                            const float* offset, const float* mask, float* columns, int64_t begin,
-                            int64_t end);
-void deform_columns_forward(const DeformColumnsSizes& sizes, const double* image,
-                            const double* offset, const double* mask, double* columns,
-                            int64_t begin, int64_t end);
+/// The inverse of pack_image, for a gradient.
+template <typename T>
+void unpack_image(const DeformColumnsSizes& sizes, const T* packed, T* image, ImageStrides strides);
 
-/// Gradients with respect to offset and (where `mask` is not null) mask.
-void deform_columns_backward_offset(const DeformColumnsSizes& sizes, Border border,
-                                    const float* grad_columns, const float* image,
-                                    const float* offset, const float* mask, float* grad_offset,
-                                    float* grad_mask, int64_t begin, int64_t end);
-void deform_columns_backward_offset(const DeformColumnsSizes& sizes, Border border,
-                                    const double* grad_columns, const double* image,
-                                    const double* offset, const double* mask, double* grad_offset,
-                                    double* grad_mask, int64_t begin, int64_t end);
+/// columns = mask * bilinear sample of the image at tap position + offset, for the output positions
+/// `begin` to `end`: columns [end - begin, taps, channels].
+#define TESSERA_DEFORM_COLUMNS_KERNELS(T)                                                        \
+  void deform_columns_forward(const DeformColumnsSizes& sizes, const T* packed, const T* offset, \
+                              const T* mask, T* columns, int64_t begin, int64_t end);            \
+  /** Gradients of offset and (where `mask` is not null) mask at those positions. */             \
+  void deform_columns_backward_offset(                                                           \
+      const DeformColumnsSizes& sizes, Border border, const T* grad_columns, const T* packed,    \
+      const T* offset, const T* mask, T* grad_offset, T* grad_mask, int64_t begin, int64_t end); \
+  /** Adds the gradient of the image that comes from those positions to `grad_packed`. */        \
+  void deform_columns_backward_image(const DeformColumnsSizes& sizes, const T* grad_columns,     \
+                                     const T* offset, const T* mask, T* grad_packed,             \
+                                     int64_t begin, int64_t end);
 
-/// Gradient with respect to image, added to `grad_image`, which the caller has set to zero.
-void deform_columns_backward_image(const DeformColumnsSizes& sizes, const float* grad_columns,
-                                   const float* offset, const float* mask, float* grad_image,
-                                   int64_t begin, int64_t end);
-void deform_columns_backward_image(const DeformColumnsSizes& sizes, const double* grad_columns,
-                                   const double* offset, const double* mask, double* grad_image,
-                                   int64_t begin, int64_t end);
+TESSERA_DEFORM_COLUMNS_KERNELS(float)
+TESSERA_DEFORM_COLUMNS_KERNELS(double)
+#undef TESSERA_DEFORM_COLUMNS_KERNELS
 
 }  // namespace tessera::kernels

@@ -32,19 +32,25 @@ struct AxisLanes {
   Lanes<T> fraction;
 };
 
-/// Locations on axes of `size` cells; NaN and infinity are outside, as anything beyond one cell.
+/// Pixels on axes of `size` cells where `inside`, which must imply a pixel from -1 to the size.
 template <typename T>
-TESSERA_KERNEL_INLINE AxisLanes<T> locate_on_axis(const Lanes<T>& location,
-                                                  const IndexLanes<T>& size,
-                                                  const Lanes<T>& real_size) {
-  const Lanes<T> pixel = location * real_size - T(0.5);
-  const IndexLanes<T> inside = (pixel > T(-1)) & (pixel < real_size);
+TESSERA_KERNEL_INLINE AxisLanes<T> locate_inside(const Lanes<T>& pixel, const IndexLanes<T>& inside,
+                                                 const IndexLanes<T>& size) {
   const Lanes<T> safe = inside ? pixel : Lanes<T>{};
   const auto truncated = __builtin_convertvector(safe, IndexLanes<T>);
   // A true comparison is -1: below zero, truncation is one too high.
   const IndexLanes<T> low = truncated + (__builtin_convertvector(truncated, Lanes<T>) > safe);
   return {low, inside & (low >= 0), inside & (low + 1 < size),
           safe - __builtin_convertvector(low, Lanes<T>)};
+}
+
+/// Locations on axes of `size` cells; NaN and infinity are outside, as anything beyond one cell.
+template <typename T>
+TESSERA_KERNEL_INLINE AxisLanes<T> locate_on_axis(const Lanes<T>& location,
+                                                  const IndexLanes<T>& size,
+                                                  const Lanes<T>& real_size) {
+  const Lanes<T> pixel = location * real_size - T(0.5);
+  return locate_inside<T>(pixel, (pixel > T(-1)) & (pixel < real_size), size);
 }
 
 template <int axis, typename T, size_t... i>
