@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "core/ops/conv_product.h"
 #include "core/ops/deform_conv2d_sizes.h"
 #include "core/ops/kernels/deform_columns.h"
 
@@ -113,12 +114,6 @@ class PackedImages {
   at::Tensor all_;
 };
 
-// Columns [positions, taps * C] of one group of channels.
-at::Tensor columns_of_group(const at::Tensor& columns, const ConvSizes& s, int64_t group) {
-  if (s.groups == 1) return columns;
-  return columns.view({-1, s.taps, s.groups, s.group_in()}).select(2, group).flatten(1);
-}
-
 at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& offset,
                        const OptionalTensor& mask, const at::Tensor& weight,
                        const OptionalTensor& bias, at::IntArrayRef stride, at::IntArrayRef padding,
@@ -130,11 +125,10 @@ at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& offset,
   const at::Tensor dense_offset = offset.contiguous();
   const at::Tensor dense_mask = ops::is_set(mask) ? mask->contiguous() : at::Tensor();
   const at::Tensor matrix = ops::weight_matrix(weight, s);
-  const at::Tensor group_bias =
-      ops::is_set(bias) ? bias->reshape({s.groups, s.group_out(), 1}) : at::Tensor();
+  const at::Tensor dense_bias = ops::is_set(bias) ? bias->contiguous() : at::Tensor();
   at::Tensor output = at::empty({s.batch, s.out_channels, s.out_height, s.out_width},
                                 input.options().memory_format(at::MemoryFormat::Contiguous));
-  const at::Tensor outputs = output.view({s.batch, s.groups, s.group_out(), s.positions()});
+  const at::Tensor outputs = output.view({s.batch, s.out_channels, s.positions()});
   const Tasks tasks(s);
   const int64_t tile = std::min(tile_size(s), tasks.segment_size);
   ops::with_float_type(input, [&](auto zero) {
@@ -142,9 +136,12 @@ at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& offset,
     const auto data =
         conv_data<T>(s, images, dense_offset, dense_mask, stride, padding, dilation, offset_groups);
     const PackedImages<T> packed(data, tasks.segments > 1, images);
+    ops::ConvProduct<T> product(s, matrix, dense_bias);
+    product.prepare_output();
     at::parallel_for(0, s.batch * tasks.segments, 1, [&](int64_t begin, int64_t end) {
       const at::NoGradGuard no_grad;
-      const at::Tensor buffer = at::empty({tile, s.taps * s.in_channels}, images.options());
+      at::Tensor columns = at::empty({tile, product.column_size()}, images.options());
+      at::Tensor product_buffer = at::empty({product.buffer_size(tile)}, images.options());
       at::Tensor image_buffer = at::empty({packed.buffer_size()}, images.options());
       for (int64_t task = begin; task < end; ++task) {
         const int64_t n = task / tasks.segments;
@@ -154,17 +151,10 @@ at::Tensor forward_cpu(const at::Tensor& input, const at::Tensor& offset,
         for (int64_t first = start; first < stop; first += tile) {
           const int64_t count = std::min(tile, stop - first);
           kernels::deform_columns_forward(data.sizes, image, data.offset + n * data.offset_size,
-                                          data.mask_of(n), buffer.mutable_data_ptr<T>(), first,
-                                          first + count);
-          for (int64_t g = 0; g < s.groups; ++g) {
-            const at::Tensor columns = columns_of_group(buffer.narrow(0, 0, count), s, g).t();
-            at::Tensor out = outputs.select(0, n).select(0, g).narrow(1, first, count);
-            if (group_bias.defined()) {
-              at::addmm_out(out, group_bias.select(0, g), matrix.select(0, g), columns);
-            } else {
-              at::mm_out(out, matrix.select(0, g), columns);
-            }
-          }
+                                          data.mask_of(n), columns.mutable_data_ptr<T>(),
+                                          product.column_size(), first, first + count);
+          product.output(columns, count, first, outputs.select(0, n),
+                         product_buffer.mutable_data_ptr<T>());
         }
       }
     });
@@ -185,20 +175,24 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& input,
   const at::Tensor dense_offset = offset.contiguous();
   const at::Tensor dense_mask = ops::is_set(mask) ? mask->contiguous() : at::Tensor();
   const at::Tensor matrix = ops::weight_matrix(weight, s);
-  const at::Tensor grads =
-      grad_output.contiguous().view({s.batch, s.groups, s.group_out(), s.positions()});
+  const at::Tensor grads = grad_output.contiguous().view({s.batch, s.out_channels, s.positions()});
   at::Tensor grad_images = at::empty_like(images);
   at::Tensor grad_offset = at::empty_like(dense_offset);
   at::Tensor grad_mask = dense_mask.defined() ? at::empty_like(dense_mask) : at::Tensor();
   const Tasks tasks(s);
   const int64_t segments = tasks.segments;
   const int64_t tile = std::min(tile_size(s), tasks.segment_size);
-  at::Tensor grad_matrices = at::zeros(
-      {s.batch * segments, s.groups, s.group_out(), s.taps * s.group_in()}, matrix.options());
+  at::Tensor grad_weight;
   ops::with_float_type(input, [&](auto zero) {
     using T = decltype(zero);
     const auto data =
         conv_data<T>(s, images, dense_offset, dense_mask, stride, padding, dilation, offset_groups);
+    ops::ConvProduct<T> product(s, matrix, {});
+    product.prepare_grad_columns();
+    // Of every task its own, so that their sum does not depend on who was first.
+    const at::Tensor grad_matrices =
+        at::zeros({s.batch * segments, s.groups, s.group_out(), product.grad_matrix_size()},
+                  matrix.options());
     const bool shared = segments > 1;
     const PackedImages<T> packed(data, shared, images);
     // Gradients of the segments of an image are added up in the end.
@@ -210,8 +204,9 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& input,
     T* grad_mask_data = grad_mask.defined() ? grad_mask.mutable_data_ptr<T>() : nullptr;
     at::parallel_for(0, s.batch * segments, 1, [&](int64_t begin, int64_t end) {
       const at::NoGradGuard no_grad;
-      const at::Tensor buffer = at::empty({tile, s.taps * s.in_channels}, images.options());
-      const at::Tensor grad_buffer = at::empty_like(buffer);
+      // The numbers beyond the last tap's are multiplied, too: zeros.
+      at::Tensor columns = at::zeros({tile, product.column_size()}, images.options());
+      at::Tensor grad_columns = at::empty_like(columns);
       at::Tensor image_buffer = at::empty({packed.buffer_size()}, images.options());
       at::Tensor grad_image_buffer = at::empty_like(image_buffer);
       for (int64_t task = begin; task < end; ++task) {
@@ -225,31 +220,21 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& input,
         const int64_t stop = std::min(s.positions(), start + tasks.segment_size);
         for (int64_t first = start; first < stop; first += tile) {
           const int64_t count = std::min(tile, stop - first);
-          const at::Tensor columns = buffer.narrow(0, 0, count);
-          const at::Tensor grad_columns = grad_buffer.narrow(0, 0, count);
           // Sampling again costs less than keeping every column since the forward pass.
           kernels::deform_columns_forward(data.sizes, image, image_offset, data.mask_of(n),
-                                          buffer.mutable_data_ptr<T>(), first, first + count);
-          for (int64_t g = 0; g < s.groups; ++g) {
-            const at::Tensor grad = grads.select(0, n).select(0, g).narrow(1, first, count);
-            grad_matrices.select(0, task).select(0, g).addmm_(grad,
-                                                              columns_of_group(columns, s, g));
-            if (s.groups == 1) {
-              at::Tensor out = grad_columns;
-              at::mm_out(out, grad.t(), matrix.select(0, 0));
-            } else {
-              grad_columns.view({count, s.taps, s.groups, s.group_in()})
-                  .select(2, g)
-                  .copy_(at::mm(grad.t(), matrix.select(0, g)).view({count, s.taps, s.group_in()}));
-            }
-          }
+                                          columns.mutable_data_ptr<T>(), product.column_size(),
+                                          first, first + count);
+          product.add_grad_matrix(grads.select(0, n), columns, count, first,
+                                  grad_matrices.select(0, task));
+          product.grad_columns(grads.select(0, n), count, first, grad_columns);
           const T* grad_column_data = grad_columns.const_data_ptr<T>();
           kernels::deform_columns_backward_offset(
-              data.sizes, border, grad_column_data, image, image_offset, data.mask_of(n),
-              grad_offset_data + n * data.offset_size,
+              data.sizes, border, grad_column_data, product.column_size(), image, image_offset,
+              data.mask_of(n), grad_offset_data + n * data.offset_size,
               grad_mask_data == nullptr ? nullptr : grad_mask_data + n * data.mask_size, first,
               first + count);
-          kernels::deform_columns_backward_image(data.sizes, grad_column_data, image_offset,
+          kernels::deform_columns_backward_image(data.sizes, grad_column_data,
+                                                 product.column_size(), image_offset,
                                                  data.mask_of(n), grad_image, first, first + count);
         }
         if (!shared) {
@@ -258,6 +243,8 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& input,
         }
       }
     });
+    grad_weight = ops::weight_of_matrix(
+        grad_matrices.sum(0).narrow(-1, 0, s.taps * s.group_in()).contiguous(), weight, s);
     if (!shared) return;
     const at::Tensor whole = grad_packed.sum(1);
     const T* whole_data = whole.const_data_ptr<T>();
@@ -270,8 +257,7 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& input,
   });
   const at::Tensor grad_bias =
       ops::is_set(bias) ? grad_output.sum(at::IntArrayRef{0, 2, 3}) : at::Tensor();
-  return {grad_images, grad_offset, grad_mask,
-          ops::weight_of_matrix(grad_matrices.sum(0), weight, s), grad_bias};
+  return {grad_images, grad_offset, grad_mask, grad_weight, grad_bias};
 }
 
 }  // namespace

@@ -83,42 +83,43 @@ TEST_P(DeformConv2d, EqualsOrdinaryConvolutionForZeroOffsets) {
   EXPECT_TRUE(all_close(call(deform_conv2d, c, inputs), expected, 1e-12));
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Cases, DeformConv2d,
-    testing::Values(
-        ConvCase{2, 4, 3, 6, 5, {3, 3}, {.padding = {1, 1}}, false, false},
-        ConvCase{1, 6, 4, 7, 8, {3, 3}, {.padding = {1, 1}}, true, true},
-        ConvCase{2,
-                 12,
-                 6,
-                 9,
-                 7,
-                 {3, 2},
-                 {.stride = {2, 1},
-                  .padding = {2, 1},
-                  .dilation = {1, 2},
-                  .groups = 2,
-                  .offset_groups = 3},
-                 true,
-                 false},
-        ConvCase{1, 6, 6, 5, 5, {1, 1}, {.groups = 6, .offset_groups = 1}, false, true},
-        // several blocks of channels, the last one not full
-        ConvCase{1, 76, 4, 4, 5, {3, 3}, {.padding = {1, 1}, .offset_groups = 2}, true, true}));
+const auto kConvCases = testing::Values(
+    ConvCase{2, 4, 3, 6, 5, {3, 3}, {.padding = {1, 1}}, false, false},
+    ConvCase{1, 6, 4, 7, 8, {3, 3}, {.padding = {1, 1}}, true, true},
+    ConvCase{
+        2,
+        12,
+        6,
+        9,
+        7,
+        {3, 2},
+        {.stride = {2, 1}, .padding = {2, 1}, .dilation = {1, 2}, .groups = 2, .offset_groups = 3},
+        true,
+        false},
+    ConvCase{1, 6, 6, 5, 5, {1, 1}, {.groups = 6, .offset_groups = 1}, false, true},
+    // several blocks of channels, the last one not full
+    ConvCase{1, 76, 4, 4, 5, {3, 3}, {.padding = {1, 1}, .offset_groups = 2}, true, true},
+    ConvCase{17, 3, 5, 3, 4, {2, 2}, {}, false, true},  // a task for each image
+    ConvCase{18, 4, 2, 3, 3, {3, 3}, {.padding = {1, 1}, .groups = 2}, true, false},
+    ConvCase{1, 16, 24, 9, 13, {3, 3}, {.padding = {1, 1}}, false, true},  // many tiles
+    ConvCase{2, 5, 7, 1, 11, {1, 3}, {.padding = {0, 2}, .dilation = {1, 2}}, true, true},
+    ConvCase{3, 8, 33, 4, 3, {3, 3}, {.padding = {2, 2}, .offset_groups = 4}, false, false});
+INSTANTIATE_TEST_SUITE_P(Cases, DeformConv2d, kConvCases);
+// Weights that do not fit a cache: multiplied by the library.
+INSTANTIATE_TEST_SUITE_P(LargeWeights, DeformConv2d,
+                         testing::Values(ConvCase{
+                             2, 130, 120, 5, 6, {3, 3}, {.padding = {1, 1}}, true, true}));
 
-TEST(DeformConv2dGradient, EqualsCentralDifferences) {
+class DeformConv2dGradient : public testing::TestWithParam<ConvCase> {};
+
+TEST_P(DeformConv2dGradient, EqualsCentralDifferences) {
   at::manual_seed(3);
-  const ConvCase c{2,
-                   4,
-                   4,
-                   4,
-                   5,
-                   {3, 2},
-                   {.stride = {2, 1}, .padding = {1, 1}, .groups = 2, .offset_groups = 2},
-                   true,
-                   true};
+  const ConvCase& c = GetParam();
   EXPECT_TRUE(gradcheck([&](const std::vector<at::Tensor>& x) { return call(deform_conv2d, c, x); },
                         random_inputs(c), 1e-6, 1e-5));
 }
+
+INSTANTIATE_TEST_SUITE_P(Cases, DeformConv2dGradient, kConvCases);
 
 // A 1 x 1 kernel over one row of two pixels, with padding: the first and last taps are at -1 and 2.
 TEST(DeformConv2dConvention, BorderGradientIsAChoice) {

@@ -48,23 +48,33 @@ TEST_P(MsDeformAttn, EqualsReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Sizes, MsDeformAttn,
-    testing::Values(MsSizes{1, {{4, 5}}, 2, 8, 5, 4},
-                    MsSizes{2, {{7, 5}, {3, 3}, {1, 2}}, 3, 7, 6, 2},           // odd sizes
-                    MsSizes{1, {{1, 1}}, 1, 1, 4, 1},                           // one of everything
-                    MsSizes{1, {{3, 4}, {3, 4}, {3, 4}, {2, 5}}, 2, 6, 12, 6},  // frames as levels
-                    MsSizes{1, {{6, 4}, {3, 2}}, 8, 32, 9, 4}));
+const auto kMsSizes = testing::Values(
+    MsSizes{1, {{4, 5}}, 2, 8, 5, 4},
+    MsSizes{2, {{7, 5}, {3, 3}, {1, 2}}, 3, 7, 6, 2},           // odd sizes
+    MsSizes{1, {{1, 1}}, 1, 1, 4, 1},                           // one of everything
+    MsSizes{1, {{3, 4}, {3, 4}, {3, 4}, {2, 5}}, 2, 6, 12, 6},  // frames as levels
+    MsSizes{1, {{6, 4}, {3, 2}}, 8, 32, 9, 4},
+    MsSizes{2, {{2, 3}, {5, 1}}, 1, 3, 2, 9},  // a level's points end within a block
+    MsSizes{1, {{1, 6}, {6, 1}, {2, 2}}, 2, 19, 3, 5},
+    MsSizes{1, {{2, 2}}, 1, 83, 3, 3},  // more channels than one pass takes
+    MsSizes{3, {{3, 2}, {2, 1}}, 3, 2, 4, 1}, MsSizes{1, {{4, 4}, {2, 2}}, 2, 16, 3, 16},
+    MsSizes{1, {{3, 3}, {3, 3}}, 1, 49, 2, 7});
 
-TEST(MsDeformAttnGradient, EqualsCentralDifferences) {
+INSTANTIATE_TEST_SUITE_P(Sizes, MsDeformAttn, kMsSizes);
+
+class MsDeformAttnGradient : public testing::TestWithParam<MsSizes> {};
+
+TEST_P(MsDeformAttnGradient, EqualsCentralDifferences) {
   at::manual_seed(2);
-  const auto in = random_ms_inputs({2, {{4, 3}, {2, 5}}, 2, 3, 3, 2});
+  const MsSizes& s = GetParam();
   EXPECT_TRUE(gradcheck(
-      [](const std::vector<at::Tensor>& x) {
-        return ms_deform_attn(x[0], {{4, 3}, {2, 5}}, x[1], x[2]);
+      [&](const std::vector<at::Tensor>& x) {
+        return ms_deform_attn(x[0], s.shapes_hw, x[1], x[2]);
       },
-      in.list()));
+      random_ms_inputs(s).list()));
 }
+
+INSTANTIATE_TEST_SUITE_P(Sizes, MsDeformAttnGradient, kMsSizes);
 
 TEST(MsDeformAttnConvention, LevelsFollowOneAnotherRowByRow) {
   const auto value = at::arange(10, at::kDouble).view({1, 10, 1, 1});  // 2 x 4, then 1 x 2

@@ -50,24 +50,33 @@ TEST_P(StDeformAttn, EqualsReference) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Sizes, StDeformAttn,
-                         testing::Values(StSizes{1, {2, 3, 4}, 2, 8, 5, 3},
-                                         StSizes{2, {3, 5, 4}, 3, 7, 6, 4},   // odd channels
-                                         StSizes{2, {1, 4, 6}, 2, 5, 7, 3},   // one frame
-                                         StSizes{1, {3, 1, 1}, 1, 1, 9, 1},   // one of everything
-                                         StSizes{1, {4, 5, 3}, 2, 16, 8, 1},  // one point
-                                         StSizes{1, {2, 3, 3}, 2, 48, 4, 32},
-                                         StSizes{1, {2, 3, 2}, 1, 37, 5, 2}));
+const auto kStSizes = testing::Values(
+    StSizes{1, {2, 3, 4}, 2, 8, 5, 3}, StSizes{2, {3, 5, 4}, 3, 7, 6, 4},  // odd channels
+    StSizes{2, {1, 4, 6}, 2, 5, 7, 3},                                     // one frame
+    StSizes{1, {3, 1, 1}, 1, 1, 9, 1},                                     // one of everything
+    StSizes{1, {4, 5, 3}, 2, 16, 8, 1},                                    // one point
+    StSizes{1, {2, 3, 3}, 2, 48, 4, 32}, StSizes{1, {2, 3, 2}, 1, 37, 5, 2},
+    StSizes{1, {1, 1, 7}, 1, 3, 2, 17},   // a row, and one point beyond a block
+    StSizes{3, {5, 2, 1}, 5, 2, 3, 9},    // a column, and an odd batch
+    StSizes{1, {2, 2, 2}, 1, 83, 3, 5},   // more channels than one pass takes
+    StSizes{2, {2, 2, 3}, 2, 33, 2, 16},  // one channel beyond two lanes
+    StSizes{1, {9, 2, 2}, 4, 4, 1, 40});
 
-TEST(StDeformAttnGradient, EqualsCentralDifferences) {
+INSTANTIATE_TEST_SUITE_P(Sizes, StDeformAttn, kStSizes);
+
+class StDeformAttnGradient : public testing::TestWithParam<StSizes> {};
+
+TEST_P(StDeformAttnGradient, EqualsCentralDifferences) {
   at::manual_seed(2);
-  const auto in = random_st_inputs({2, {3, 4, 3}, 2, 3, 3, 2});
+  const StSizes& s = GetParam();
   EXPECT_TRUE(gradcheck(
-      [](const std::vector<at::Tensor>& x) {
-        return st_deform_attn(x[0], {3, 4, 3}, x[1], x[2]);
+      [&](const std::vector<at::Tensor>& x) {
+        return st_deform_attn(x[0], s.shape_thw, x[1], x[2]);
       },
-      in.list()));
+      random_st_inputs(s).list()));
 }
+
+INSTANTIATE_TEST_SUITE_P(Sizes, StDeformAttnGradient, kStSizes);
 
 // value[t, y, x] = 100 t + 10 y + x on a 2 x 2 x 4 grid: known samples, known slopes.
 struct Ramp {
@@ -264,7 +273,7 @@ TEST(StDeformAttnAutocast, CastsValuesAlone) {
   EXPECT_EQ(gradient[0].scalar_type(), at::kFloat);
 }
 
-TEST(StDeformAttnGradient, SecondDerivativeIsRefused) {
+TEST(StDeformAttnSecond, SecondDerivativeIsRefused) {
   const auto in = random_st_inputs({1, {2, 2, 2}, 1, 2, 2, 2});
   const at::Tensor value = leaf(in.value), locations = leaf(in.locations);
   const auto first = torch::autograd::grad(

@@ -100,7 +100,8 @@ TESSERA_KERNEL_INLINE void sample_row(const T* const (&corner)[kCorners],
 
 template <typename T>
 TESSERA_KERNEL_INLINE void sample(const DeformColumnsSizes& s, const T* packed, const T* offset,
-                                  const T* mask, T* columns, int64_t begin, int64_t end) {
+                                  const T* mask, T* columns, int64_t column_size, int64_t begin,
+                                  int64_t end) {
   const int64_t taps = s.kernel_height * s.kernel_width;
   const int64_t channels = s.channels / s.offset_groups;
   const int64_t row_size = round_up_to_lanes<T>(channels);
@@ -120,7 +121,7 @@ TESSERA_KERNEL_INLINE void sample(const DeformColumnsSizes& s, const T* packed, 
             corner[c] = packed + g * group_size + block.row[c][i] * row_size;
             weight[c] = block.weight[c][i];
           }
-          T* out = columns + ((first - begin + i) * taps + tap) * s.channels + g * channels;
+          T* out = columns + (first - begin + i) * column_size + tap * s.channels + g * channels;
           int64_t channel = 0;
           for (; channel + 2 * kLanes<T> <= row_size; channel += 2 * kLanes<T>) {
             sample_row<2>(corner, weight, channel, channels, out);
@@ -134,9 +135,10 @@ TESSERA_KERNEL_INLINE void sample(const DeformColumnsSizes& s, const T* packed, 
 
 template <typename T>
 TESSERA_KERNEL_INLINE void differentiate_offset(const DeformColumnsSizes& s, Border border,
-                                                const T* grad_columns, const T* packed,
-                                                const T* offset, const T* mask, T* grad_offset,
-                                                T* grad_mask, int64_t begin, int64_t end) {
+                                                const T* grad_columns, int64_t column_size,
+                                                const T* packed, const T* offset, const T* mask,
+                                                T* grad_offset, T* grad_mask, int64_t begin,
+                                                int64_t end) {
   const int64_t positions = s.output_height * s.output_width;
   const int64_t taps = s.kernel_height * s.kernel_width;
   const int64_t channels = s.channels / s.offset_groups;
@@ -154,8 +156,9 @@ TESSERA_KERNEL_INLINE void differentiate_offset(const DeformColumnsSizes& s, Bor
       for (int64_t g = 0; g < s.offset_groups; ++g) {
         grid.locate(g, tap, border, false, block);
         for (int i = 0; i < count; ++i) {
-          std::copy_n(grad_columns + ((first - begin + i) * taps + tap) * s.channels + g * channels,
-                      channels, grad.data());
+          std::copy_n(
+              grad_columns + (first - begin + i) * column_size + tap * s.channels + g * channels,
+              channels, grad.data());
           dot_corners<kCorners>(packed + g * group_size, block.row, i, grad.data(), row_size, dots);
         }
         Lanes<T> d[kCorners], value{};
@@ -181,8 +184,8 @@ TESSERA_KERNEL_INLINE void differentiate_offset(const DeformColumnsSizes& s, Bor
 
 template <typename T>
 TESSERA_KERNEL_INLINE void differentiate_image(const DeformColumnsSizes& s, const T* grad_columns,
-                                               const T* offset, const T* mask, T* grad_packed,
-                                               int64_t begin, int64_t end) {
+                                               int64_t column_size, const T* offset, const T* mask,
+                                               T* grad_packed, int64_t begin, int64_t end) {
   const int64_t taps = s.kernel_height * s.kernel_width;
   const int64_t channels = s.channels / s.offset_groups;
   const int64_t row_size = round_up_to_lanes<T>(channels);
@@ -198,8 +201,9 @@ TESSERA_KERNEL_INLINE void differentiate_image(const DeformColumnsSizes& s, cons
       for (int64_t g = 0; g < s.offset_groups; ++g) {
         grid.locate(g, tap, Border::kNoGradient, true, block);
         for (int i = 0; i < count; ++i) {
-          std::copy_n(grad_columns + ((first - begin + i) * taps + tap) * s.channels + g * channels,
-                      channels, grad.data());
+          std::copy_n(
+              grad_columns + (first - begin + i) * column_size + tap * s.channels + g * channels,
+              channels, grad.data());
           for (int c = 0; c < kCorners; ++c) {
             T* row = grad_packed + g * group_size + block.row[c][i] * row_size;
             for (int64_t d = 0; d < row_size; d += kLanes<T>) {
@@ -266,26 +270,28 @@ void unpack_image(const DeformColumnsSizes& s, const T* packed, T* image, ImageS
   });
 }
 
-#define TESSERA_DEFORM_COLUMNS_KERNELS(T)                                                         \
-  template void pack_image(const DeformColumnsSizes&, const T*, ImageStrides, T*);                \
-  template void unpack_image(const DeformColumnsSizes&, const T*, T*, ImageStrides);              \
-  TESSERA_SIMD_CLONES                                                                             \
-  void deform_columns_forward(const DeformColumnsSizes& sizes, const T* packed, const T* offset,  \
-                              const T* mask, T* columns, int64_t begin, int64_t end) {            \
-    sample(sizes, packed, offset, mask, columns, begin, end);                                     \
-  }                                                                                               \
-  TESSERA_SIMD_CLONES                                                                             \
-  void deform_columns_backward_offset(                                                            \
-      const DeformColumnsSizes& sizes, Border border, const T* grad_columns, const T* packed,     \
-      const T* offset, const T* mask, T* grad_offset, T* grad_mask, int64_t begin, int64_t end) { \
-    differentiate_offset(sizes, border, grad_columns, packed, offset, mask, grad_offset,          \
-                         grad_mask, begin, end);                                                  \
-  }                                                                                               \
-  TESSERA_SIMD_CLONES                                                                             \
-  void deform_columns_backward_image(const DeformColumnsSizes& sizes, const T* grad_columns,      \
-                                     const T* offset, const T* mask, T* grad_packed,              \
-                                     int64_t begin, int64_t end) {                                \
-    differentiate_image(sizes, grad_columns, offset, mask, grad_packed, begin, end);              \
+#define TESSERA_DEFORM_COLUMNS_KERNELS(T)                                                          \
+  template void pack_image(const DeformColumnsSizes&, const T*, ImageStrides, T*);                 \
+  template void unpack_image(const DeformColumnsSizes&, const T*, T*, ImageStrides);               \
+  TESSERA_SIMD_CLONES                                                                              \
+  void deform_columns_forward(const DeformColumnsSizes& sizes, const T* packed, const T* offset,   \
+                              const T* mask, T* columns, int64_t column_size, int64_t begin,       \
+                              int64_t end) {                                                       \
+    sample(sizes, packed, offset, mask, columns, column_size, begin, end);                         \
+  }                                                                                                \
+  TESSERA_SIMD_CLONES                                                                              \
+  void deform_columns_backward_offset(const DeformColumnsSizes& sizes, Border border,              \
+                                      const T* grad_columns, int64_t column_size, const T* packed, \
+                                      const T* offset, const T* mask, T* grad_offset,              \
+                                      T* grad_mask, int64_t begin, int64_t end) {                  \
+    differentiate_offset(sizes, border, grad_columns, column_size, packed, offset, mask,           \
+                         grad_offset, grad_mask, begin, end);                                      \
+  }                                                                                                \
+  TESSERA_SIMD_CLONES                                                                              \
+  void deform_columns_backward_image(const DeformColumnsSizes& sizes, const T* grad_columns,       \
+                                     int64_t column_size, const T* offset, const T* mask,          \
+                                     T* grad_packed, int64_t begin, int64_t end) {                 \
+    differentiate_image(sizes, grad_columns, column_size, offset, mask, grad_packed, begin, end);  \
   }
 
 TESSERA_DEFORM_COLUMNS_KERNELS(float)

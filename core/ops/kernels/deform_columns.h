@@ -32,18 +32,20 @@ template <typename T>
 void unpack_image(const DeformColumnsSizes& sizes, const T* packed, T* image, ImageStrides strides);
 
 /// columns = mask * bilinear sample of the image at tap position + offset, for the output positions
-/// `begin` to `end`: columns [end - begin, taps, channels].
-#define TESSERA_DEFORM_COLUMNS_KERNELS(T)                                                        \
-  void deform_columns_forward(const DeformColumnsSizes& sizes, const T* packed, const T* offset, \
-                              const T* mask, T* columns, int64_t begin, int64_t end);            \
-  /** Gradients of offset and (where `mask` is not null) mask at those positions. */             \
-  void deform_columns_backward_offset(                                                           \
-      const DeformColumnsSizes& sizes, Border border, const T* grad_columns, const T* packed,    \
-      const T* offset, const T* mask, T* grad_offset, T* grad_mask, int64_t begin, int64_t end); \
-  /** Adds the gradient of the image that comes from those positions to `grad_packed`. */        \
-  void deform_columns_backward_image(const DeformColumnsSizes& sizes, const T* grad_columns,     \
-                                     const T* offset, const T* mask, T* grad_packed,             \
-                                     int64_t begin, int64_t end);
+/// `begin` to `end`: columns [end - begin, taps, channels], positions `column_size` numbers apart.
+#define TESSERA_DEFORM_COLUMNS_KERNELS(T)                                                          \
+  void deform_columns_forward(const DeformColumnsSizes& sizes, const T* packed, const T* offset,   \
+                              const T* mask, T* columns, int64_t column_size, int64_t begin,       \
+                              int64_t end);                                                        \
+  /** Gradients of offset and (where `mask` is not null) mask at those positions. */               \
+  void deform_columns_backward_offset(const DeformColumnsSizes& sizes, Border border,              \
+                                      const T* grad_columns, int64_t column_size, const T* packed, \
+                                      const T* offset, const T* mask, T* grad_offset,              \
+                                      T* grad_mask, int64_t begin, int64_t end);                   \
+  /** Adds the gradient of the image that comes from those positions to `grad_packed`. */          \
+  void deform_columns_backward_image(const DeformColumnsSizes& sizes, const T* grad_columns,       \
+                                     int64_t column_size, const T* offset, const T* mask,          \
+                                     T* grad_packed, int64_t begin, int64_t end);
 
 TESSERA_DEFORM_COLUMNS_KERNELS(float)
 TESSERA_DEFORM_COLUMNS_KERNELS(double)
