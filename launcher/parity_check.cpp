@@ -19,6 +19,7 @@ nlohmann::json to_json(const parity::Case& c, const std::vector<parity::Comparis
                               {"difference", comparison.difference},
                               {"tolerance", comparison.tolerance},
                               {"passed", comparison.passed},
+                              {"in_double", comparison.in_double},
                               {"problem", comparison.problem}});
   return out;
 }
@@ -28,10 +29,11 @@ void print(const parity::Case& c, const std::vector<parity::Comparison>& compari
   std::printf("%s %s/%s: %zu tensors\n", passed ? "PASS" : "FAIL", c.system.c_str(), c.name.c_str(),
               comparisons.size());
   for (const auto& comparison : comparisons) {
-    if (comparison.passed && !verbose) continue;
-    std::printf("  %-6s %-70s difference %.3g, tolerance %.3g %s\n",
+    if (comparison.passed && !comparison.in_double && !verbose) continue;
+    std::printf("  %-6s %-70s difference %.3g, tolerance %.3g %s%s\n",
                 comparison.passed ? "ok" : "wrong", comparison.name.c_str(), comparison.difference,
-                comparison.tolerance, comparison.problem.c_str());
+                comparison.tolerance, comparison.in_double ? "in float64" : "",
+                comparison.problem.c_str());
   }
 }
 

@@ -14,7 +14,8 @@ struct Comparison {
   double difference = 0.0;  // largest absolute one
   double tolerance = 0.0;
   bool passed = false;
-  std::string problem;  // why it could not be compared, or ""
+  bool in_double = false;  // computed in float64, because float32 left the gradient undecided
+  std::string problem;     // why it could not be compared, or ""
 };
 
 /// What decides a tolerance besides the tensor itself.

@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <regex>
 #include <set>
 
@@ -209,8 +210,10 @@ std::string case_toml(const Case& c, const Table& table, Registry& registry) {
   return resolved_toml(load_experiment(table.experiment, overrides_of(c, table), registry));
 }
 
-std::vector<Comparison> check_model_case(const Case& c, const Table& table, Registry& registry,
-                                         at::ScalarType type) {
+namespace {
+
+std::vector<Comparison> compare_model(const Case& c, const Table& table, Registry& registry,
+                                      at::ScalarType type) {
   const std::vector<std::string> overrides = overrides_of(c, table);
   const Experiment experiment = load_experiment(table.experiment, overrides, registry);
   VisModel model(experiment.model, experiment.clip_facts());
@@ -252,6 +255,31 @@ std::vector<Comparison> check_model_case(const Case& c, const Table& table, Regi
   std::vector<Comparison> comparisons;
   for (const auto& [name, expected] : c.outputs)
     comparisons.push_back(compare_stored(c, table, name, expected, variants));
+  return comparisons;
+}
+
+// A gradient that is wrong by little, as one sample on the wrong side of a kink makes it.
+bool may_be_undecided(const Comparison& comparison) {
+  constexpr double kMost = 20;  // times the tolerance: 2 % of the scale
+  return !comparison.passed && comparison.problem.empty() && comparison.name.starts_with("grad.") &&
+         comparison.difference <= kMost * comparison.tolerance;
+}
+
+}  // namespace
+
+std::vector<Comparison> check_model_case(const Case& c, const Table& table, Registry& registry,
+                                         at::ScalarType type) {
+  std::vector<Comparison> comparisons = compare_model(c, table, registry, type);
+  if (type == at::kDouble || std::none_of(comparisons.begin(), comparisons.end(), may_be_undecided))
+    return comparisons;
+  // Bilinear sampling has a kink at every pixel: where a sample lies within float32's rounding of
+  // one, its slope is a coin toss between two right answers. In float64 it is decided.
+  const std::vector<Comparison> precise = compare_model(c, table, registry, at::kDouble);
+  for (size_t i = 0; i < comparisons.size(); ++i) {
+    if (!may_be_undecided(comparisons[i]) || !precise[i].passed) continue;
+    comparisons[i] = precise[i];
+    comparisons[i].in_double = true;
+  }
   return comparisons;
 }
 

@@ -16,7 +16,8 @@ namespace tessera::parity {
 std::vector<std::string> overrides_of(const Case& parity_case, const Table& table);
 
 /// Builds the case's model from the experiment, runs it in `type`, and compares every stored
-/// tensor. Double instead of float shows how far the stored tensors are from exact arithmetic.
+/// tensor. Double instead of float shows how far the stored tensors are from exact arithmetic; in
+/// float, a gradient that misses by little is compared again in double (Comparison::in_double).
 std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table,
                                          Registry& registry, at::ScalarType type = at::kFloat);
 
