@@ -234,7 +234,7 @@ void bench_published_st(OpBench& bench, at::Device device) {
   for (const int64_t frames : {1, 5, 12}) {
     bench_st_deform_attn(bench, {frames, 20, 34}, Locations::kAround, device, false);
   }
-  bench_st_deform_attn(bench, {36, 20, 34}, Locations::kAround, device, false, 2);
+  bench_st_deform_attn(bench, {36, 20, 34}, Locations::kAround, device, false, 1);
 }
 
 void bench_published_ms(OpBench& bench, at::Device device) {
