@@ -47,19 +47,35 @@ Gradients call_backward(const at::Tensor& grad_output, const at::Tensor& value,
   return op.call(grad_output, value, grid, locations, weights);
 }
 
-// Values in the layout that the kernels sample, as at::Tensor for its memory.
-template <typename T, typename Sizes>
-at::Tensor pack(const at::Tensor& value, const Sizes& sizes) {
-  const int64_t rows = kernels::num_rows(sizes);
-  at::Tensor packed = at::empty(
-      {kernels::num_heads(sizes), kernels::packed_head_size<T>(rows, sizes.dim)}, value.options());
+// Calls run(packed heads, the first of them, first task, last task) for all of a kernel's query
+// tasks. Where there are heads enough for every thread, a thread packs a head, which its cache then
+// holds, and goes through its queries; else all heads are packed first, and threads share their
+// queries.
+template <typename T, typename Sizes, typename Run>
+void for_query_tasks(const at::Tensor& value, const Sizes& sizes, int64_t task_work,
+                     const Run& run) {
+  const int64_t heads = kernels::num_heads(sizes), rows = kernels::num_rows(sizes);
+  const int64_t head_size = kernels::packed_head_size<T>(rows, sizes.dim);
   const T* from = value.const_data_ptr<T>();
-  T* to = packed.mutable_data_ptr<T>();
-  at::parallel_for(0, kernels::num_heads(sizes), ops::grain_size(rows * sizes.dim),
-                   [&](int64_t begin, int64_t end) {
-                     kernels::pack_heads(from, to, rows, sizes.heads, sizes.dim, begin, end);
-                   });
-  return packed;
+  const int64_t threads = at::get_num_threads();
+  if (heads % threads == 0 || heads >= 4 * threads) {
+    at::parallel_for(
+        0, heads, ops::grain_size(sizes.queries * task_work), [&](int64_t begin, int64_t end) {
+          kernels::AlignedBuffer<T> packed(head_size);
+          for (int64_t head = begin; head < end; ++head) {
+            kernels::pack_heads(from, packed.data(), rows, sizes.heads, sizes.dim, head, head + 1);
+            run(packed.data(), head, head * sizes.queries, (head + 1) * sizes.queries);
+          }
+        });
+    return;
+  }
+  kernels::AlignedBuffer<T> packed(heads * head_size);
+  at::parallel_for(0, heads, ops::grain_size(rows * sizes.dim), [&](int64_t begin, int64_t end) {
+    kernels::pack_heads(from, packed.data() + begin * head_size, rows, sizes.heads, sizes.dim,
+                        begin, end);
+  });
+  at::parallel_for(0, kernels::num_query_tasks(sizes), ops::grain_size(task_work),
+                   [&](int64_t begin, int64_t end) { run(packed.data(), 0, begin, end); });
 }
 
 template <typename Attention>
@@ -74,18 +90,15 @@ at::Tensor forward_cpu(const at::Tensor& value, at::IntArrayRef grid,
                                 locations.options().memory_format(at::MemoryFormat::Contiguous));
   ops::with_float_type(dense_value, [&](auto zero) {
     using T = decltype(zero);
-    const at::Tensor packed = pack<T>(dense_value, sizes);
-    const T* packed_data = packed.const_data_ptr<T>();
     const T* location_data = locations.const_data_ptr<T>();
     const T* weight_data = weights.const_data_ptr<T>();
     T* output_data = output.mutable_data_ptr<T>();
-    at::parallel_for(0, kernels::num_query_tasks(sizes),
-                     ops::grain_size(8 * kernels::points_per_query(sizes) * sizes.dim),
-                     [&](int64_t begin, int64_t end) {
-                       kernels::deform_attn_forward(sizes, shape.levels.data(), packed_data,
-                                                    location_data, weight_data, output_data, begin,
-                                                    end);
-                     });
+    for_query_tasks<T>(dense_value, sizes, 8 * kernels::points_per_query(sizes) * sizes.dim,
+                       [&](const T* packed, int64_t first_head, int64_t begin, int64_t end) {
+                         kernels::deform_attn_forward(sizes, shape.levels.data(), packed,
+                                                      first_head, location_data, weight_data,
+                                                      output_data, begin, end);
+                       });
   });
   return output.to(value.scalar_type());
 }
@@ -107,20 +120,18 @@ Gradients backward_cpu(const at::Tensor& grad_output, const at::Tensor& value, a
   const int64_t query_work = 16 * kernels::points_per_query(sizes) * sizes.dim;
   ops::with_float_type(dense_value, [&](auto zero) {
     using T = decltype(zero);
-    const at::Tensor packed = pack<T>(dense_value, sizes);
-    const T* packed_data = packed.const_data_ptr<T>();
     const T* grad_data = dense_grad.const_data_ptr<T>();
     const T* location_data = locations.const_data_ptr<T>();
     const T* weight_data = weights.const_data_ptr<T>();
     T* grad_value_data = grad_value.mutable_data_ptr<T>();
     T* grad_location_data = grad_locations.mutable_data_ptr<T>();
     T* grad_weight_data = grad_weights.mutable_data_ptr<T>();
-    at::parallel_for(0, kernels::num_query_tasks(sizes), ops::grain_size(query_work),
-                     [&](int64_t begin, int64_t end) {
-                       kernels::deform_attn_backward_points(
-                           sizes, levels, grad_data, packed_data, location_data, weight_data,
-                           grad_location_data, grad_weight_data, begin, end);
-                     });
+    for_query_tasks<T>(dense_value, sizes, query_work,
+                       [&](const T* packed, int64_t first_head, int64_t begin, int64_t end) {
+                         kernels::deform_attn_backward_points(
+                             sizes, levels, grad_data, packed, first_head, location_data,
+                             weight_data, grad_location_data, grad_weight_data, begin, end);
+                       });
     const int64_t lanes = kernels::value_task_lanes<T>(sizes, at::get_num_threads());
     at::parallel_for(0, kernels::num_value_tasks<T>(sizes, lanes),
                      ops::grain_size(sizes.queries * query_work), [&](int64_t begin, int64_t end) {

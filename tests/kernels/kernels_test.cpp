@@ -78,9 +78,9 @@ void check_attention(const Sizes& s, const Level* levels, const std::vector<T>& 
   pack_heads(value.data(), packed.data(), num_rows(s), s.heads, s.dim, 0, num_heads(s));
   const int64_t tasks = num_query_tasks(s), part = tasks / 3;
   for (const auto& [begin, end] : {std::pair(int64_t{0}, part), std::pair(part, tasks)}) {
-    deform_attn_forward(s, levels, packed.data(), locations.data(), weights.data(), output.data(),
-                        begin, end);
-    deform_attn_backward_points(s, levels, grad_output.data(), packed.data(), locations.data(),
+    deform_attn_forward(s, levels, packed.data(), 0, locations.data(), weights.data(),
+                        output.data(), begin, end);
+    deform_attn_backward_points(s, levels, grad_output.data(), packed.data(), 0, locations.data(),
                                 weights.data(), grad_locations.data(), grad_weights.data(), begin,
                                 end);
   }

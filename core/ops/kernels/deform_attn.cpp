@@ -26,19 +26,19 @@ PyramidGrid<T> grid_of(const MsDeformAttnSizes& sizes, const Level* levels) {
 #define TESSERA_DEFORM_ATTN_KERNELS(Sizes, T)                                                     \
   TESSERA_SIMD_CLONES                                                                             \
   void deform_attn_forward(const Sizes& sizes, const Level* levels, const T* packed,              \
-                           const T* locations, const T* weights, T* output, int64_t begin,        \
-                           int64_t end) {                                                         \
+                           int64_t first_head, const T* locations, const T* weights, T* output,   \
+                           int64_t begin, int64_t end) {                                          \
     const auto grid = grid_of<T>(sizes, levels);                                                  \
-    attend(grid, shape_of(sizes), packed, locations, weights, output, begin, end);                \
+    attend(grid, shape_of(sizes), packed, first_head, locations, weights, output, begin, end);    \
   }                                                                                               \
   TESSERA_SIMD_CLONES                                                                             \
   void deform_attn_backward_points(const Sizes& sizes, const Level* levels, const T* grad_output, \
-                                   const T* packed, const T* locations, const T* weights,         \
-                                   T* grad_locations, T* grad_weights, int64_t begin,             \
-                                   int64_t end) {                                                 \
+                                   const T* packed, int64_t first_head, const T* locations,       \
+                                   const T* weights, T* grad_locations, T* grad_weights,          \
+                                   int64_t begin, int64_t end) {                                  \
     const auto grid = grid_of<T>(sizes, levels);                                                  \
-    differentiate_points(grid, shape_of(sizes), grad_output, packed, locations, weights,          \
-                         grad_locations, grad_weights, begin, end);                               \
+    differentiate_points(grid, shape_of(sizes), grad_output, packed, first_head, locations,       \
+                         weights, grad_locations, grad_weights, begin, end);                      \
   }                                                                                               \
   TESSERA_SIMD_CLONES                                                                             \
   void deform_attn_backward_value(const Sizes& sizes, const Level* levels, const T* grad_output,  \

@@ -57,16 +57,17 @@ int64_t num_value_tasks(const Sizes& sizes, int64_t task_lanes) {
   return num_heads(sizes) * ((lanes + task_lanes - 1) / task_lanes);
 }
 
-/// output = sum over points of weight * interpolated sample of value.
+/// output = sum over points of weight * interpolated sample of value. `packed` holds the heads from
+/// `first_head` on, of which the tasks must be.
 #define TESSERA_DEFORM_ATTN_KERNELS(Sizes, T)                                                     \
   void deform_attn_forward(const Sizes& sizes, const Level* levels, const T* packed,              \
-                           const T* locations, const T* weights, T* output, int64_t begin,        \
-                           int64_t end);                                                          \
+                           int64_t first_head, const T* locations, const T* weights, T* output,   \
+                           int64_t begin, int64_t end);                                           \
   /** Gradients with respect to locations and weights. */                                         \
   void deform_attn_backward_points(const Sizes& sizes, const Level* levels, const T* grad_output, \
-                                   const T* packed, const T* locations, const T* weights,         \
-                                   T* grad_locations, T* grad_weights, int64_t begin,             \
-                                   int64_t end);                                                  \
+                                   const T* packed, int64_t first_head, const T* locations,       \
+                                   const T* weights, T* grad_locations, T* grad_weights,          \
+                                   int64_t begin, int64_t end);                                   \
   /** Gradient with respect to value, in value's own layout; every element is written. */         \
   void deform_attn_backward_value(const Sizes& sizes, const Level* levels, const T* grad_output,  \
                                   const T* locations, const T* weights, T* grad_value,            \

@@ -4,8 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <memory>
-#include <new>
 
 #include "core/ops/kernels/lanes.h"
 #include "core/ops/kernels/packed_heads.h"
@@ -27,23 +25,6 @@ struct AttentionShape {
 
 /// Lanes that one pass over the points keeps in registers.
 constexpr int kMaxPassLanes = 4;
-
-/// Uninitialised memory that begins at a cache line.
-template <typename T>
-class AlignedBuffer {
- public:
-  explicit AlignedBuffer(int64_t count)
-      : data_(static_cast<T*>(::operator new(static_cast<size_t>(count) * sizeof(T), kAlignment))) {
-  }
-  T* data() { return data_.get(); }
-
- private:
-  static constexpr std::align_val_t kAlignment{kLaneBytes};
-  struct Free {
-    void operator()(T* data) const { ::operator delete(data, kAlignment); }
-  };
-  std::unique_ptr<T, Free> data_;
-};
 
 /// Multiplies the corners' weights of a block of points by those of the attention, of which
 /// `readable` may be read.
@@ -94,12 +75,12 @@ TESSERA_KERNEL_INLINE void gather(const Grid& grid, const AttentionShape& s, con
 
 template <typename Grid, typename T>
 TESSERA_KERNEL_INLINE void attend(const Grid& grid, const AttentionShape& s, const T* packed,
-                                  const T* locations, const T* weights, T* output, int64_t begin,
-                                  int64_t end) {
+                                  int64_t first_head, const T* locations, const T* weights,
+                                  T* output, int64_t begin, int64_t end) {
   for (int64_t task = begin; task < end; ++task) {
     const int64_t head = task / s.queries;
     const int64_t slot = s.slot(head, task % s.queries);
-    const T* rows = packed + head * packed_head_size<T>(s.rows, s.dim);
+    const T* rows = packed + (head - first_head) * packed_head_size<T>(s.rows, s.dim);
     T* out = output + slot * s.dim;
     const int64_t lanes = round_up_to_lanes<T>(s.dim) / kLanes<T>;
     for (int64_t lane = 0; lane < lanes; lane += kMaxPassLanes) {
@@ -144,9 +125,9 @@ TESSERA_KERNEL_INLINE void dot_corners(const T* head, const Index<T> (*row)[kPoi
 template <typename Grid, typename T>
 TESSERA_KERNEL_INLINE void differentiate_points(const Grid& grid, const AttentionShape& s,
                                                 const T* grad_output, const T* packed,
-                                                const T* locations, const T* weights,
-                                                T* grad_locations, T* grad_weights, int64_t begin,
-                                                int64_t end) {
+                                                int64_t first_head, const T* locations,
+                                                const T* weights, T* grad_locations,
+                                                T* grad_weights, int64_t begin, int64_t end) {
   const int64_t row_size = round_up_to_lanes<T>(s.dim);
   AlignedBuffer<T> grad(row_size);
   std::fill_n(grad.data(), row_size, T(0));
@@ -156,7 +137,7 @@ TESSERA_KERNEL_INLINE void differentiate_points(const Grid& grid, const Attentio
   for (int64_t task = begin; task < end; ++task) {
     const int64_t head = task / s.queries;
     const int64_t slot = s.slot(head, task % s.queries);
-    const T* rows = packed + head * packed_head_size<T>(s.rows, s.dim);
+    const T* rows = packed + (head - first_head) * packed_head_size<T>(s.rows, s.dim);
     std::copy_n(grad_output + slot * s.dim, s.dim, grad.data());
     for (int64_t first = 0; first < s.points; first += kPointBlock<T>) {
       const int count = static_cast<int>(std::min<int64_t>(kPointBlock<T>, s.points - first));
