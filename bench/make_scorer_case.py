@@ -19,10 +19,10 @@ def compress(counts):
     """Run lengths as COCO's compressed string, for an array of counts."""
     values = counts.astype(numpy.int64)
     values[3:] -= counts[1:-2]
-    characters = numpy.zeros((len(values), 4), numpy.uint8)  # 20 bits: enough for these sizes
-    used = numpy.zeros((len(values), 4), bool)
+    characters = numpy.zeros((len(values), 5), numpy.uint8)  # 25 bits: enough for these sizes
+    used = numpy.zeros((len(values), 5), bool)
     open_rows = numpy.ones(len(values), bool)
-    for i in range(4):
+    for i in range(5):
         group = values & 31
         values = values >> 5
         more = numpy.where(group & 16, values != -1, values != 0)
@@ -53,7 +53,7 @@ def track(random, frames):
     return {
         "x": random.uniform(200, WIDTH - 200) + random.uniform(-5, 5) * numpy.arange(frames),
         "y": random.uniform(150, HEIGHT - 150) + random.uniform(-3, 3) * numpy.arange(frames),
-        "radius": random.uniform(60, 300),
+        "radius": random.uniform(150, 500),
         "seen": random.random(frames) > 0.05,
     }
 

@@ -6,8 +6,6 @@
 #include <string>
 
 #include "launcher/commands/commands.h"
-#include "launcher/data/ytvis.h"
-#include "launcher/evaluation/results.h"
 #include "launcher/evaluation/score.h"
 
 namespace tessera::commands {
@@ -98,10 +96,8 @@ void run(const ScoreArguments& arguments) {
   const evaluation::ScoreOptions options{
       .protocol = evaluation::protocol_from_name(arguments.protocol),
       .compatible = arguments.compatible};
-  const auto ground_truth =
-      data::read_annotations(arguments.ground_truth, {.compatible = arguments.compatible});
-  const auto results = evaluation::read_results(arguments.results);
-  const ScoreResult result = evaluation::score(ground_truth, results, options);
+  const ScoreResult result =
+      evaluation::score_files(arguments.ground_truth, arguments.results, options);
   if (arguments.json) {
     print_json(result, options.protocol);
   } else {

@@ -1,4 +1,4 @@
-#include "launcher/evaluation/parallel_for.h"
+#include "launcher/data/parallel_for.h"
 
 #include <algorithm>
 #include <atomic>
@@ -7,7 +7,7 @@
 #include <thread>
 #include <vector>
 
-namespace tessera::evaluation {
+namespace tessera::data {
 
 void parallel_for(size_t count, size_t num_threads, const std::function<void(size_t)>& body) {
   if (num_threads == 0) num_threads = std::max(1u, std::thread::hardware_concurrency());
@@ -40,4 +40,4 @@ void parallel_for(size_t count, size_t num_threads, const std::function<void(siz
   if (first_error) std::rethrow_exception(first_error);
 }
 
-}  // namespace tessera::evaluation
+}  // namespace tessera::data

@@ -156,7 +156,9 @@ Rle decode_counts(std::string_view counts, int64_t height, int64_t width) {
         "a frame has no mask.");
   }
   Rle rle{height, width, {}};
-  rle.counts.reserve(counts.size() / 2 + 1);
+  // A number ends with each character that announces no other.
+  rle.counts.reserve(static_cast<size_t>(std::count_if(
+      counts.begin(), counts.end(), [](char c) { return c < kFirstCharacter + kMoreFollows; })));
   const int64_t num_pixels = height * width;
   int64_t sum = 0;
   for (CountsReader reader(counts); !reader.done();) {

@@ -9,14 +9,16 @@
 
 #include "core/error.h"
 #include "launcher/data/json_reader.h"
+#include "launcher/data/parallel_for.h"
 #include "launcher/evaluation/accumulate.h"
 #include "launcher/evaluation/matching.h"
-#include "launcher/evaluation/parallel_for.h"
+#include "launcher/evaluation/result_index.h"
 
 namespace tessera::evaluation {
 namespace {
 
 using data::at_place;
+using data::parallel_for;
 
 enum RangeIndex : size_t { kAll, kSmall, kMedium, kLarge, kLight, kModerate, kHeavy };
 
@@ -142,17 +144,52 @@ void check_fits(const std::vector<std::optional<data::Rle>>& segmentations,
   }
 }
 
+/// Where predictions come from: from memory, or from an index that decodes their masks when asked.
+class Predictions {
+ public:
+  using Masks = std::vector<std::optional<data::Rle>>;
+
+  explicit Predictions(const Results& results) : results_(&results) {}
+  explicit Predictions(const ResultIndex& index) : index_(&index) {}
+
+  size_t size() const {
+    return index_ != nullptr ? index_->entries().size() : results_->tracks.size();
+  }
+  ResultIndex::Entry entry(size_t i) const {
+    if (index_ != nullptr) return index_->entries()[i];
+    const ResultTrack& track = results_->tracks[i];
+    return {track.video_id, track.category_id, track.score};
+  }
+  /// The masks of a prediction; kept in `decoded` where they are not in memory.
+  const Masks& masks(size_t i, Masks& decoded) const {
+    if (index_ == nullptr) return results_->tracks[i].segmentations;
+    decoded = index_->masks(i);
+    return decoded;
+  }
+  /// Names a prediction in an error.
+  std::string place(size_t i) const {
+    const std::string file =
+        results_ == nullptr || results_->file.empty() ? "results" : results_->file.string();
+    return file + ": result " + std::to_string(i) + " (video " + std::to_string(entry(i).video_id) +
+           ")";
+  }
+
+ private:
+  const Results* results_ = nullptr;
+  const ResultIndex* index_ = nullptr;
+};
+
 /// Tracks of one category in one video.
 struct Cell {
-  std::vector<const Prediction*> predictions;
+  std::vector<size_t> predictions;  // in the order of the file
   std::vector<const GroundTruth*> ground_truth;
 };
 
 class Scorer {
  public:
-  Scorer(const data::AnnotationFile& ground_truth, const Results& results,
+  Scorer(const data::AnnotationFile& ground_truth, const Predictions& predictions,
          const ScoreOptions& options)
-      : ground_truth_(ground_truth), results_(results), options_(options) {
+      : ground_truth_(ground_truth), predictions_(predictions), options_(options) {
     for (size_t i = 0; i < ground_truth.videos.size(); ++i) {
       video_index_[ground_truth.videos[i].id] = i;
     }
@@ -202,48 +239,50 @@ class Scorer {
     truth.occlusion = occlusion_score(annotation);
   }
 
+  // Every prediction is checked and put into its cell before any mask is looked at, so that the
+  // error for a file is always the same one.
   void prepare_predictions() {
-    predictions_.resize(results_.tracks.size());
-    const std::string file = results_.file.empty() ? "results" : results_.file.string();
     parallel_for(predictions_.size(), options_.num_threads, [&](size_t i) {
-      const ResultTrack& track = results_.tracks[i];
-      at_place([&] { return file + ": " + result_place(track, i); },
-               [&] { prepare(track, predictions_[i]); });
+      at_place([&] { return predictions_.place(i); }, [&] { check_entry(predictions_.entry(i)); });
     });
     for (size_t i = 0; i < predictions_.size(); ++i) {
-      const ResultTrack& track = results_.tracks[i];
-      if (!category_names_.contains(track.category_id)) continue;
-      cells_[{track.category_id, track.video_id}].predictions.push_back(&predictions_[i]);
+      const ResultIndex::Entry entry = predictions_.entry(i);
+      if (!category_names_.contains(entry.category_id)) continue;
+      cells_[{entry.category_id, entry.video_id}].predictions.push_back(i);
     }
   }
 
-  void prepare(const ResultTrack& track, Prediction& prediction) const {
-    const auto video_index = video_index_.find(track.video_id);
-    if (video_index == video_index_.end()) {
+  void check_entry(const ResultIndex::Entry& entry) const {
+    if (!video_index_.contains(entry.video_id)) {
       throw DataError("'video_id': expected a video of " + ground_truth_.file.string() + ", got " +
-                      std::to_string(track.video_id) + ". Were the results made from another set?");
+                      std::to_string(entry.video_id) + ". Were the results made from another set?");
     }
-    if (!options_.compatible && !category_names_.contains(track.category_id)) {
+    if (!options_.compatible && !category_names_.contains(entry.category_id)) {
       std::vector<std::string> known;
       for (const auto& [id, name] : category_names_) known.push_back(std::to_string(id));
       throw DataError("'category_id': expected a category of " + ground_truth_.file.string() +
-                      ", got " + std::to_string(track.category_id) + ". Known: " + join(known) +
+                      ", got " + std::to_string(entry.category_id) + ". Known: " + join(known) +
                       ".");
     }
-    if (!std::isfinite(track.score)) {
-      throw DataError("'score': expected a finite number, got " + std::to_string(track.score) +
+    if (!std::isfinite(entry.score)) {
+      throw DataError("'score': expected a finite number, got " + std::to_string(entry.score) +
                       ".");
     }
-    const data::Video& video = ground_truth_.videos[video_index->second];
-    if (!options_.compatible) check_fits(track.segmentations, video);
+  }
+
+  void prepare(size_t i, Predictions::Masks& decoded, Prediction& prediction) const {
+    const ResultIndex::Entry entry = predictions_.entry(i);
+    const data::Video& video = ground_truth_.videos[video_index_.at(entry.video_id)];
+    const Predictions::Masks& masks = predictions_.masks(i, decoded);
+    if (!options_.compatible) check_fits(masks, video);
     // The reference's occlusion-aware scorer refuses this too.
     if (options_.protocol == Protocol::kOvis &&
-        static_cast<int64_t>(track.segmentations.size()) != video.length) {
-      check_fits(track.segmentations, video);
+        static_cast<int64_t>(masks.size()) != video.length) {
+      check_fits(masks, video);
     }
-    fill_areas(prediction, track.segmentations);
+    fill_areas(prediction, masks);
     prediction.mean_area = mean_area(prediction.areas);
-    prediction.score = track.score;
+    prediction.score = entry.score;
   }
 
   void match() {
@@ -251,11 +290,23 @@ class Scorer {
     for (const auto& [key, cell] : cells_) cells.push_back(&cell);
     matches_.resize(cells.size());
     const std::vector<Range> ranges = ranges_of(options_.protocol);
-    parallel_for(cells.size(), options_.num_threads, [&](size_t i) {
-      matches_[i] = match_cell(cells[i]->predictions, cells[i]->ground_truth, ranges);
-    });
+    parallel_for(cells.size(), options_.num_threads,
+                 [&](size_t i) { matches_[i] = match(*cells[i], ranges); });
     size_t i = 0;
     for (const auto& [key, cell] : cells_) category_matches_[key.first].push_back(&matches_[i++]);
+  }
+
+  CellMatches match(const Cell& cell, const std::vector<Range>& ranges) const {
+    std::vector<Prediction> predictions(cell.predictions.size());
+    std::vector<Predictions::Masks> decoded(cell.predictions.size());
+    std::vector<const Prediction*> pointers;
+    for (size_t p = 0; p < predictions.size(); ++p) {
+      const size_t i = cell.predictions[p];
+      at_place([&] { return predictions_.place(i); },
+               [&] { prepare(i, decoded[p], predictions[p]); });
+      pointers.push_back(&predictions[p]);
+    }
+    return match_cell(pointers, cell.ground_truth, ranges);
   }
 
   ScoreResult summarize() {
@@ -333,12 +384,11 @@ class Scorer {
   }
 
   const data::AnnotationFile& ground_truth_;
-  const Results& results_;
+  const Predictions& predictions_;
   ScoreOptions options_;
   std::unordered_map<int64_t, size_t> video_index_;
   std::map<int64_t, const std::string*> category_names_;  // ordered: results are by ascending id
   std::vector<GroundTruth> truths_;
-  std::vector<Prediction> predictions_;
   std::map<std::pair<int64_t, int64_t>, Cell> cells_;  // (category, video), none of them empty
   std::vector<CellMatches> matches_;
   std::map<int64_t, std::vector<const CellMatches*>> category_matches_;  // by ascending video
@@ -364,7 +414,21 @@ double ScoreResult::stat(std::string_view name) const {
 
 ScoreResult score(const data::AnnotationFile& ground_truth, const Results& results,
                   const ScoreOptions& options) {
-  return Scorer(ground_truth, results, options).run();
+  return Scorer(ground_truth, Predictions(results), options).run();
+}
+
+ScoreResult score_files(const std::filesystem::path& ground_truth,
+                        const std::filesystem::path& results, const ScoreOptions& options) {
+  const data::AnnotationFile truth =
+      data::read_annotations(ground_truth, {.compatible = options.compatible});
+  if (const auto index = ResultIndex::read(results, options.num_threads)) {
+    try {
+      return Scorer(truth, Predictions(*index), options).run();
+    } catch (const DataError&) {
+      // Read again below, where the error is worded with all that is known of its place.
+    }
+  }
+  return score(truth, read_results(results), options);
 }
 
 }  // namespace tessera::evaluation

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <filesystem>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -62,6 +63,11 @@ struct ScoreResult {
 /// an unknown video or category, and for OVIS if the ground truth states no occlusion.
 ScoreResult score(const data::AnnotationFile& ground_truth, const Results& results,
                   const ScoreOptions& options = {});
+
+/// The same from files, without holding all masks of the results at once.
+/// Throws DataError as read_annotations, read_results and score do.
+ScoreResult score_files(const std::filesystem::path& ground_truth,
+                        const std::filesystem::path& results, const ScoreOptions& options = {});
 
 /// Sum of intersections over sum of unions along the frames of the shorter list; frames whose masks
 /// differ in size count for nothing; 0 if nothing is left.

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 
 #include "launcher/evaluation/score.h"
 #include "tests/evaluation/fixture.h"
@@ -77,20 +78,36 @@ Json ground_truth() {
 
 class Fuzz : public test_support::FolderTest {
  protected:
+  /// The numbers, or the error.
+  static std::string outcome(const std::function<ScoreResult()>& run) {
+    try {
+      std::string text;
+      for (const Stat& stat : run().stats)
+        text += stat.name + " " + std::to_string(stat.value) + "\n";
+      return text;
+    } catch (const DataError& error) {
+      return std::string("error: ") + error.what();
+    }
+  }
+
   /// True if everything was accepted.
   bool try_files(bool compatible) const {
-    try {
-      const auto truth = data::read_annotations(folder_ / "gt.json", {.compatible = compatible});
-      const Results results = read_results(folder_ / "results.json");
-      for (const Protocol protocol : {Protocol::kYtvis, Protocol::kOvis}) {
-        score(truth, results, {.protocol = protocol, .compatible = compatible, .num_threads = 1});
-      }
-      return true;
-    } catch (const DataError& error) {
-      EXPECT_NE(std::string(error.what()).find(folder_.string()), std::string::npos)
-          << "no file in: " << error.what();
-      return false;
+    bool is_accepted = true;
+    for (const Protocol protocol : {Protocol::kYtvis, Protocol::kOvis}) {
+      const ScoreOptions options{.protocol = protocol, .compatible = compatible, .num_threads = 1};
+      const std::string whole = outcome([&] {
+        const auto truth = data::read_annotations(folder_ / "gt.json", {.compatible = compatible});
+        return score(truth, read_results(folder_ / "results.json"), options);
+      });
+      EXPECT_EQ(outcome([&] {
+                  return score_files(folder_ / "gt.json", folder_ / "results.json", options);
+                }),
+                whole);
+      if (!whole.starts_with("error: ")) continue;
+      EXPECT_NE(whole.find(folder_.string()), std::string::npos) << "no file in: " << whole;
+      is_accepted = false;
     }
+    return is_accepted;
   }
 };
 

@@ -129,11 +129,15 @@ TEST_F(ReferenceCases, GiveTheSameNumbersWhenCompatible) {
       SCOPED_TRACE(name);
       const ScoreOptions options{.protocol = protocol_from_name(name), .compatible = true};
       if (expected[name].contains("error")) {
-        test_support::error_of([&] { score(truth, results, options); });
+        const std::string error = test_support::error_of([&] { score(truth, results, options); });
+        EXPECT_EQ(
+            test_support::error_of([&] { score_files(one.ground_truth, one.results, options); }),
+            error);
         ++num_refused;
         continue;
       }
       expect_scores(expected[name], score(truth, results, options));
+      expect_scores(expected[name], score_files(one.ground_truth, one.results, options));
     }
   }
   EXPECT_EQ(num_refused, 5u);  // one of other lengths, four without occlusion

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <csignal>
 
+#include "launcher/evaluation/result_index.h"
 #include "launcher/evaluation/results_writer.h"
 #include "tests/evaluation/fixture.h"
 
@@ -30,6 +31,55 @@ class ResultsFile : public test_support::FolderTest {
     return std::distance(std::filesystem::directory_iterator(folder_), {});
   }
 };
+
+// The index gives what the reader gives, whatever the order of keys and however masks are escaped.
+TEST_F(ResultsFile, IsIndexedAsItIsRead) {
+  std::mt19937 random(3);
+  std::vector<uint8_t> mask(60 * 40);
+  Json list = Json::array();
+  for (int i = 0; i < 40; ++i) {
+    Json entry{{"score", i / 64.0}, {"video_id", i % 7}, {"category_id", -i}};
+    entry["segmentations"] = Json::array({nullptr});
+    for (uint8_t& pixel : mask) pixel = random() % 9 == 0;
+    const data::Rle rle = data::from_mask(mask, 60, 40);
+    entry["segmentations"].push_back({{"counts", data::encode_counts(rle)}, {"size", {60, 40}}});
+    list.push_back(entry);
+  }
+  const std::string text = list.dump();
+  EXPECT_NE(text.find("\\\\"), std::string::npos) << "no mask with a backslash to escape";
+  const auto file = write("results.json", text + std::string(100, ' '));
+  const Results read = read_results(file);
+  const auto index = ResultIndex::read(file, 2);
+  ASSERT_TRUE(index);
+  ASSERT_EQ(index->entries().size(), read.tracks.size());
+  for (size_t i = 0; i < read.tracks.size(); ++i) {
+    EXPECT_EQ(index->entries()[i].video_id, read.tracks[i].video_id);
+    EXPECT_EQ(index->entries()[i].category_id, read.tracks[i].category_id);
+    EXPECT_EQ(index->entries()[i].score, read.tracks[i].score);
+    EXPECT_EQ(index->masks(i), read.tracks[i].segmentations);
+  }
+}
+
+TEST_F(ResultsFile, WithAnythingUnusualIsNotIndexed) {
+  const std::string good =
+      R"({"video_id":1,"category_id":1,"score":0.5,"segmentations":[{"size":[2,2],"counts":"4"}]})";
+  const std::string padding(100, ' ');
+  EXPECT_TRUE(ResultIndex::read(write("results.json", "[" + good + "]" + padding), 1));
+  for (const std::string bad :
+       {R"({"video_id":1,"category_id":1,"score":0.5})",
+        R"({"video_id":1,"category_id":1,"score":"0.5","segmentations":[]})",
+        R"({"video_id":1,"video_id":2,"category_id":1,"score":0.5,"segmentations":[]})",
+        R"({"id":3,"video_id":1,"category_id":1,"score":0.5,"segmentations":[]})",
+        R"({"video_id":1,"category_id":1,"score":0.5,"segmentations":[{"size":[2],"counts":"4"}]})",
+        R"({"video_id":1,"category_id":1,"score":0.5,"segmentations":[{"size":[2,2]}]})", "7",
+        "[]"}) {
+    EXPECT_FALSE(
+        ResultIndex::read(write("results.json", "[" + good + "," + bad + "]" + padding), 1))
+        << bad;
+  }
+  EXPECT_FALSE(ResultIndex::read(write("results.json", "{}"), 1));
+  EXPECT_FALSE(ResultIndex::read(folder_ / "absent.json", 1));
+}
 
 ResultTrack random_track(std::mt19937& random) {
   ResultTrack track{.video_id = static_cast<int64_t>(random()) - 5,
