@@ -3,11 +3,13 @@
 
 #include "launcher/commands/commands.h"
 #include "launcher/distributed/world.h"
+#include "launcher/load_cuda.h"
 #include "launcher/run_main.h"
 
 int main(int argc, char** argv) {
   std::unique_ptr<tessera::World> world;
   const int status = tessera::run_main([&] {
+    tessera::load_cuda_if_present();
     world = std::make_unique<tessera::World>();
     CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.", "tessera");
     app.require_subcommand(1);

@@ -3,6 +3,7 @@
 #include <iostream>
 
 #include "core/error.h"
+#include "launcher/load_cuda.h"
 #include "launcher/parity/model_case.h"
 #include "launcher/run_main.h"
 
@@ -41,6 +42,7 @@ void print(const parity::Case& c, const std::vector<parity::Comparison>& compari
 
 int main(int argc, char** argv) {
   return run_main([&]() -> int {
+    load_cuda_if_present();
     CLI::App app("Compares every stored tensor of reference cases with ours.", "parity_check");
     std::vector<std::string> folders;
     std::string tables = TESSERA_PARITY_TABLES;

@@ -1,8 +1,5 @@
 #include "launcher/run_main.h"
 
-#include <dlfcn.h>
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
 
@@ -10,14 +7,6 @@
 
 namespace tessera {
 namespace {
-
-// LibTorch decides at first use whether there is CUDA, so its CUDA library and ours must be there
-// before. Only tried where the driver shows a device: loading it costs seconds.
-void load_cuda_if_present() {
-  if (access("/dev/nvidiactl", F_OK) != 0) return;
-  dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-  dlopen("libtessera_core_cuda.so", RTLD_NOW | RTLD_GLOBAL);
-}
 
 int print_error(const char* what, int code) {
   std::fprintf(stderr, "error: %s\n", what);
@@ -28,7 +17,6 @@ int print_error(const char* what, int code) {
 
 int run_main(const std::function<int()>& body) {
   try {
-    load_cuda_if_present();
     return body();
   } catch (const ConfigError& error) {
     return print_error(error.what(), kConfigError);
