@@ -2,6 +2,7 @@
 // in_proj_weight [3D,D] (q, k, v stacked), in_proj_bias, out_proj. Further outputs: out_proj_1, ...
 // Query and key take their positions, values do not (DETR, Carion et al. 2020).
 
+#include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
 #include "core/interfaces/attention.h"

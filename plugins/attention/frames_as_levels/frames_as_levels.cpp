@@ -3,6 +3,7 @@
 // reference is its own (x, y) on every frame; one softmax runs over all levels and points; there is
 // no temporal offset and no interpolation in time. Kept for comparison with st_deformable.
 
+#include <ATen/ATen.h>
 #include <cmath>
 
 #include "core/interfaces/attention.h"

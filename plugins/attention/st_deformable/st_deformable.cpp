@@ -4,6 +4,7 @@
 // over the K points. Keys as Deformable-DETR's: sampling_offsets, attention_weights, value_proj,
 // output_proj.
 
+#include <ATen/ATen.h>
 #include <cmath>
 
 #include "core/interfaces/attention.h"

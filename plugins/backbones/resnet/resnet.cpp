@@ -2,7 +2,11 @@
 // Keys are torchvision's: conv1, bn1, layer1.0.conv1, layer1.0.downsample.0, ...
 // [B,T,3,H,W] -> levels at strides 4, 8, 16, 32 (the last 16 when dilated).
 
+#include <ATen/ATen.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/normalization.h>
 
 #include "core/interfaces/backbone.h"
 #include "core/plugin/plugin.h"

@@ -3,7 +3,10 @@
 // strides 2, 4, 8, ... Keys: stem.conv, stem.norm, stage<i>.<j>.{conv1,norm1,conv2,norm2,
 // shortcut}.
 
+#include <ATen/ATen.h>
 #include <torch/nn/modules/batchnorm.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
 
 #include "core/interfaces/backbone.h"
 #include "core/plugin/plugin.h"

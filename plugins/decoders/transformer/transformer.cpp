@@ -5,7 +5,10 @@
 // which fixes the clip length), per clip (SimVTR: n vectors, any clip length), or per clip and
 // repeated over its frames with a learnt vector of the frame added (any clip length).
 
+#include <ATen/ATen.h>
+#include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/embedding.h>
+#include <torch/nn/modules/normalization.h>
 
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"

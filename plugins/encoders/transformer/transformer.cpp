@@ -2,6 +2,11 @@
 // Each layer adds the outputs of a LIST of attentions, all on the same input. Keys: input_proj,
 // layers.<i>.self_attn (a second attention: self_attn_1), linear1, linear2, norm1, norm2, norm.
 
+#include <ATen/ATen.h>
+#include <torch/nn/modules/container/modulelist.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/normalization.h>
+
 #include "core/interfaces/attention.h"
 #include "core/interfaces/encoder.h"
 #include "core/nn/feed_forward.h"

@@ -2,6 +2,8 @@
 // for each. Keys: class_embed, bbox_embed.layers.<i>; per_layer: class_embed.<l>, bbox_embed.<l>;
 // class_per = "clip" adds frame_weight.
 
+#include <ATen/ATen.h>
+#include <torch/nn/modules/linear.h>
 #include <cmath>
 
 #include "core/interfaces/instance_head.h"

@@ -4,6 +4,11 @@
 // that a mask begins where its box is. Keys: mask_embed.layers.<i>, memory_proj, lateral_<i>,
 // output_<i>, norm_<i>, prior_scale.
 
+#include <ATen/ATen.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
 #include "core/interfaces/mask_head.h"
 #include "core/nn/mlp.h"
 #include "core/nn/position_encoding.h"

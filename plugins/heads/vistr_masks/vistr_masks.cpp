@@ -5,6 +5,11 @@
 // insmask_head.{0,3,6,9} (convolutions), {1,4,7} (norms).
 // Differs from the reference: any width its norms divide, any clip length, batches.
 
+#include <ATen/ATen.h>
+#include <torch/nn/modules/conv.h>
+#include <torch/nn/modules/linear.h>
+#include <torch/nn/modules/normalization.h>
+
 #include "core/interfaces/mask_head.h"
 #include "core/ops/deform_conv2d.h"
 #include "core/plugin/plugin.h"

@@ -1,6 +1,8 @@
 // Joins the tracks of overlapping windows by the IoU of their masks on the shared frames, one
 // assignment for all tracks. Without overlap nothing can be compared: every track starts anew.
 
+#include <ATen/ATen.h>
+
 #include "core/interfaces/linker.h"
 #include "core/matching/assignment.h"
 #include "core/plugin/plugin.h"

@@ -1,6 +1,8 @@
 // Matching of whole sequences (VisTR): a prediction's track against an instance's track, each cost
 // a mean over the clip's frames, one assignment a clip.
 
+#include <ATen/ATen.h>
+
 #include "core/interfaces/matcher.h"
 #include "core/matching/assignment.h"
 #include "core/nn/boxes.h"
