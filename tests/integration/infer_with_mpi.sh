@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # Two processes share a set's videos: the same results, byte for byte; one that fails ends both.
 source "$(dirname "$0")/lib.sh"
-if ! command -v mpirun > /dev/null || ! ldd "$tessera" | grep libmpi > /dev/null; then
+# The program that links everything; `tessera` itself only scores and starts it.
+program=$(dirname "$tessera")/../libexec/tessera-main
+if ! command -v mpirun > /dev/null || ! ldd "$program" | grep libmpi > /dev/null; then
   echo "skipped: no mpirun, or a build without MPI"
   exit 77
 fi
