@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 
 #include <array>
+#include <ostream>
 #include <vector>
 
 namespace tessera::test {
@@ -22,6 +23,13 @@ struct StSizes {
   int64_t heads, dim, queries, points;
 };
 
+/// How GoogleTest names a case.
+inline void PrintTo(const StSizes& s, std::ostream* out) {
+  const auto& [frames, height, width] = s.shape_thw;
+  *out << s.batch << " of " << frames << "x" << height << "x" << width << ", heads " << s.heads
+       << " of " << s.dim << ", queries " << s.queries << ", points " << s.points;
+}
+
 /// Locations spread over -0.3 .. 1.3, so that some are outside and many straddle the border.
 inline AttentionInputs random_st_inputs(const StSizes& s) {
   const int64_t rows = s.shape_thw[0] * s.shape_thw[1] * s.shape_thw[2];
@@ -35,6 +43,13 @@ struct MsSizes {
   std::vector<std::array<int64_t, 2>> shapes_hw;
   int64_t heads, dim, queries, points;
 };
+
+inline void PrintTo(const MsSizes& s, std::ostream* out) {
+  *out << s.batch << " of";
+  for (const auto& [height, width] : s.shapes_hw) *out << " " << height << "x" << width;
+  *out << ", heads " << s.heads << " of " << s.dim << ", queries " << s.queries << ", points "
+       << s.points;
+}
 
 inline AttentionInputs random_ms_inputs(const MsSizes& s) {
   int64_t rows = 0;

@@ -20,6 +20,16 @@ struct ConvCase {
   bool use_mask, use_bias;
 };
 
+/// How GoogleTest names a case.
+void PrintTo(const ConvCase& c, std::ostream* out) {
+  const auto& o = c.options;
+  *out << c.batch << "x" << c.in_channels << "x" << c.height << "x" << c.width << " to "
+       << c.out_channels << ", kernel " << c.kernel[0] << "x" << c.kernel[1] << ", stride "
+       << o.stride[0] << "x" << o.stride[1] << ", padding " << o.padding[0] << "x" << o.padding[1]
+       << ", dilation " << o.dilation[0] << "x" << o.dilation[1] << ", groups " << o.groups << ", "
+       << o.offset_groups << (c.use_mask ? ", mask" : "") << (c.use_bias ? ", bias" : "");
+}
+
 // input, offset, weight, then mask and bias where used
 std::vector<at::Tensor> random_inputs(const ConvCase& c, double offset_scale = 1.5) {
   const auto& o = c.options;
