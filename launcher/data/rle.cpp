@@ -5,18 +5,11 @@
 #include <string>
 
 #include "core/error.h"
+#include "launcher/data/counts_format.h"
+#include "launcher/data/usual_counts.h"
 
 namespace tessera::data {
 namespace {
-
-constexpr int kBitsPerCharacter = 5;
-constexpr int64_t kValueBits = 31;    // the five value bits of a character
-constexpr int64_t kMoreFollows = 32;  // another character belongs to this number
-constexpr int64_t kSignBit = 16;      // in the last character: the number is negative
-constexpr char kFirstCharacter = '0';
-constexpr int64_t kNumCharacters = 64;
-// 35 bits hold any difference of two runs; more characters only come from broken files.
-constexpr int kMaxCharactersPerRun = 7;
 
 std::string size_text(int64_t height, int64_t width) {
   return std::to_string(height) + " x " + std::to_string(width);
@@ -31,6 +24,16 @@ std::string character_text(char c) {
   throw DataError("expected runs that sum to " + std::to_string(height * width) + " (" +
                   size_text(height, width) + " pixels), got " + got +
                   ". The mask is cut off, or belongs to an image of another size.");
+}
+
+uint64_t sum_of(const Rle& rle) {
+  uint64_t sum = 0;
+  for (const uint32_t count : rle.counts) sum += count;
+  return sum;
+}
+
+bool fills(const Rle& rle) {
+  return sum_of(rle) == static_cast<uint64_t>(rle.height * rle.width);
 }
 
 /// Takes numbers off the front of a compressed string.
@@ -98,6 +101,34 @@ class RunBuilder {
   Rle rle_;
 };
 
+/// Walks over the foreground runs of a mask.
+class ForegroundRuns {
+ public:
+  explicit ForegroundRuns(const Rle& rle)
+      : at_(rle.counts.data()), stop_(at_ + rle.counts.size() / 2 * 2) {
+    if (!done()) enter();
+  }
+
+  bool done() const { return at_ == stop_; }
+  uint64_t start() const { return start_; }
+  uint64_t end() const { return end_; }
+  void next() {
+    at_ += 2;
+    if (!done()) enter();
+  }
+
+ private:
+  void enter() {
+    start_ = end_ + at_[0];
+    end_ = start_ + at_[1];
+  }
+
+  const uint32_t* at_;
+  const uint32_t* stop_;  // behind the last pair of a background and a foreground run
+  uint64_t start_ = 0;
+  uint64_t end_ = 0;
+};
+
 /// Calls visit(in_a, in_b, length) for each stretch on which both masks are constant.
 template <typename Visit>
 void sweep(const Rle& a, const Rle& b, Visit&& visit) {
@@ -141,11 +172,7 @@ void check(const Rle& rle) {
         "expected at least one run in 'counts', got none. Write null where a frame has "
         "no mask.");
   }
-  uint64_t sum = 0;
-  for (const uint32_t count : rle.counts) sum += count;
-  if (sum != static_cast<uint64_t>(rle.height * rle.width)) {
-    fail_sum(std::to_string(sum), rle.height, rle.width);
-  }
+  if (!fills(rle)) fail_sum(std::to_string(sum_of(rle)), rle.height, rle.width);
 }
 
 Rle decode_counts(std::string_view counts, int64_t height, int64_t width) {
@@ -156,6 +183,8 @@ Rle decode_counts(std::string_view counts, int64_t height, int64_t width) {
         "a frame has no mask.");
   }
   Rle rle{height, width, {}};
+  if (decode_usual_counts(counts, rle.counts) && fills(rle)) return rle;
+  rle.counts.clear();
   // A number ends with each character that announces no other.
   rle.counts.reserve(static_cast<size_t>(std::count_if(
       counts.begin(), counts.end(), [](char c) { return c < kFirstCharacter + kMoreFollows; })));
@@ -285,8 +314,20 @@ Box bounding_box(const Rle& rle) {
 
 uint64_t intersection_area(const Rle& a, const Rle& b) {
   check_same_size(a, b);
+  ForegroundRuns of_a(a);
+  ForegroundRuns of_b(b);
   uint64_t total = 0;
-  sweep(a, b, [&](bool in_a, bool in_b, uint64_t length) { total += (in_a & in_b) * length; });
+  while (!of_a.done() && !of_b.done()) {
+    const uint64_t start = std::max(of_a.start(), of_b.start());
+    const uint64_t end = std::min(of_a.end(), of_b.end());
+    total += end > start ? end - start : 0;
+    // Both may end here: the other then meets the next one in an empty stretch.
+    if (of_a.end() == end) {
+      of_a.next();
+    } else {
+      of_b.next();
+    }
+  }
   return total;
 }
 

@@ -45,13 +45,16 @@ bool read_size(ondemand::value value, int64_t& height, int64_t& width) {
 std::string_view unescaped(std::string_view text, std::string& buffer) {
   if (std::memchr(text.data(), '\\', text.size()) == nullptr) return text;
   buffer.clear();
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\\' && (++i == text.size() || text[i] != '\\')) {
+  while (!text.empty()) {
+    const size_t backslash = text.find('\\');
+    if (backslash == text.npos) break;
+    if (backslash + 1 == text.size() || text[backslash + 1] != '\\') {
       throw DataError("'counts': expected no escapes but that of a backslash.");
     }
-    buffer.push_back(text[i]);
+    buffer.append(text, 0, backslash + 1);
+    text.remove_prefix(backslash + 2);
   }
-  return buffer;
+  return buffer.append(text);
 }
 
 }  // namespace

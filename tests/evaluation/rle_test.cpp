@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "launcher/data/polygon.h"
+#include "launcher/data/usual_counts.h"
 #include "tests/evaluation/fixture.h"
 
 namespace tessera::data {
@@ -71,6 +72,49 @@ TEST(Rle, RoundTripsTheLargestMask) {
   const auto run = static_cast<uint32_t>(kMaxMaskPixels - 2);
   const Rle rle{kMaxMaskPixels / 1024, 1024, {0, 1, run, 0, 0, 1}};
   EXPECT_EQ(decode_counts(encode_counts(rle), rle.height, rle.width), rle);
+}
+
+// Runs of one to four characters a number in every order, and every length of what is left over.
+TEST(Rle, EightCharactersAtATimeEqualTheRunsThatWereEncoded) {
+  std::mt19937 random(3);
+  size_t usual = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const int longest = i % 20;  // bits of a run
+    Rle rle{1, 0, {}};
+    for (unsigned n = 1 + random() % 40; n > 0; --n) {
+      rle.counts.push_back(static_cast<uint32_t>(random() % (2u << (random() % (longest + 1)))));
+      rle.width += rle.counts.back();
+    }
+    const std::string text = encode_counts(rle);
+    std::vector<uint32_t> runs;
+    if (decode_usual_counts(text, runs)) {
+      ++usual;
+      ASSERT_EQ(runs, rle.counts) << text;
+    }
+    if (rle.width == 0) continue;
+    ASSERT_EQ(decode_counts(text, rle.height, rle.width).counts, rle.counts) << text;
+  }
+#ifdef __x86_64__
+  if (__builtin_cpu_supports("avx2") != 0) {
+    EXPECT_GT(usual, 1000u);
+  }
+#endif
+}
+
+TEST(Rle, TheQuickWayLeavesWhatIsWrongToTheOther) {
+  const std::string good = "0123456789:;<=>?";
+  std::vector<uint32_t> runs;
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (const char bad : {'/', 'p', '\xb0', '\0'}) {
+      std::string text = good;
+      text[i] = bad;
+      EXPECT_FALSE(decode_usual_counts(text, runs)) << i;
+    }
+  }
+  EXPECT_FALSE(decode_usual_counts("", runs));
+  EXPECT_FALSE(decode_usual_counts("P", runs));               // cut off
+  EXPECT_FALSE(decode_usual_counts("0O0000000", runs));       // a negative run among eight
+  EXPECT_FALSE(decode_usual_counts("00000PPPPPP000", runs));  // six characters of one number
 }
 
 TEST(Rle, AgreesWithPixelsOnAreaBoxIntersectionAndUnion) {
