@@ -1,58 +1,27 @@
 #include "launcher/data/augmentation.h"
 
 #include <algorithm>
+#include <numeric>
+#include <opencv2/imgproc.hpp>
+#include <utility>
 
 #include "launcher/data/geometry.h"
-#include "launcher/data/photometric.h"
 
 namespace tessera::data {
 namespace {
 
-/// Replaces every frame and every mask that is there.
-template <class OnFrame, class OnMask>
-void transform(ClipImages& clip, const OnFrame& on_frame, const OnMask& on_mask) {
-  for (cv::Mat& frame : clip.frames) frame = on_frame(frame);
-  for (auto& track : clip.masks)
-    for (cv::Mat& mask : track)
-      if (!mask.empty()) mask = on_mask(mask);
+std::vector<int> every_index(int count) {
+  std::vector<int> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), 0);
+  return indices;
 }
 
-void flip(ClipImages& clip, bool vertical) {
-  const auto flipped = [&](const cv::Mat& image) {
-    cv::Mat result;
-    cv::flip(image, result, vertical ? 0 : 1);
-    return result;
-  };
-  transform(clip, flipped, flipped);
-}
-
-void reverse_time(ClipImages& clip) {
-  std::reverse(clip.frames.begin(), clip.frames.end());
-  for (auto& track : clip.masks) std::reverse(track.begin(), track.end());
-}
-
-void shuffle_channels(ClipImages& clip, Random& random) {
-  std::vector<int> order{0, 1, 2};
-  for (int i = 2; i > 0; --i) std::swap(order[i], order[random.integer(0, i)]);
-  const std::vector<int> from_to{order[0], 0, order[1], 1, order[2], 2};
-  for (cv::Mat& frame : clip.frames) {
-    cv::Mat shuffled(frame.size(), frame.type());
-    cv::mixChannels(std::vector<cv::Mat>{frame}, std::vector<cv::Mat>{shuffled}, from_to);
-    frame = shuffled;
-  }
-}
-
-void resize(ClipImages& clip, int64_t short_side, int64_t max_side) {
-  const cv::Size size = resized_size(clip.size().height, clip.size().width, short_side, max_side);
-  transform(
-      clip, [&](const cv::Mat& frame) { return resize_frame(frame, size); },
-      [&](const cv::Mat& mask) { return resize_mask(mask, size); });
-}
-
-void resize_to_drawn(ClipImages& clip, const AugmentStepOptions& step, Random& random) {
-  if (step.short_sides.empty()) return;
-  const int64_t choice = random.integer(0, static_cast<int64_t>(step.short_sides.size()) - 1);
-  resize(clip, step.short_sides[static_cast<size_t>(choice)], step.max_side.value_or(0));
+/// The indices that `chosen` of them refer to.
+std::vector<int> look_up(const std::vector<int>& indices, const std::vector<int>& chosen) {
+  std::vector<int> result;
+  result.reserve(chosen.size());
+  for (const int i : chosen) result.push_back(indices[static_cast<size_t>(i)]);
+  return result;
 }
 
 int draw_side(const AugmentStepOptions& step, int side, Random& random) {
@@ -60,39 +29,133 @@ int draw_side(const AugmentStepOptions& step, int side, Random& random) {
                                          std::min<int64_t>(*step.largest, side)));
 }
 
-void crop(ClipImages& clip, const AugmentStepOptions& step, Random& random) {
-  const cv::Size size = clip.size();
-  cv::Rect region;
-  region.width = draw_side(step, size.width, random);
-  region.height = draw_side(step, size.height, random);
-  region.x = static_cast<int>(random.integer(0, size.width - region.width));
-  region.y = static_cast<int>(random.integer(0, size.height - region.height));
-  const auto cropped = [&](const cv::Mat& image) { return cv::Mat(image, region); };
-  transform(clip, cropped, cropped);
+cv::Mat flipped(const cv::Mat& frame, bool vertical) {
+  cv::Mat result;
+  cv::flip(frame, result, vertical ? 0 : 1);
+  return result;
 }
 
-void photometric(ClipImages& clip, const AugmentStepOptions& step, Random& random) {
-  PhotometricDraw draw = draw_photometric(step, random);
-  for (size_t t = 0; t < clip.frames.size(); ++t) {
-    if (t > 0 && step.per_frame.value_or(false)) draw = draw_photometric(step, random);
-    clip.frames[t] = distort(clip.frames[t], draw);
-  }
+cv::Mat with_channels(const cv::Mat& frame, const std::array<int, 3>& order) {
+  const std::vector<int> from_to{order[0], 0, order[1], 1, order[2], 2};
+  cv::Mat result(frame.size(), frame.type());
+  cv::mixChannels(std::vector<cv::Mat>{frame}, std::vector<cv::Mat>{result}, from_to);
+  return result;
 }
+
+cv::Mat with_float_levels(const cv::Mat& frame) {
+  if (frame.depth() == CV_32F) return frame;
+  cv::Mat levels;
+  frame.convertTo(levels, CV_32FC3);
+  return levels;
+}
+
+template <class... Functions>
+struct Overloaded : Functions... {
+  using Functions::operator()...;
+};
+template <class... Functions>
+Overloaded(Functions...) -> Overloaded<Functions...>;
 
 }  // namespace
 
-void augment(ClipImages& clip, const AugmentOptions& options, Random& random) {
+ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames,
+                             Random& random)
+    : num_frames_(num_frames),
+      size_(size),
+      rows_(every_index(size.height)),
+      columns_(every_index(size.width)) {
   for (const AugmentStepOptions& step : options.steps) {
     if (!random.happens(step.probability)) continue;
-    if (step.kind == "flip") flip(clip, /*vertical=*/false);
-    if (step.kind == "flip_vertical") flip(clip, /*vertical=*/true);
-    if (step.kind == "reverse_time") reverse_time(clip);
-    if (step.kind == "shuffle_channels") shuffle_channels(clip, random);
-    if (step.kind == "photometric") photometric(clip, step, random);
-    if (step.kind == "resize" || step.kind == "crop") resize_to_drawn(clip, step, random);
-    if (step.kind == "crop") crop(clip, step, random);
+    if (step.kind == "flip") flip(/*vertical=*/false);
+    if (step.kind == "flip_vertical") flip(/*vertical=*/true);
+    if (step.kind == "reverse_time") is_reversed_ = !is_reversed_;
+    if (step.kind == "shuffle_channels") shuffle_channels(random);
+    if (step.kind == "photometric") photometric(step, random);
+    if (step.kind == "resize" || step.kind == "crop") resize_to_drawn(step, random);
+    if (step.kind == "crop") crop(step, random);
   }
-  if (options.short_side) resize(clip, *options.short_side, options.max_side.value_or(0));
+  if (options.short_side) resize(*options.short_side, options.max_side.value_or(0));
+}
+
+void ClipTransform::flip(bool vertical) {
+  steps_.push_back(Flip{vertical});
+  std::vector<int>& indices = vertical ? rows_ : columns_;
+  std::reverse(indices.begin(), indices.end());
+}
+
+void ClipTransform::resize(int64_t short_side, int64_t max_side) {
+  const cv::Size to = resized_size(size_.height, size_.width, short_side, max_side);
+  if (!std::exchange(reduction_is_known_, true)) reduction_ = block_reduction(size_, to);
+  steps_.push_back(Resize{to});
+  rows_ = look_up(rows_, nearest_indices(size_.height, to.height));
+  columns_ = look_up(columns_, nearest_indices(size_.width, to.width));
+  size_ = to;
+}
+
+void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& random) {
+  if (step.short_sides.empty()) return;
+  const int64_t choice = random.integer(0, static_cast<int64_t>(step.short_sides.size()) - 1);
+  resize(step.short_sides[static_cast<size_t>(choice)], step.max_side.value_or(0));
+}
+
+void ClipTransform::crop(const AugmentStepOptions& step, Random& random) {
+  reduction_is_known_ = true;  // the region is in pixels of the stated size
+  cv::Rect region;
+  region.width = draw_side(step, size_.width, random);
+  region.height = draw_side(step, size_.height, random);
+  region.x = static_cast<int>(random.integer(0, size_.width - region.width));
+  region.y = static_cast<int>(random.integer(0, size_.height - region.height));
+  steps_.push_back(Crop{region});
+  rows_ = {rows_.begin() + region.y, rows_.begin() + region.y + region.height};
+  columns_ = {columns_.begin() + region.x, columns_.begin() + region.x + region.width};
+  size_ = region.size();
+}
+
+void ClipTransform::shuffle_channels(Random& random) {
+  std::array<int, 3> order{0, 1, 2};
+  for (int i = 2; i > 0; --i) {
+    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(random.integer(0, i))]);
+  }
+  steps_.push_back(ShuffleChannels{order});
+}
+
+void ClipTransform::photometric(const AugmentStepOptions& step, Random& random) {
+  Photometric result{{draw_photometric(step, random)}};
+  if (step.per_frame.value_or(false)) {
+    while (result.draws.size() < num_frames_) {
+      result.draws.push_back(draw_photometric(step, random));
+    }
+  }
+  steps_.push_back(std::move(result));
+}
+
+cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
+  cv::Mat result = frame;
+  const Overloaded apply{
+      [&](const Flip& step) { result = flipped(result, step.vertical); },
+      [&](const Resize& step) { result = resize_frame(with_float_levels(result), step.size); },
+      [&](const Crop& step) { result = cv::Mat(result, step.region); },
+      [&](const ShuffleChannels& step) { result = with_channels(result, step.order); },
+      [&](const Photometric& step) {
+        const PhotometricDraw& draw = step.draws[step.draws.size() == 1 ? 0 : t];
+        result = distort(with_float_levels(result), draw);
+      },
+  };
+  for (const Step& step : steps_) std::visit(apply, step);
+  return with_float_levels(result);
+}
+
+void augment(ClipImages& clip, const AugmentOptions& options, Random& random) {
+  const ClipTransform transform(options, clip.size(), clip.frames.size(), random);
+  const ClipImages before = clip;
+  for (size_t t = 0; t < before.frames.size(); ++t) {
+    clip.frames[transform.place(t)] = transform.frame(before.frames[t], t);
+    for (size_t n = 0; n < before.masks.size(); ++n) {
+      const cv::Mat& mask = before.masks[n][t];
+      clip.masks[n][transform.place(t)] =
+          mask.empty() ? mask : take_pixels(mask, transform.rows(), transform.columns());
+    }
+  }
 }
 
 }  // namespace tessera::data

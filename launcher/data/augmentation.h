@@ -1,14 +1,80 @@
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <opencv2/core.hpp>
+#include <variant>
 #include <vector>
 
 #include "launcher/data/data_options.h"
+#include "launcher/data/photometric.h"
 #include "launcher/data/random.h"
 
 namespace tessera::data {
 
-/// A clip while it is being transformed.
+/// What `[data.augment]` makes of one clip: every draw is made before the first image is read, so
+/// that images can be decoded no larger than they are needed, frames can go through one by one, and
+/// masks can be looked up where their pixels end.
+class ClipTransform {
+ public:
+  /// Draws the steps in order, then the last resize, for `num_frames` frames of `size`.
+  ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames, Random& random);
+
+  /// Of the transformed frames.
+  cv::Size size() const { return size_; }
+
+  /// Where frame t of the input comes in the result.
+  size_t place(size_t t) const { return is_reversed_ ? num_frames_ - 1 - t : t; }
+
+  /// How many times smaller than stated (1, 2, 4 or 8) images may be decoded: such that no resize
+  /// has to enlarge them again. Always 1 where a crop comes first.
+  int reduction() const { return reduction_; }
+
+  /// in: frame t, RGB in 0..255, CV_8UC3 or CV_32FC3, of the stated size or reduced.
+  /// out: CV_32FC3 of size().
+  cv::Mat frame(const cv::Mat& frame, size_t t) const;
+
+  /// For each row (column) of the result, the one of the input whose mask it shows. Ascending, or
+  /// descending after a flip.
+  const std::vector<int>& rows() const { return rows_; }
+  const std::vector<int>& columns() const { return columns_; }
+
+ private:
+  struct Flip {
+    bool vertical;
+  };
+  struct Resize {
+    cv::Size size;
+  };
+  struct Crop {
+    cv::Rect region;
+  };
+  struct ShuffleChannels {
+    std::array<int, 3> order;
+  };
+  struct Photometric {
+    std::vector<PhotometricDraw> draws;  // one, or one for each frame of the input
+  };
+  using Step = std::variant<Flip, Resize, Crop, ShuffleChannels, Photometric>;
+
+  void flip(bool vertical);
+  void resize(int64_t short_side, int64_t max_side);
+  void resize_to_drawn(const AugmentStepOptions& step, Random& random);
+  void crop(const AugmentStepOptions& step, Random& random);
+  void shuffle_channels(Random& random);
+  void photometric(const AugmentStepOptions& step, Random& random);
+
+  std::vector<Step> steps_;
+  size_t num_frames_;
+  cv::Size size_;
+  bool is_reversed_ = false;
+  int reduction_ = 1;
+  bool reduction_is_known_ = false;
+  std::vector<int> rows_;
+  std::vector<int> columns_;
+};
+
+/// A clip whose masks are images, too.
 struct ClipImages {
   std::vector<cv::Mat> frames;              // [T] CV_32FC3, RGB in 0..255, all of one size
   std::vector<std::vector<cv::Mat>> masks;  // [N][T] CV_8UC1, 0 or 1; empty where absent
@@ -16,8 +82,8 @@ struct ClipImages {
   cv::Size size() const { return frames.front().size(); }
 };
 
-/// Does the steps of `[data.augment]` in order, then its last resize. Frames and masks of the clip
-/// go through the same geometry; an empty mask stays empty.
+/// Puts a whole clip through a transform drawn for it. Frames and masks go through the same
+/// geometry; an empty mask stays empty.
 void augment(ClipImages& clip, const AugmentOptions& options, Random& random);
 
 }  // namespace tessera::data

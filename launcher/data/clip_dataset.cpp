@@ -9,6 +9,7 @@
 #include "launcher/data/augmentation.h"
 #include "launcher/data/clip_targets.h"
 #include "launcher/data/frame_tensor.h"
+#include "launcher/data/geometry.h"
 #include "launcher/data/image_mat.h"
 
 namespace tessera::data {
@@ -48,27 +49,21 @@ std::string place(const Video& video, int64_t frame) {
          std::to_string(frame);
 }
 
-cv::Mat read_frame(const std::filesystem::path& file, const Video& video, int64_t frame) {
-  cv::Mat image;
+cv::Mat read_frame(const std::filesystem::path& file, const Video& video, int64_t frame,
+                   int reduction) {
+  ReducedImage image;
   try {
-    image = read_mat(file);
+    image = read_reduced(file, reduction);
   } catch (const DataError& error) {
     throw DataError(place(video, frame) + ": " + error.what());
   }
-  if (image.rows != video.height || image.cols != video.width)
+  const cv::Size size = image.stored_size;
+  if (size.height != video.height || size.width != video.width)
     throw DataError(file.string() + ": " + place(video, frame) + ": expected " +
                     std::to_string(video.width) + "x" + std::to_string(video.height) +
-                    " pixels as the annotations say, got " + std::to_string(image.cols) + "x" +
-                    std::to_string(image.rows) + ". Use the images that the masks were drawn on.");
-  cv::Mat levels;
-  image.convertTo(levels, CV_32FC3);
-  return levels;
-}
-
-cv::Mat mask_mat(const Rle& rle) {
-  std::vector<uint8_t> pixels = to_mask(rle);
-  return cv::Mat(static_cast<int>(rle.height), static_cast<int>(rle.width), CV_8UC1, pixels.data())
-      .clone();
+                    " pixels as the annotations say, got " + std::to_string(size.width) + "x" +
+                    std::to_string(size.height) + ". Use the images that the masks were drawn on.");
+  return image.rgb;
 }
 
 }  // namespace
@@ -137,27 +132,34 @@ ClipSample ClipDataset::load(int64_t sample, uint64_t seed, int64_t epoch) const
   const ClipSampler::Clip clip = sampler_.draw(sample, sampling);
   const Video& video = annotations_.videos[clip.video];
 
-  ClipImages images;
+  Random augmenting = key(kAugmentStream);
+  const ClipTransform transform(options_.augment,
+                                {static_cast<int>(video.width), static_cast<int>(video.height)},
+                                clip.frames.size(), augmenting);
+
+  std::vector<cv::Mat> frames(clip.frames.size());
   std::vector<int64_t> labels;
-  for (const int64_t frame : clip.frames)
-    images.frames.push_back(read_frame(image_file(clip.video, frame), video, frame));
+  std::vector<std::vector<cv::Mat>> masks;
+  for (size_t t = 0; t < frames.size(); ++t) {
+    const cv::Mat frame = read_frame(image_file(clip.video, clip.frames[t]), video, clip.frames[t],
+                                     transform.reduction());
+    frames[transform.place(t)] = transform.frame(frame, t);
+  }
   for (const size_t i : annotations_of_[clip.video]) {
     const Annotation& annotation = annotations_.annotations[i];
     labels.push_back(labels_[annotation.category_index]);
-    std::vector<cv::Mat>& track = images.masks.emplace_back();
-    for (const int64_t frame : clip.frames) {
-      const auto& rle = annotation.segmentations[static_cast<size_t>(frame)];
-      track.push_back(rle ? mask_mat(*rle) : cv::Mat());
+    std::vector<cv::Mat>& track = masks.emplace_back(frames.size());
+    for (size_t t = 0; t < frames.size(); ++t) {
+      const auto& rle = annotation.segmentations[static_cast<size_t>(clip.frames[t])];
+      if (rle) track[transform.place(t)] = take_pixels(*rle, transform.rows(), transform.columns());
     }
   }
-  Random augmenting = key(kAugmentStream);
-  augment(images, options_.augment, augmenting);
 
   ClipSample result;
-  const cv::Size size = images.size();
-  result.frames = normalised_frames(images.frames, options_.normalise);
-  result.targets = make_targets(images.masks, labels, static_cast<int64_t>(clip.frames.size()),
-                                size, options_.min_visible_pixels);
+  const cv::Size size = transform.size();
+  result.frames = normalised_frames(frames, options_.normalise);
+  result.targets = make_targets(masks, labels, static_cast<int64_t>(frames.size()), size,
+                                options_.min_visible_pixels);
   result.meta = {.video_id = video.id,
                  .video_name = video_name(video),
                  .frame_indices = clip.frames,

@@ -16,19 +16,22 @@ struct Bounds {
 
 std::optional<Bounds> visible_bounds(const cv::Mat& mask, int64_t min_visible_pixels) {
   if (mask.empty()) return std::nullopt;
-  Bounds bounds{mask.cols, mask.rows, 0, 0};
+  Bounds bounds{0, mask.rows, 0, 0};
   int64_t count = 0;
+  std::vector<uint8_t> in_column(static_cast<size_t>(mask.cols), 0);
   for (int y = 0; y < mask.rows; ++y) {
     const uint8_t* row = mask.ptr<uint8_t>(y);
-    for (int x = 0; x < mask.cols; ++x) {
-      if (row[x] == 0) continue;
-      ++count;
-      bounds.left = std::min(bounds.left, x);
-      bounds.right = std::max(bounds.right, x + 1);
-      bounds.top = std::min(bounds.top, y);
-      bounds.bottom = y + 1;
-    }
+    int in_row = 0;
+    for (int x = 0; x < mask.cols; ++x) in_row += row[x] != 0;
+    if (in_row == 0) continue;
+    for (int x = 0; x < mask.cols; ++x) in_column[static_cast<size_t>(x)] |= row[x];
+    count += in_row;
+    bounds.top = std::min(bounds.top, y);
+    bounds.bottom = y + 1;
   }
+  while (bounds.left < mask.cols && in_column[static_cast<size_t>(bounds.left)] == 0) ++bounds.left;
+  bounds.right = mask.cols;
+  while (bounds.right > 0 && in_column[static_cast<size_t>(bounds.right) - 1] == 0) --bounds.right;
   if (count < std::max<int64_t>(1, min_visible_pixels)) return std::nullopt;
   return bounds;
 }

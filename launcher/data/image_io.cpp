@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
-#include <iterator>
 #include <mutex>
 #include <opencv2/imgcodecs.hpp>
 #include <opencv2/imgproc.hpp>
@@ -24,20 +23,42 @@ constexpr std::string_view kPngHead("\x89PNG\r\n", 6);
 constexpr std::string_view kJpegHead("\xff\xd8", 2);
 constexpr std::string_view kJpegEnd("\xff\xd9", 2);
 
-/// Whether the end-of-image marker follows the compressed data. Markers inside the header's
-/// segments (an embedded preview) do not count; compressed data cannot hold the marker by chance.
-bool is_whole_jpeg(std::string_view bytes) {
+/// What the segments before a JPEG's compressed data say.
+struct JpegHead {
+  cv::Size size;    // of the image; 0 x 0: not stated
+  size_t data = 0;  // where the compressed data begins; 0: nowhere
+};
+
+JpegHead read_jpeg_head(std::string_view bytes) {
+  const auto byte = [&](size_t i) { return static_cast<uint8_t>(bytes[i]); };
+  JpegHead head;
   size_t at = kJpegHead.size();
-  while (at + 4 <= bytes.size() && bytes[at] == '\xff') {
-    if (bytes[at + 1] == '\xff') {  // fill bytes may precede a marker
+  while (at + 4 <= bytes.size() && byte(at) == 0xff) {
+    const uint8_t marker = byte(at + 1);
+    if (marker == 0xff) {  // fill bytes may precede a marker
       ++at;
       continue;
     }
-    const bool is_scan = bytes[at + 1] == '\xda';
-    at += 2 + static_cast<uint8_t>(bytes[at + 2]) * 256 + static_cast<uint8_t>(bytes[at + 3]);
-    if (is_scan) return at < bytes.size() && bytes.find(kJpegEnd, at) != std::string_view::npos;
+    // Frame headers are C0 to CF but for three that define tables.
+    const bool is_frame =
+        (marker & 0xf0) == 0xc0 && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+    if (is_frame && at + 9 <= bytes.size()) {
+      head.size = {byte(at + 7) * 256 + byte(at + 8), byte(at + 5) * 256 + byte(at + 6)};
+    }
+    at += 2 + static_cast<size_t>(byte(at + 2)) * 256 + byte(at + 3);
+    if (marker == 0xda) {
+      if (at < bytes.size()) head.data = at;
+      break;
+    }
   }
-  return false;
+  return head;
+}
+
+/// Whether the end-of-image marker follows the compressed data. Markers inside the header's
+/// segments (an embedded preview) do not count; compressed data cannot hold the marker by chance.
+bool is_whole_jpeg(std::string_view bytes) {
+  const size_t data = read_jpeg_head(bytes).data;
+  return data > 0 && bytes.find(kJpegEnd, data) != std::string_view::npos;
 }
 
 /// OpenCV fills what is missing of a cut-off file with grey or black and says nothing.
@@ -52,7 +73,10 @@ std::string read_bytes(const std::filesystem::path& file) {
   if (!in || !std::filesystem::is_regular_file(file))
     throw DataError(file.string() +
                     ": expected an image file, got no readable file. Check the image folder.");
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::string bytes(static_cast<size_t>(std::filesystem::file_size(file)), '\0');
+  in.read(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+  bytes.resize(static_cast<size_t>(in.gcount()));
+  return bytes;
 }
 
 }  // namespace
@@ -63,26 +87,39 @@ void use_single_opencv_thread() {
 }
 
 cv::Mat read_mat(const std::filesystem::path& file) {
+  return read_reduced(file, 1).rgb;
+}
+
+ReducedImage read_reduced(const std::filesystem::path& file, int reduction) {
   use_single_opencv_thread();
   std::string bytes = read_bytes(file);
   if (!is_whole(bytes))
     throw DataError(file.string() + ": expected a whole image, got one that is cut off after " +
                     std::to_string(bytes.size()) + " bytes. Fetch the file again.");
-  cv::Mat image;
+  ReducedImage result;
+  if (bytes.starts_with(kJpegHead)) result.stored_size = read_jpeg_head(bytes).size;
+  const int whole = cv::IMREAD_COLOR;
+  const int colours = result.stored_size.area() == 0 ? whole
+                      : reduction == 8               ? cv::IMREAD_REDUCED_COLOR_8
+                      : reduction == 4               ? cv::IMREAD_REDUCED_COLOR_4
+                      : reduction == 2               ? cv::IMREAD_REDUCED_COLOR_2
+                                                     : whole;
+  cv::Mat& image = result.rgb;
   std::string reason = "bytes of no known image format";
   try {
     // Masks belong to the pixels as stored: an EXIF orientation must not turn them.
     if (!bytes.empty())
       image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, bytes.data()),
-                           cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+                           colours | cv::IMREAD_IGNORE_ORIENTATION);
   } catch (const cv::Exception& error) {
     reason = error.err;
   }
   if (image.empty())
     throw DataError(file.string() + ": expected an image, got " + reason +
                     ". Fetch the file again.");
+  if (colours == whole) result.stored_size = image.size();
   cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
-  return image;
+  return result;
 }
 
 void write_mat(const std::filesystem::path& file, const cv::Mat& rgb) {

@@ -9,6 +9,16 @@ namespace tessera::data {
 
 /// The same as read_image and write_image, as OpenCV matrices (CV_8UC3, RGB).
 cv::Mat read_mat(const std::filesystem::path& file);
+
+struct ReducedImage {
+  cv::Mat rgb;           // CV_8UC3
+  cv::Size stored_size;  // of the image in the file
+};
+
+/// An image decoded `reduction` (1, 2, 4 or 8) times smaller where its format can do that, which
+/// JPEG can; others come whole. Sides that do not divide are rounded up.
+ReducedImage read_reduced(const std::filesystem::path& file, int reduction);
+
 void write_mat(const std::filesystem::path& file, const cv::Mat& rgb);
 
 /// in: CV_8UC3. out: [H,W,3] uint8, a copy.

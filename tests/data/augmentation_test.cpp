@@ -175,9 +175,80 @@ TEST(Geometry, KeepsTheAspectAndTheLimit) {
 TEST(Geometry, MaskResizeTakesThePixelUnderTheCentre) {
   cv::Mat mask(1, 4, CV_8UC1);
   for (int x = 0; x < 4; ++x) mask.at<uint8_t>(0, x) = static_cast<uint8_t>(x);
-  const cv::Mat smaller = resize_mask(mask, {2, 1});  // centres at 1.0 and 3.0
+  const cv::Mat smaller = take_pixels(mask, {0}, nearest_indices(4, 2));  // centres at 1.0 and 3.0
   EXPECT_EQ(smaller.at<uint8_t>(0, 0), 1);
   EXPECT_EQ(smaller.at<uint8_t>(0, 1), 3);
+}
+
+TEST(Geometry, LargeShrinkingAveragesBlocks) {
+  EXPECT_EQ(block_reduction({1280, 720}, {640, 360}), 2);
+  EXPECT_EQ(block_reduction({1280, 720}, {641, 360}), 1);
+  EXPECT_EQ(block_reduction({1280, 720}, {320, 170}), 4);
+  EXPECT_EQ(block_reduction({1280, 720}, {8, 8}), 8);
+  EXPECT_EQ(block_reduction({100, 100}, {300, 300}), 1);
+  // Single bright pixels, none of them where a bilinear lookup would see them.
+  cv::Mat dots(64, 64, CV_32FC1, cv::Scalar(0));
+  for (int y = 0; y < 64; y += 4)
+    for (int x = 0; x < 64; x += 4) dots.at<float>(y, x) = 16;
+  const cv::Mat small = resize_frame(dots, {16, 16});
+  EXPECT_NEAR(cv::norm(small - 1, cv::NORM_INF), 0, 1e-5);
+}
+
+/// Runs and pixels of the same random masks through the same random transforms.
+TEST(Geometry, RunsAreTakenAsPixelsAre) {
+  AugmentStepOptions resize = step("resize");
+  resize.short_sides = {7, 19, 40, 90};
+  resize.probability = 0.6;
+  AugmentStepOptions crop = step("crop");
+  crop.smallest = 5;
+  crop.largest = 30;
+  crop.probability = 0.6;
+  AugmentStepOptions flip = step("flip"), flip_vertical = step("flip_vertical");
+  flip.probability = flip_vertical.probability = 0.5;
+  AugmentOptions options;
+  options.steps = {flip, resize, flip_vertical, crop, resize};
+  int64_t inside = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    Random random({seed});
+    const cv::Size size(static_cast<int>(random.integer(1, 50)),
+                        static_cast<int>(random.integer(1, 50)));
+    Rle rle{size.height, size.width, {}};
+    const int64_t longest = random.integer(1, 2 * size.height);
+    for (int64_t left = size.area(); left > 0;) {
+      const int64_t run = random.integer(rle.counts.empty() ? 0 : 1, longest);
+      rle.counts.push_back(static_cast<uint32_t>(std::min(left, run)));
+      left -= rle.counts.back();
+    }
+    std::vector<uint8_t> pixels = to_mask(rle);
+    const cv::Mat mask(size, CV_8UC1, pixels.data());
+    const ClipTransform transform(options, size, 1, random);
+    const cv::Mat expected = take_pixels(mask, transform.rows(), transform.columns());
+    const cv::Mat taken = take_pixels(rle, transform.rows(), transform.columns());
+    ASSERT_EQ(taken.size(), transform.size());
+    ASSERT_EQ(cv::norm(taken, expected, cv::NORM_INF), 0) << "seed " << seed;
+    inside += cv::countNonZero(taken);
+  }
+  EXPECT_GT(inside, 10000);
+}
+
+TEST(Augment, ImagesAreDecodedNoSmallerThanNeeded) {
+  const auto reduction = [](const std::vector<AugmentStepOptions>& steps,
+                            std::optional<int64_t> short_side) {
+    Random random({1});
+    return ClipTransform({.steps = steps, .short_side = short_side, .max_side = {}}, {1280, 720}, 1,
+                         random)
+        .reduction();
+  };
+  AugmentStepOptions crop = step("crop"), crop_of_resized = step("crop");
+  crop.smallest = crop_of_resized.smallest = 40;
+  crop.largest = crop_of_resized.largest = 70;
+  crop_of_resized.short_sides = {360};
+  EXPECT_EQ(reduction({}, 360), 2);
+  EXPECT_EQ(reduction({}, 361), 1);
+  EXPECT_EQ(reduction({}, {}), 1);
+  EXPECT_EQ(reduction({step("flip"), step("photometric")}, 180), 4);
+  EXPECT_EQ(reduction({crop}, 30), 1) << "the region is in pixels of the whole image";
+  EXPECT_EQ(reduction({crop_of_resized}, 30), 2) << "the first resize decides";
 }
 
 TEST(Photometric, IsDrawnOncePerClipUnlessAsked) {

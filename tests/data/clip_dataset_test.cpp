@@ -112,6 +112,40 @@ TEST_F(ClipDatasetTest, NamesAMissingImage) {
   expect_parts(message_of<DataError>([&] { open(); }), {"b/1.png", "video 2 ('b')", "frame 1"});
 }
 
+TEST_F(ClipDatasetTest, ReducedDecodingShowsTheSameAtTheSamePlace) {
+  // A smooth picture, 96x64, as JPEG and as PNG: the one is decoded reduced, the other averaged.
+  const at::Tensor ramp = at::empty({64, 96, 3}, at::kByte);
+  for (int64_t y = 0; y < 64; ++y)
+    for (int64_t x = 0; x < 96; ++x)
+      for (int64_t c = 0; c < 3; ++c)
+        ramp.data_ptr<uint8_t>()[(y * 96 + x) * 3 + c] =
+            static_cast<uint8_t>(40 + x + (c == 1 ? y : 0));
+  document_["annotations"].clear();
+  for (auto& video : document_["videos"]) {
+    video["width"] = 96;
+    video["height"] = 64;
+  }
+  options_.augment.short_side = 15;  // a quarter, and a little less
+  const auto load = [&](const std::string& ending) {
+    for (const std::string video : {"a", "b"})
+      for (int t = 0; t < 3; ++t)
+        write_image(folder_ / "images" / video / (std::to_string(t) + ending), ramp);
+    for (auto& video : document_["videos"])
+      for (size_t t = 0; t < 3; ++t)
+        video["file_names"][t] = (video["id"] == 1 ? "a/" : "b/") + std::to_string(t) + ending;
+    return open().load(1, 0, 0).frames;
+  };
+  const at::Tensor jpeg = load(".jpg"), png = load(".png");
+  EXPECT_EQ(jpeg.sizes(), (std::vector<int64_t>{2, 3, 15, 23}));
+  EXPECT_LT((jpeg - png).abs().max().item<double>(), 4. / 255);
+  EXPECT_GT(png.select(3, 22).mean().item<double>(), png.select(3, 0).mean().item<double>() + 0.2);
+
+  write_image(folder_ / "images/a/1.jpg", ramp.slice(1, 0, 94).contiguous());
+  for (auto& name : document_["videos"][0]["file_names"]) name = "a/1.jpg";
+  expect_parts(message_of<DataError>([&] { open().load(1, 0, 0); }),
+               {"a/1.jpg", "expected 96x64", "got 94x64"});
+}
+
 TEST_F(ClipDatasetTest, NamesAnImageOfAnotherSize) {
   write_frame("images/a/1.png", 8, 6, 0);
   const ClipDataset dataset = open();
