@@ -1,8 +1,9 @@
 #include <ATen/Context.h>
 #include <ATen/Parallel.h>
 
-#include <filesystem>
+#include <chrono>
 #include <fstream>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
@@ -10,6 +11,8 @@
 #include "bench/op_bench.h"
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
+#include "launcher/data/clip_dataset.h"
 #include "launcher/freed_memory.h"
 
 namespace tessera::commands {
@@ -22,27 +25,68 @@ struct BenchArguments {
   bench::OpBenchOptions options;
 };
 
-void run_ops(BenchArguments& arguments) {
-  // A file that cannot be written is said before minutes of work, not after.
+/// A file that cannot be written is said before minutes of work, not after.
+std::ofstream open_json(const std::string& name) {
   std::ofstream file;
-  if (!arguments.json.empty()) {
-    file.open(arguments.json);
-    if (!file) {
-      throw RuntimeError("--json: expected a file that can be written, got '" + arguments.json +
-                         "'.");
-    }
+  if (name.empty()) return file;
+  file.open(name);
+  if (!file) {
+    throw RuntimeError("--json: expected a file that can be written, got '" + name + "'.");
   }
+  return file;
+}
+
+void write_json(std::ofstream& file, const nlohmann::json& result, const std::string& name) {
+  if (!file.is_open()) return;
+  file << result.dump(1) << '\n';
+  if (!file.flush()) {
+    throw RuntimeError("--json: expected room for '" + name + "', got a failed write.");
+  }
+}
+
+void run_ops(BenchArguments& arguments) {
+  std::ofstream file = open_json(arguments.json);
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
   arguments.options.device = at::Device(arguments.device);
   keep_freed_memory();  // as training and inference do
   at::manual_seed(1);
   const auto result = bench::bench_ops(arguments.options);
-  if (file.is_open()) {
-    file << result.dump(1) << '\n';
-    if (!file.flush()) {
-      throw RuntimeError("--json: expected room for '" + arguments.json + "', got a failed write.");
-    }
-  }
+  write_json(file, result, arguments.json);
+}
+
+struct DataBenchArguments {
+  ExperimentArguments experiment;
+  int64_t clips = 20;
+  std::string json;
+};
+
+/// On one thread, without the loader's: what a core prepares.
+void run_data(const DataBenchArguments& arguments) {
+  std::ofstream file = open_json(arguments.json);
+  Registry registry(Registry::default_search_paths());
+  const Experiment experiment = arguments.experiment.load(registry);
+  keep_freed_memory();
+  at::set_num_threads(1);
+  const data::ClipDataset dataset(experiment.data, experiment.data.train, "train");
+  const auto load = [&](int64_t i) {
+    return dataset.load(i % dataset.size(), /*seed=*/1, /*epoch=*/i / dataset.size());
+  };
+  load(0);  // files and memory are warm
+  int64_t frames = 0;
+  const auto start = std::chrono::steady_clock::now();
+  for (int64_t i = 0; i < arguments.clips; ++i) frames += load(i).frames.size(0);
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  const auto per_second = [&](int64_t count) {
+    return static_cast<double>(count) / seconds.count();
+  };
+  std::cout << arguments.clips << " clips, " << frames << " frames: " << per_second(arguments.clips)
+            << " clips/s, " << per_second(frames) << " frames/s on one thread\n";
+  write_json(file,
+             {{"clips", arguments.clips},
+              {"frames", frames},
+              {"seconds", seconds.count()},
+              {"clips_per_second", per_second(arguments.clips)}},
+             arguments.json);
 }
 
 }  // namespace
@@ -67,6 +111,16 @@ void add_bench(CLI::App& app) {
       ->check(CLI::IsMember({"cpu", "cuda"}));
   ops->add_option("--json", arguments->json, "Write the figures to this file");
   ops->callback([arguments] { run_ops(*arguments); });
+
+  auto* clips = bench->add_subcommand("data", "Loading an experiment's training clips");
+  clips->footer(
+      "bench/python_loading.py times the same steps in Python in the same run.\n"
+      "Example: tessera bench data experiments/vistr_r50.toml --clips 20");
+  const auto of_data = std::make_shared<DataBenchArguments>();
+  of_data->experiment.add_to(*clips);
+  clips->add_option("--clips", of_data->clips, "Clips to load")->check(CLI::PositiveNumber);
+  clips->add_option("--json", of_data->json, "Write the figures to this file");
+  clips->callback([of_data] { run_data(*of_data); });
 }
 
 }  // namespace tessera::commands

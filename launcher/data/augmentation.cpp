@@ -61,9 +61,8 @@ Overloaded(Functions...) -> Overloaded<Functions...>;
 ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames,
                              Random& random)
     : num_frames_(num_frames),
-      size_(size),
-      rows_(every_index(size.height)),
-      columns_(every_index(size.width)) {
+      geometry_{
+          .size = size, .rows = every_index(size.height), .columns = every_index(size.width)} {
   for (const AugmentStepOptions& step : options.steps) {
     if (!random.happens(step.probability)) continue;
     if (step.kind == "flip") flip(/*vertical=*/false);
@@ -79,17 +78,25 @@ ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_
 
 void ClipTransform::flip(bool vertical) {
   steps_.push_back(Flip{vertical});
-  std::vector<int>& indices = vertical ? rows_ : columns_;
+  std::vector<int>& indices = vertical ? geometry_.rows : geometry_.columns;
   std::reverse(indices.begin(), indices.end());
 }
 
 void ClipTransform::resize(int64_t short_side, int64_t max_side) {
-  const cv::Size to = resized_size(size_.height, size_.width, short_side, max_side);
-  if (!std::exchange(reduction_is_known_, true)) reduction_ = block_reduction(size_, to);
+  const cv::Size to =
+      resized_size(geometry_.size.height, geometry_.size.width, short_side, max_side);
+  if (!steps_.empty() && std::holds_alternative<Resize>(steps_.back())) {
+    // Nobody sees the size between two resizes: it only says what the second one aims at.
+    steps_.pop_back();
+    geometry_ = before_resize_;
+  }
+  before_resize_ = geometry_;
+  if (!std::exchange(geometry_.reduction_is_known, true))
+    geometry_.reduction = block_reduction(geometry_.size, to);
   steps_.push_back(Resize{to});
-  rows_ = look_up(rows_, nearest_indices(size_.height, to.height));
-  columns_ = look_up(columns_, nearest_indices(size_.width, to.width));
-  size_ = to;
+  geometry_.rows = look_up(geometry_.rows, nearest_indices(geometry_.size.height, to.height));
+  geometry_.columns = look_up(geometry_.columns, nearest_indices(geometry_.size.width, to.width));
+  geometry_.size = to;
 }
 
 void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& random) {
@@ -99,16 +106,18 @@ void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& rand
 }
 
 void ClipTransform::crop(const AugmentStepOptions& step, Random& random) {
-  reduction_is_known_ = true;  // the region is in pixels of the stated size
+  geometry_.reduction_is_known = true;  // the region is in pixels of the stated size
   cv::Rect region;
-  region.width = draw_side(step, size_.width, random);
-  region.height = draw_side(step, size_.height, random);
-  region.x = static_cast<int>(random.integer(0, size_.width - region.width));
-  region.y = static_cast<int>(random.integer(0, size_.height - region.height));
+  region.width = draw_side(step, geometry_.size.width, random);
+  region.height = draw_side(step, geometry_.size.height, random);
+  region.x = static_cast<int>(random.integer(0, geometry_.size.width - region.width));
+  region.y = static_cast<int>(random.integer(0, geometry_.size.height - region.height));
   steps_.push_back(Crop{region});
-  rows_ = {rows_.begin() + region.y, rows_.begin() + region.y + region.height};
-  columns_ = {columns_.begin() + region.x, columns_.begin() + region.x + region.width};
-  size_ = region.size();
+  geometry_.rows = {geometry_.rows.begin() + region.y,
+                    geometry_.rows.begin() + region.y + region.height};
+  geometry_.columns = {geometry_.columns.begin() + region.x,
+                       geometry_.columns.begin() + region.x + region.width};
+  geometry_.size = region.size();
 }
 
 void ClipTransform::shuffle_channels(Random& random) {
@@ -138,7 +147,7 @@ cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
       [&](const ShuffleChannels& step) { result = with_channels(result, step.order); },
       [&](const Photometric& step) {
         const PhotometricDraw& draw = step.draws[step.draws.size() == 1 ? 0 : t];
-        result = distort(with_float_levels(result), draw);
+        result = distort(result, draw);
       },
   };
   for (const Step& step : steps_) std::visit(apply, step);

@@ -21,14 +21,14 @@ class ClipTransform {
   ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames, Random& random);
 
   /// Of the transformed frames.
-  cv::Size size() const { return size_; }
+  cv::Size size() const { return geometry_.size; }
 
   /// Where frame t of the input comes in the result.
   size_t place(size_t t) const { return is_reversed_ ? num_frames_ - 1 - t : t; }
 
   /// How many times smaller than stated (1, 2, 4 or 8) images may be decoded: such that no resize
   /// has to enlarge them again. Always 1 where a crop comes first.
-  int reduction() const { return reduction_; }
+  int reduction() const { return geometry_.reduction; }
 
   /// in: frame t, RGB in 0..255, CV_8UC3 or CV_32FC3, of the stated size or reduced.
   /// out: CV_32FC3 of size().
@@ -36,10 +36,17 @@ class ClipTransform {
 
   /// For each row (column) of the result, the one of the input whose mask it shows. Ascending, or
   /// descending after a flip.
-  const std::vector<int>& rows() const { return rows_; }
-  const std::vector<int>& columns() const { return columns_; }
+  const std::vector<int>& rows() const { return geometry_.rows; }
+  const std::vector<int>& columns() const { return geometry_.columns; }
 
  private:
+  struct Geometry {
+    cv::Size size;
+    std::vector<int> rows;
+    std::vector<int> columns;
+    int reduction = 1;
+    bool reduction_is_known = false;
+  };
   struct Flip {
     bool vertical;
   };
@@ -66,12 +73,9 @@ class ClipTransform {
 
   std::vector<Step> steps_;
   size_t num_frames_;
-  cv::Size size_;
   bool is_reversed_ = false;
-  int reduction_ = 1;
-  bool reduction_is_known_ = false;
-  std::vector<int> rows_;
-  std::vector<int> columns_;
+  Geometry geometry_;
+  Geometry before_resize_;  // where the last step is a resize
 };
 
 /// A clip whose masks are images, too.

@@ -6,37 +6,12 @@
 #include <cstring>
 #include <optional>
 
+#include "launcher/data/pixel_loops.h"
+
 namespace tessera::data {
 namespace {
 
-/// The foreground's rows and columns, ends not included.
-struct Bounds {
-  int left = 0, top = 0, right = 0, bottom = 0;
-};
-
-std::optional<Bounds> visible_bounds(const cv::Mat& mask, int64_t min_visible_pixels) {
-  if (mask.empty()) return std::nullopt;
-  Bounds bounds{0, mask.rows, 0, 0};
-  int64_t count = 0;
-  std::vector<uint8_t> in_column(static_cast<size_t>(mask.cols), 0);
-  for (int y = 0; y < mask.rows; ++y) {
-    const uint8_t* row = mask.ptr<uint8_t>(y);
-    int in_row = 0;
-    for (int x = 0; x < mask.cols; ++x) in_row += row[x] != 0;
-    if (in_row == 0) continue;
-    for (int x = 0; x < mask.cols; ++x) in_column[static_cast<size_t>(x)] |= row[x];
-    count += in_row;
-    bounds.top = std::min(bounds.top, y);
-    bounds.bottom = y + 1;
-  }
-  while (bounds.left < mask.cols && in_column[static_cast<size_t>(bounds.left)] == 0) ++bounds.left;
-  bounds.right = mask.cols;
-  while (bounds.right > 0 && in_column[static_cast<size_t>(bounds.right) - 1] == 0) --bounds.right;
-  if (count < std::max<int64_t>(1, min_visible_pixels)) return std::nullopt;
-  return bounds;
-}
-
-void write_box(const Bounds& bounds, cv::Size size, float* box) {
+void write_box(const PixelBounds& bounds, cv::Size size, float* box) {
   const auto width = static_cast<float>(size.width);
   const auto height = static_cast<float>(size.height);
   box[0] = 0.5F * static_cast<float>(bounds.left + bounds.right) / width;
@@ -57,11 +32,12 @@ ClipTargets make_targets(const std::vector<std::vector<cv::Mat>>& masks,
                          const std::vector<int64_t>& labels, int64_t num_frames, cv::Size size,
                          int64_t min_visible_pixels) {
   std::vector<size_t> kept;
-  std::vector<std::vector<std::optional<Bounds>>> bounds(masks.size());
+  std::vector<std::vector<std::optional<PixelBounds>>> bounds(masks.size());
   for (size_t n = 0; n < masks.size(); ++n) {
     bool seen = false;
     for (const cv::Mat& mask : masks[n]) {
-      bounds[n].push_back(visible_bounds(mask, min_visible_pixels));
+      bounds[n].push_back(mask.empty() ? std::nullopt
+                                       : foreground_bounds(mask, min_visible_pixels));
       seen = seen || bounds[n].back().has_value();
     }
     if (seen) kept.push_back(n);
@@ -88,8 +64,9 @@ ClipTargets make_targets(const std::vector<std::vector<cv::Mat>>& masks,
       write_box(*bounds[n][t], size, box);
       for (int y = 0; y < size.height; ++y) {
         const uint8_t* row = masks[n][t].ptr<uint8_t>(y);
-        std::transform(row, row + size.width, plane + static_cast<int64_t>(y) * size.width,
-                       [](uint8_t value) { return value != 0; });
+        // 0 and 1 are false and true to the byte.
+        std::memcpy(plane + static_cast<int64_t>(y) * size.width, row,
+                    static_cast<size_t>(size.width));
       }
     }
   }

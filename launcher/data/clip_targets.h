@@ -17,7 +17,7 @@ namespace tessera::data {
 /// not valid, no mask, a zero box. Differs from VisTR's code, where instances that a crop emptied
 /// stay valid. Instances that are valid in no frame are left out.
 ///
-/// in: masks [N][T] CV_8UC1 of `size` or empty; labels [N] category indices from 0.
+/// in: masks [N][T] CV_8UC1, 0 or 1, of `size`, or empty; labels [N] category indices from 0.
 /// out: masks at `size`, not padded.
 ClipTargets make_targets(const std::vector<std::vector<cv::Mat>>& masks,
                          const std::vector<int64_t>& labels, int64_t num_frames, cv::Size size,

@@ -12,6 +12,7 @@
 #include "core/structures/shape.h"
 #include "launcher/data/geometry.h"
 #include "launcher/data/image_mat.h"
+#include "launcher/data/pixel_loops.h"
 
 namespace tessera::data {
 namespace {
@@ -47,21 +48,13 @@ NormaliseOptions measured(const std::vector<cv::Mat>& frames) {
   return result;
 }
 
-/// Writes one frame's three planes [3,H,W] at `planes`.
-void write_planes(const cv::Mat& frame, const NormaliseOptions& normalise, float* planes) {
-  float scale[3];
-  float shift[3];
+ChannelScale channel_scale(const NormaliseOptions& normalise) {
+  ChannelScale scale;
   for (size_t c = 0; c < 3; ++c) {
-    scale[c] = static_cast<float>(1 / (kLevels * normalise.deviation[c]));
-    shift[c] = static_cast<float>(-normalise.mean[c] / normalise.deviation[c]);
+    scale.factor[c] = static_cast<float>(1 / (kLevels * normalise.deviation[c]));
+    scale.offset[c] = static_cast<float>(-normalise.mean[c] / normalise.deviation[c]);
   }
-  const int64_t plane_size = static_cast<int64_t>(frame.rows) * frame.cols;
-  for (int y = 0; y < frame.rows; ++y) {
-    const auto* row = frame.ptr<cv::Vec3f>(y);
-    float* out = planes + static_cast<int64_t>(y) * frame.cols;
-    for (int x = 0; x < frame.cols; ++x)
-      for (int c = 0; c < 3; ++c) out[c * plane_size + x] = row[x][c] * scale[c] + shift[c];
-  }
+  return scale;
 }
 
 /// Copies rows [h,w] of `planes` planes into the upper left corner of planes [height,width].
@@ -76,14 +69,14 @@ void copy_planes(const float* from, int64_t planes, int64_t h, int64_t w, float*
 }  // namespace
 
 at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& options) {
-  const NormaliseOptions normalise = options.by == "clip" ? measured(frames) : options;
+  const ChannelScale scale = channel_scale(options.by == "clip" ? measured(frames) : options);
   const int64_t height = frames.at(0).rows;
   const int64_t width = frames[0].cols;
   const auto num_frames = static_cast<int64_t>(frames.size());
   at::Tensor result = at::empty({num_frames, 3, height, width}, at::kFloat);
   float* out = result.data_ptr<float>();
   for (const cv::Mat& frame : frames) {
-    write_planes(frame, normalise, out);
+    write_planes(frame, scale, out);
     out += 3 * height * width;
   }
   return result;

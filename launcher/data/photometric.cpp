@@ -70,17 +70,25 @@ PhotometricDraw draw_photometric(const AugmentStepOptions& step, Random& random)
 }
 
 cv::Mat distort(const cv::Mat& frame, const PhotometricDraw& draw) {
-  cv::Mat result = frame * (draw.contrast_first ? draw.contrast : 1.0);
-  result += cv::Scalar::all(draw.brightness * (draw.contrast_first ? draw.contrast : 1.0));
-  // Negative values have no hue: left in, they come back from HSV as bright specks.
-  if (!draw.wrap_overflow) clip_values(result);
-  change_hsv(result, draw);
-  if (!draw.contrast_first) result *= draw.contrast;
-  permute_channels(result, draw.channels);
-  if (draw.wrap_overflow) {
-    wrap_values(result);
-  } else {
-    clip_values(result);
+  // Strips that stay in the cache between the passes: a frame is many times its size.
+  constexpr int kRows = 16;
+  const double factor = draw.contrast_first ? draw.contrast : 1.0;
+  cv::Mat result(frame.size(), CV_32FC3);
+  for (int top = 0; top < frame.rows; top += kRows) {
+    const int bottom = std::min(top + kRows, frame.rows);
+    cv::Mat strip;
+    frame.rowRange(top, bottom).convertTo(strip, CV_32FC3, factor, factor * draw.brightness);
+    // Negative values have no hue: left in, they come back from HSV as bright specks.
+    if (!draw.wrap_overflow) clip_values(strip);
+    change_hsv(strip, draw);
+    if (!draw.contrast_first) strip *= draw.contrast;
+    permute_channels(strip, draw.channels);
+    if (draw.wrap_overflow) {
+      wrap_values(strip);
+    } else {
+      clip_values(strip);
+    }
+    strip.copyTo(result.rowRange(top, bottom));
   }
   return result;
 }

@@ -22,7 +22,7 @@ struct PhotometricDraw {
 
 PhotometricDraw draw_photometric(const AugmentStepOptions& step, Random& random);
 
-/// in, out: CV_32FC3, RGB in 0..255.
+/// in: CV_8UC3 or CV_32FC3, RGB in 0..255. out: CV_32FC3.
 cv::Mat distort(const cv::Mat& frame, const PhotometricDraw& draw);
 
 }  // namespace tessera::data

@@ -231,6 +231,19 @@ TEST(Geometry, RunsAreTakenAsPixelsAre) {
   EXPECT_GT(inside, 10000);
 }
 
+TEST(Augment, OneOfTwoResizesInARowIsDone) {
+  AugmentStepOptions resize = step("resize");
+  resize.short_sides = {64};
+  Random random({1});
+  const ClipTransform transform({.steps = {resize}, .short_side = 20, .max_side = 31}, {120, 80}, 1,
+                                random);
+  EXPECT_EQ(transform.size(), cv::Size(30, 20));
+  EXPECT_EQ(transform.reduction(), 4);
+  EXPECT_EQ(transform.rows(), nearest_indices(80, 20)) << "not by way of the 64 rows between";
+  const cv::Mat frame(80, 120, CV_8UC3, cv::Scalar(7, 8, 9));
+  EXPECT_EQ(transform.frame(frame, 0).size(), transform.size());
+}
+
 TEST(Augment, ImagesAreDecodedNoSmallerThanNeeded) {
   const auto reduction = [](const std::vector<AugmentStepOptions>& steps,
                             std::optional<int64_t> short_side) {

@@ -1,0 +1,47 @@
+#include "launcher/data/pixel_loops.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace tessera::data {
+
+void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes) {
+  const int64_t width = frame.cols;
+  const int64_t plane_size = frame.rows * width;
+  for (int y = 0; y < frame.rows; ++y) {
+    const float* row = frame.ptr<float>(y);
+    float* red = planes + y * width;
+    float* green = red + plane_size;
+    float* blue = green + plane_size;
+    for (int64_t x = 0; x < width; ++x) {
+      red[x] = row[3 * x] * scale.factor[0] + scale.offset[0];
+      green[x] = row[3 * x + 1] * scale.factor[1] + scale.offset[1];
+      blue[x] = row[3 * x + 2] * scale.factor[2] + scale.offset[2];
+    }
+  }
+}
+
+std::optional<PixelBounds> foreground_bounds(const cv::Mat& mask, int64_t min_pixels) {
+  PixelBounds bounds{0, mask.rows, mask.cols, 0};
+  int64_t count = 0;
+  std::vector<uint8_t> in_column(static_cast<size_t>(mask.cols), 0);
+  for (int y = 0; y < mask.rows; ++y) {
+    const uint8_t* row = mask.ptr<uint8_t>(y);
+    uint8_t* seen = in_column.data();
+    int in_row = 0;
+    for (int x = 0; x < mask.cols; ++x) {
+      in_row += row[x];
+      seen[x] |= row[x];
+    }
+    if (in_row == 0) continue;
+    count += in_row;
+    bounds.top = std::min(bounds.top, y);
+    bounds.bottom = y + 1;
+  }
+  if (count < std::max<int64_t>(1, min_pixels)) return std::nullopt;
+  while (in_column[static_cast<size_t>(bounds.left)] == 0) ++bounds.left;
+  while (in_column[static_cast<size_t>(bounds.right) - 1] == 0) --bounds.right;
+  return bounds;
+}
+
+}  // namespace tessera::data
