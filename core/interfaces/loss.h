@@ -1,21 +1,24 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 
 #include "core/interfaces/part.h"
+#include "core/nn/points.h"
 #include "core/structures/predictions.h"
 
 namespace tessera {
 
 /// Mask logits of the batch's R matched pairs with their targets, computed at most once a layer.
-/// All tensors are undefined where no pair is matched.
+/// All tensors are undefined where no pair is matched. The last dimensions are H, W, the targets'
+/// size, or P where masks are compared at points.
 struct MatchedMasks {
-  at::Tensor track_logits;  // [R,T,H,W] at the targets' size
-  at::Tensor track_target;  // [R,T,H,W] float 0/1, empty in frames without the instance
+  at::Tensor track_logits;  // [R,T,H,W] or [R,T,P]
+  at::Tensor track_target;  // the same, float 0..1, empty in frames without the instance
   at::Tensor valid;         // [R,T] bool: trained (pair, frame)
-  at::Tensor logits;        // [V,H,W] of the V trained (pair, frame)
-  at::Tensor target;        // [V,H,W]
+  at::Tensor logits;        // [V,H,W] or [V,P] of the V trained (pair, frame)
+  at::Tensor target;        // the same
 };
 
 /// What a loss term sees of one decoder layer.
@@ -29,8 +32,8 @@ class TESSERA_API LossInput {
         matches(matches),
         context(context) {}
 
-  /// The mask pairs of this layer; mask terms share them.
-  const MatchedMasks& matched_masks() const;
+  /// The mask pairs of this layer, whole or at points; mask terms that want the same share them.
+  const MatchedMasks& matched_masks(const std::optional<PointSampling>& points = {}) const;
 
   int64_t layer;
   const LayerPrediction& prediction;
@@ -47,7 +50,10 @@ class TESSERA_API LossInput {
   };
 
  private:
-  mutable std::optional<MatchedMasks> masks_;
+  MatchedMasks whole_masks() const;
+  MatchedMasks masks_at_points(const PointSampling& sampling) const;
+
+  mutable std::map<std::optional<PointSampling>, MatchedMasks> masks_;
 };
 
 /// One term of the training loss; `[loss.terms.<name>]` composes terms with weights and layers.

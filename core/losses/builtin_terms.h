@@ -11,6 +11,7 @@ const PluginDescriptor& cell_class();
 const PluginDescriptor& class_cross_entropy();
 const PluginDescriptor& class_error();
 const PluginDescriptor& class_focal();
+const PluginDescriptor& mask_bce();
 const PluginDescriptor& mask_dice();
 const PluginDescriptor& mask_focal();
 }  // namespace tessera::losses

@@ -15,6 +15,7 @@ at::Tensor zero(const LossInput& input) {
 /// What both terms say of frames without the instance.
 struct MaskTerm : Normalised {
   std::string absent_frames = "ignore";
+  std::optional<PointSampling> points;
 
   template <class Options>
   static void describe_mask_term(Schema<Options>& schema) {
@@ -23,6 +24,9 @@ struct MaskTerm : Normalised {
         .field("absent_frames", &Options::absent_frames,
                "Frames of a clip without the instance: ignore them, or train an empty mask there.")
         .one_of({"ignore", "empty"});
+    schema.field("points", &Options::points,
+                 "Compare masks at sampled points instead of every pixel; terms with the same "
+                 "numbers share the points.");
   }
   bool trains_absent_frames() const { return absent_frames == "empty"; }
 };
@@ -41,7 +45,7 @@ class MaskFocal final : public Loss {
   };
   MaskFocal(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
-    const MatchedMasks& masks = input.matched_masks();
+    const MatchedMasks& masks = input.matched_masks(options_.points);
     if (!masks.logits.defined()) return zero(input);
     const bool all = options_.trains_absent_frames();
     const at::Tensor logits = all ? masks.track_logits.flatten(0, 1) : masks.logits;
@@ -53,6 +57,27 @@ class MaskFocal final : public Loss {
     const at::Tensor alpha = (1 - options_.alpha) + (2 * options_.alpha - 1) * target;
     const at::Tensor loss = alpha * entropy * miss.pow(options_.gamma);
     return loss.flatten(1).mean(1).sum() / options_.divisor(input);
+  }
+
+ private:
+  Options options_;
+};
+
+/// Binary cross entropy, mean over pixels or points, sum over the trained (instance, frame) pairs.
+class MaskBce final : public Loss {
+ public:
+  struct Options : MaskTerm {
+    static void describe(Schema<Options>& schema) { describe_mask_term(schema); }
+  };
+  MaskBce(const Options& options, const BuildContext&) : options_(options) {}
+  at::Tensor forward(const LossInput& input) override {
+    const MatchedMasks& masks = input.matched_masks(options_.points);
+    if (!masks.logits.defined()) return zero(input);
+    const bool all = options_.trains_absent_frames();
+    const at::Tensor entropy = at::binary_cross_entropy_with_logits(
+        all ? masks.track_logits.flatten(0, 1) : masks.logits,
+        all ? masks.track_target.flatten(0, 1) : masks.target, {}, {}, at::Reduction::None);
+    return entropy.flatten(1).mean(1).sum() / options_.divisor(input);
   }
 
  private:
@@ -75,14 +100,15 @@ class MaskDice final : public Loss {
   };
   MaskDice(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
-    const MatchedMasks& masks = input.matched_masks();
+    const MatchedMasks& masks = input.matched_masks(options_.points);
     if (!masks.logits.defined()) return zero(input);
     const bool all = options_.trains_absent_frames();
     at::Tensor p, t;
     if (options_.over == "sequence") {
       p = masks.track_logits.sigmoid();
       t = masks.track_target;
-      if (!all) p = p * masks.valid.unsqueeze(-1).unsqueeze(-1);
+      // Dimensions after [R,T]: H, W, or P.
+      if (!all) p = p.flatten(2) * masks.valid.unsqueeze(-1);
     } else {
       p = (all ? masks.track_logits.flatten(0, 1) : masks.logits).sigmoid();
       t = all ? masks.track_target.flatten(0, 1) : masks.target;
@@ -102,6 +128,12 @@ class MaskDice final : public Loss {
 const PluginDescriptor& mask_focal() {
   static constexpr PluginDescriptor kDescriptor =
       make_descriptor<Loss, MaskFocal>("mask_focal", "Focal loss of matched masks");
+  return kDescriptor;
+}
+
+const PluginDescriptor& mask_bce() {
+  static constexpr PluginDescriptor kDescriptor =
+      make_descriptor<Loss, MaskBce>("mask_bce", "Binary cross entropy of matched masks");
   return kDescriptor;
 }
 

@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include "core/nn/points.h"
+
 namespace tessera {
 
 at::Tensor ClassLogits::probabilities() const {
@@ -13,12 +15,14 @@ MaskSource::~MaskSource() = default;
 
 at::Tensor MaskSource::logits_at(int64_t clip, const at::Tensor& rows,
                                  const at::Tensor& points) const {
-  const at::Tensor maps = logits(clip, rows);                         // [R,T,h,w]
-  const at::Tensor grid = points.flatten(0, 1).unsqueeze(1) * 2 - 1;  // [R*T,1,P,2]
-  const at::Tensor sampled =
-      at::grid_sampler(maps.flatten(0, 1).unsqueeze(1), grid, /*bilinear*/ 0, /*zeros*/ 0,
-                       /*align_corners=*/false);  // [R*T,1,1,P]
-  return sampled.reshape({maps.size(0), maps.size(1), points.size(2)});
+  const at::Tensor maps = logits(clip, rows);  // [R,T,h,w]
+  return sample_at(maps.flatten(0, 1).unsqueeze(1), points.flatten(0, 1))
+      .view({maps.size(0), maps.size(1), points.size(2)});
+}
+
+at::Tensor MaskSource::resized(int64_t clip, const at::Tensor& rows, int64_t height,
+                               int64_t width) const {
+  return at::upsample_bilinear2d(logits(clip, rows), {height, width}, /*align_corners=*/false);
 }
 
 }  // namespace tessera

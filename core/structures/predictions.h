@@ -56,9 +56,14 @@ class TESSERA_API MaskSource {
   /// the head's own stride.
   virtual at::Tensor logits(int64_t clip, const at::Tensor& rows) const = 0;
   /// in: points [R,T,P,2] (x, y) in 0..1 over the padded frame. out: [R,T,P] logits, bilinear.
-  /// The default samples logits(); a head that can do better overrides it.
+  /// The default samples logits(); a head that can do better overrides it, for instance where all
+  /// rows share their points (then the caller gives an expanded tensor: `points.stride(0) == 0`).
   virtual at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
                                const at::Tensor& points) const;
+  /// The logits at another size, bilinear (align_corners = false): [R,T,height,width]. For decoders
+  /// that attend where masks lie. The default resizes logits().
+  virtual at::Tensor resized(int64_t clip, const at::Tensor& rows, int64_t height,
+                             int64_t width) const;
 };
 
 /// What the heads say after one decoder layer. Parts that were not asked for are undefined.

@@ -53,10 +53,10 @@ void run_forward(const ForwardArguments& arguments) {
     const LayerPrediction& layer = output.predictions.layers[i];
     const std::string prefix = i == last ? "" : "aux_" + std::to_string(i) + ".";
     tensors.emplace_back(prefix + "pred_logits", layer.classes.logits);
-    tensors.emplace_back(prefix + "pred_boxes", layer.boxes);
+    if (layer.boxes.defined()) tensors.emplace_back(prefix + "pred_boxes", layer.boxes);
   }
   std::vector<at::Tensor> masks;
-  const at::Tensor rows = at::arange(output.predictions.last().boxes.size(2));
+  const at::Tensor rows = at::arange(output.predictions.last().classes.logits.size(-2));
   for (int64_t clip = 0; clip < batch.frames.size(0); ++clip)
     masks.push_back(output.predictions.last().masks->logits(clip, rows));
   tensors.emplace_back("pred_masks", at::stack(masks));

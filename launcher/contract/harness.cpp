@@ -95,14 +95,14 @@ class FixedMasks final : public MaskSource {
   at::Tensor logits_;  // [B,Q,T,h,w]
 };
 
-LayerPrediction make_prediction(int64_t frames, Numbers& numbers) {
+LayerPrediction make_prediction(int64_t frames, Numbers& numbers, int64_t queries = kQueries) {
   LayerPrediction prediction;
   prediction.classes.logits =
-      numbers.normal({kClips, frames, kQueries, kCategories + 1}).set_requires_grad(true);
+      numbers.normal({kClips, frames, queries, kCategories + 1}).set_requires_grad(true);
   prediction.classes.scope = ClassScope::frame;
-  prediction.boxes = numbers.uniform({kClips, frames, kQueries, 4}) * 0.5 + 0.2;
+  prediction.boxes = numbers.uniform({kClips, frames, queries, 4}) * 0.5 + 0.2;
   prediction.masks =
-      std::make_shared<FixedMasks>(numbers.normal({kClips, kQueries, frames, 16, 24}));
+      std::make_shared<FixedMasks>(numbers.normal({kClips, queries, frames, 16, 24}));
   return prediction;
 }
 
@@ -194,7 +194,14 @@ std::vector<at::Tensor> run_encoder(Encoder& part, int64_t frames, Numbers& numb
   if (memory.padding_mask.defined())
     expect_shape(memory.padding_mask, "[B,T,S]", "padding_mask", sizes);
   check(memory.levels.size() == spec.strides.size(), "as many levels as spec() says");
-  return {memory.tokens};
+  check(memory.pixel_features.defined() == (spec.pixel_channels > 0),
+        "fine features just where spec() says so");
+  if (!memory.pixel_features.defined()) return {memory.tokens};
+  sizes['C'] = spec.pixel_channels;
+  expect_shape(memory.pixel_features, "[B,T,C,h,w]", "pixel_features", sizes);
+  check((kHeight + spec.pixel_stride - 1) / spec.pixel_stride == sizes['h'],
+        "fine features of height H / pixel_stride");
+  return {memory.tokens, memory.pixel_features};
 }
 
 /// Heads that give fixed numbers, for a decoder that asks.
@@ -211,9 +218,9 @@ class FixedPredictor final : public InstancePredictor {
 
 std::vector<at::Tensor> run_decoder(Decoder& part, int64_t frames, Numbers& numbers) {
   const ForwardContext context;
-  FixedPredictor heads(make_prediction(frames, numbers));
-  const InstanceEmbeddings embeddings = part.forward(make_memory(frames, numbers), heads, context);
   const QuerySpec spec = part.spec();
+  FixedPredictor heads(make_prediction(frames, numbers, spec.num_queries));
+  const InstanceEmbeddings embeddings = part.forward(make_memory(frames, numbers), heads, context);
   check(static_cast<int64_t>(embeddings.layers.size()) == spec.num_layers,
         "as many layers as spec() says");
   std::vector<at::Tensor> outputs;

@@ -1,11 +1,13 @@
 // Matching of whole sequences (VisTR): a prediction's track against an instance's track, each cost
-// a mean over the clip's frames, one assignment a clip.
+// a mean over the clip's frames, one assignment a clip. Masks are compared whole, or at random
+// points that all pairs and frames of a clip share (Mask2Former-VIS).
 
 #include <ATen/ATen.h>
 
 #include "core/interfaces/matcher.h"
 #include "core/matching/assignment.h"
 #include "core/nn/boxes.h"
+#include "core/nn/points.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
 
@@ -16,7 +18,9 @@ struct Options {
   double box_l1_weight = 5.0;
   double box_iou_weight = 0.0;
   double box_giou_weight = 0.0;
+  double mask_bce_weight = 0.0;
   double mask_dice_weight = 0.0;
+  std::optional<int64_t> num_points;
   std::string class_cost = "probability";
   std::string absent_frames = "ignore";
   int64_t label_when_absent = 0;
@@ -32,9 +36,18 @@ struct Options {
     schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.")
         .at_least(0);
     schema
-        .field("mask_dice_weight", &Options::mask_dice_weight,
-               "Weight of 1 - dice of the whole sequence's masks, at the head's stride.")
+        .field("mask_bce_weight", &Options::mask_bce_weight,
+               "Weight of the masks' binary cross entropy, mean over the whole sequence.")
         .at_least(0);
+    schema
+        .field("mask_dice_weight", &Options::mask_dice_weight,
+               "Weight of 1 - dice of the whole sequence's masks.")
+        .at_least(0);
+    schema
+        .field("num_points", &Options::num_points,
+               "Compare masks at so many random points of a frame; without it everywhere, at the "
+               "head's stride.")
+        .at_least(1);
     schema
         .field("class_cost", &Options::class_cost,
                "probability: -p(class); focal: Deformable-DETR's (alpha 0.25, gamma 2).")
@@ -59,43 +72,57 @@ class Sequence final : public Matcher {
   using Options = sequence::Options;
   Sequence(const Options& options, const BuildContext&) : options_(options) {}
 
-  Matches match(int64_t, const LayerPrediction& prediction, const Targets& targets,
-                const ForwardContext&) override {
+  Matches match(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
+                const ForwardContext& context) override {
     torch::NoGradGuard no_grad;
+    if (uses_boxes() && !prediction.boxes.defined())
+      throw ConfigError(
+          "loss.matcher: expected a head that predicts boxes, got one with with_boxes = false. Set "
+          "box_l1_weight, box_iou_weight and box_giou_weight to 0.");
     Matches matches;
     for (size_t clip = 0; clip < targets.size(); ++clip)
-      matches.push_back(match_clip(static_cast<int64_t>(clip), prediction, targets[clip]));
+      matches.push_back(
+          match_clip(layer, static_cast<int64_t>(clip), prediction, targets[clip], context));
     return matches;
   }
 
  private:
-  ClipMatch match_clip(int64_t clip, const LayerPrediction& prediction,
-                       const ClipTargets& target) const {
-    const at::Tensor boxes = prediction.boxes.select(0, clip).transpose(0, 1);  // [Q,T,4]
-    ShapeBinding sizes{{'T', boxes.size(1)}};
-    expect_shape(target.boxes, "[N,T,4]", "target boxes", sizes);
+  bool uses_boxes() const {
+    return options_.box_l1_weight > 0 || options_.box_iou_weight > 0 ||
+           options_.box_giou_weight > 0;
+  }
+
+  ClipMatch match_clip(int64_t layer, int64_t clip, const LayerPrediction& prediction,
+                       const ClipTargets& target, const ForwardContext& context) const {
+    const at::Tensor& logits = prediction.classes.logits;  // [B,T,Q,C] or [B,Q,C]
+    ShapeBinding sizes;
     expect_shape(target.valid, "[N,T]", "target valid", sizes);
-    const int64_t queries = boxes.size(0), frames = sizes['T'], instances = sizes['N'];
+    const int64_t queries = logits.size(-2), frames = sizes['T'], instances = sizes['N'];
     ClipMatch match;
-    match.cost = at::zeros({queries, instances}, boxes.options());
+    match.cost = at::zeros({queries, instances}, logits.options());
     if (instances > 0) {
       // [N,T] how much a frame counts in an instance's means
-      at::Tensor share = target.valid.to(boxes.dtype());
+      at::Tensor share = target.valid.to(logits.dtype());
       if (options_.absent_frames == "count") share = at::ones_like(share);
       share = share / share.sum(1, true).clamp_min(1);
       match.cost +=
           options_.class_weight * class_cost(clip, prediction.classes, target, share, frames);
-      add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
-      if (options_.mask_dice_weight > 0)
-        match.cost +=
-            options_.mask_dice_weight * dice_cost(clip, *prediction.masks, target, queries);
+      if (uses_boxes()) {
+        expect_shape(target.boxes, "[N,T,4]", "target boxes", sizes);
+        const at::Tensor boxes = prediction.boxes.select(0, clip).transpose(0, 1);  // [Q,T,4]
+        add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
+      }
+      if (options_.mask_bce_weight > 0 || options_.mask_dice_weight > 0) {
+        const std::string use = "matcher." + std::to_string(layer) + "." + std::to_string(clip);
+        add_mask_costs(match.cost, masks_of(clip, prediction, target, queries, use, context));
+      }
     }
     std::vector<int64_t> rows, columns;
     for (const auto& [row, column] : assign_minimum_cost(match.cost)) {
       rows.push_back(row);
       columns.push_back(column);
     }
-    const auto options = boxes.options().dtype(at::kLong);
+    const auto options = logits.options().dtype(at::kLong);
     match.prediction = at::tensor(rows, options.device(at::kCPU)).to(options.device());
     match.target = at::tensor(columns, options.device(at::kCPU)).to(options.device());
     match.valid = options_.reference_valid_flags ? target.valid.narrow(0, 0, match.target.size(0))
@@ -113,7 +140,12 @@ class Sequence final : public Matcher {
       const at::Tensor false_alarm = (1 - kAlpha) * score.square() * -(1 - score + kSmall).log();
       score = false_alarm - miss;
     }
-    if (classes.scope == ClassScope::clip) score = score.unsqueeze(0).expand({frames, -1, -1});
+    if (classes.scope == ClassScope::clip) {
+      // One class for all frames: where absent ones are ignored, no frame is asked.
+      if (options_.absent_frames == "ignore")
+        return -score.index_select(1, target.labels + classes.label_offset);
+      score = score.unsqueeze(0).expand({frames, -1, -1});
+    }
     const at::Tensor label =
         at::where(target.valid, (target.labels + classes.label_offset).unsqueeze(1),
                   at::scalar_tensor(options_.label_when_absent, target.labels.options()));
@@ -122,16 +154,46 @@ class Sequence final : public Matcher {
     return -(picked * share.unsqueeze(-1)).sum(1).transpose(0, 1);
   }
 
-  // [Q,N]: null frames count as empty masks.
-  static at::Tensor dice_cost(int64_t clip, const MaskSource& masks, const ClipTargets& target,
-                              int64_t queries) {
+  /// Masks of all queries and instances over the clip, null frames as empty masks.
+  struct ComparedMasks {
+    at::Tensor logits;  // [Q,T*n] of n cells or points a frame
+    at::Tensor target;  // [N,T*n] 0..1
+  };
+  ComparedMasks masks_of(int64_t clip, const LayerPrediction& prediction, const ClipTargets& target,
+                         int64_t queries, const std::string& use,
+                         const ForwardContext& context) const {
     const at::Tensor rows = at::arange(queries, target.labels.options());
-    const at::Tensor said = masks.logits(clip, rows).sigmoid();  // [Q,T,h,w]
+    if (!options_.num_points) {
+      const at::Tensor said = prediction.masks->logits(clip, rows);  // [Q,T,h,w]
+      const at::Tensor wanted =
+          at::adaptive_avg_pool2d(target.masks.to(said.dtype()), {said.size(2), said.size(3)});
+      return {said.flatten(1), wanted.flatten(1)};
+    }
+    const int64_t frames = target.masks.size(1), instances = target.masks.size(0);
+    const at::Tensor points =
+        uniform_points(context, use, 1, *options_.num_points, prediction.classes.logits);
+    const at::Tensor said = prediction.masks->logits_at(
+        clip, rows, points.unsqueeze(0).expand({queries, frames, -1, -1}));
+    // A frame of an instance is a channel here: all share the points.
     const at::Tensor wanted =
-        at::adaptive_avg_pool2d(target.masks.to(said.dtype()), {said.size(2), said.size(3)});
-    const at::Tensor a = said.flatten(1), b = wanted.flatten(1);
-    const at::Tensor overlap = 2 * at::matmul(a, b.t()) + 1;
-    return 1 - overlap / (a.sum(1, true) + b.sum(1).unsqueeze(0) + 1);
+        sample_at(target.masks.flatten(0, 1).unsqueeze(0).to(said.dtype()), points);
+    return {said.flatten(1), wanted.view({instances, -1})};
+  }
+
+  /// cost [Q,N].
+  void add_mask_costs(at::Tensor& cost, const ComparedMasks& masks) const {
+    if (options_.mask_bce_weight > 0) {
+      // softplus(-x) y + softplus(x) (1 - y) = softplus(x) - x y
+      const at::Tensor sum =
+          at::softplus(masks.logits).sum(1, true) - at::matmul(masks.logits, masks.target.t());
+      cost += options_.mask_bce_weight * sum / static_cast<double>(masks.logits.size(1));
+    }
+    if (options_.mask_dice_weight > 0) {
+      const at::Tensor said = masks.logits.sigmoid();
+      const at::Tensor overlap = 2 * at::matmul(said, masks.target.t()) + 1;
+      cost += options_.mask_dice_weight *
+              (1 - overlap / (said.sum(1, true) + masks.target.sum(1).unsqueeze(0) + 1));
+    }
   }
 
   void add_box_costs(at::Tensor& cost, const at::Tensor& boxes, const at::Tensor& target,

@@ -1,0 +1,107 @@
+// The masks that loss terms compare: of matched pairs, whole or at sampled points.
+
+#include <ATen/ATen.h>
+
+#include <tuple>
+
+#include "core/error.h"
+#include "core/interfaces/loss.h"
+
+namespace tessera {
+namespace {
+
+/// Joins the clips' pairs and picks the trained ones.
+MatchedMasks joined(const std::vector<at::Tensor>& logits, const std::vector<at::Tensor>& target,
+                    const std::vector<at::Tensor>& valid) {
+  MatchedMasks masks;
+  if (logits.empty()) return masks;
+  masks.track_logits = at::cat(logits);
+  masks.track_target = at::cat(target);
+  masks.valid = at::cat(valid);
+  const at::Tensor where = masks.valid.nonzero();
+  const at::Tensor pair = where.select(1, 0), frame = where.select(1, 1);
+  masks.logits = masks.track_logits.index({pair, frame});
+  masks.target = masks.track_target.index({pair, frame});
+  return masks;
+}
+
+}  // namespace
+
+const MatchedMasks& LossInput::matched_masks(const std::optional<PointSampling>& points) const {
+  const auto found = masks_.find(points);
+  if (found != masks_.end()) return found->second;
+  if (!prediction.masks)
+    throw RuntimeError("loss: expected a mask source in the prediction of layer " +
+                       std::to_string(layer) + ", got none.");
+  return masks_.emplace(points, points ? masks_at_points(*points) : whole_masks()).first->second;
+}
+
+MatchedMasks LossInput::whole_masks() const {
+  std::vector<at::Tensor> logits, target, valid;
+  for (size_t clip = 0; clip < targets.size(); ++clip) {
+    const ClipMatch& match = matches[clip];
+    if (match.prediction.size(0) == 0) continue;
+    const at::Tensor rows =
+        prediction.masks->logits(static_cast<int64_t>(clip), match.prediction);  // [R,T,h,w]
+    const at::Tensor goal = targets[clip].masks.index_select(0, match.target);   // [R,T,H,W]
+    logits.push_back(at::upsample_bilinear2d(rows, {goal.size(2), goal.size(3)},
+                                             /*align_corners=*/false));
+    target.push_back(goal.to(rows.dtype()));
+    valid.push_back(match.valid);
+  }
+  return joined(logits, target, valid);
+}
+
+MatchedMasks LossInput::masks_at_points(const PointSampling& sampling) const {
+  int64_t rows = 0, frames = 0;  // (pair, frame) rows of the whole batch, a pair's frames together
+  for (const ClipMatch& match : matches) {
+    rows += match.valid.numel();
+    frames = match.valid.size(1);
+  }
+  if (rows == 0) return {};
+  const std::string use = "loss." + std::to_string(layer);
+  const at::Tensor& like = prediction.classes.logits;
+  const int64_t uncertain = sampling.num_uncertain(),
+                random = sampling.num_points - sampling.num_uncertain();
+  at::Tensor candidates, fresh;
+  if (uncertain > 0)
+    candidates =
+        uniform_points(context, use + ".candidates", rows, sampling.num_candidates(), like);
+  if (random > 0) fresh = uniform_points(context, use + ".random", rows, random, like);
+
+  std::vector<at::Tensor> logits, target, valid;
+  int64_t first = 0;
+  for (size_t clip = 0; clip < targets.size(); ++clip) {
+    const ClipMatch& match = matches[clip];
+    const int64_t pairs = match.prediction.size(0);
+    if (pairs == 0) continue;
+    const auto index = static_cast<int64_t>(clip);
+    auto of_clip = [&](const at::Tensor& points) {  // [rows,n,2] -> [R,T,n,2]
+      return points.narrow(0, first, pairs * frames).unflatten(0, {pairs, frames});
+    };
+    std::vector<at::Tensor> chosen;
+    if (uncertain > 0) {
+      at::NoGradGuard no_grad;
+      const at::Tensor offered = of_clip(candidates);
+      const at::Tensor certainty =
+          prediction.masks->logits_at(index, match.prediction, offered).abs();  // [R,T,n]
+      const at::Tensor least =
+          std::get<1>(certainty.topk(uncertain, -1, /*largest=*/false, /*sorted=*/false));
+      chosen.push_back(offered.gather(2, least.unsqueeze(-1).expand({-1, -1, -1, 2})));
+    }
+    if (random > 0) chosen.push_back(of_clip(fresh));
+    const at::Tensor points = at::cat(chosen, 2);  // [R,T,P,2]
+    first += pairs * frames;
+
+    const at::Tensor said = prediction.masks->logits_at(index, match.prediction, points);
+    const at::Tensor goal = targets[clip].masks.index_select(0, match.target);  // [R,T,H,W]
+    logits.push_back(said);
+    target.push_back(
+        sample_at(goal.flatten(0, 1).unsqueeze(1).to(said.dtype()), points.flatten(0, 1))
+            .view(said.sizes()));
+    valid.push_back(match.valid);
+  }
+  return joined(logits, target, valid);
+}
+
+}  // namespace tessera
