@@ -1,8 +1,10 @@
 // Transformer encoder (Vaswani et al. 2017; DETR's layout) over one or more feature levels.
-// Each layer adds the outputs of a LIST of attentions, all on the same input. Keys: input_proj,
+// Each layer adds the outputs of a LIST of attentions, all on the same input. Keys: input_proj (of
+// several levels: input_proj_<i>; with norms: .0 the convolution, .1 the norm), level_embed,
 // layers.<i>.self_attn (a second attention: self_attn_1), linear1, linear2, norm1, norm2, norm.
 
 #include <ATen/ATen.h>
+#include <torch/nn/init.h>
 #include <torch/nn/modules/container/modulelist.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/normalization.h>
@@ -21,6 +23,9 @@ struct Options {
   int64_t feed_forward_dim = 2048;
   std::vector<PluginOf<Attention>> attention = {"dense"};
   std::vector<int64_t> feature_levels = {-1};
+  int64_t projection_norm_groups = 0;
+  bool level_embedding = false;
+  bool use_padding_mask = true;
   double dropout = 0.1;
   bool pre_norm = false;
   std::string activation = "relu";
@@ -36,6 +41,15 @@ struct Options {
     schema.field(
         "feature_levels", &Options::feature_levels,
         "Levels of the pyramid to read, 0 the finest, -1 the coarsest, in the memory's order.");
+    schema
+        .field("projection_norm_groups", &Options::projection_norm_groups,
+               "Groups of a group norm after the projection of each level; 0: no norm.")
+        .at_least(0);
+    schema.field("level_embedding", &Options::level_embedding,
+                 "Add a learnt vector of the level to the positions of its cells.");
+    schema.field("use_padding_mask", &Options::use_padding_mask,
+                 "Keep padded cells out of attention; false takes padding for black pixels, as "
+                 "Mask2Former does.");
     schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
     schema.field("pre_norm", &Options::pre_norm,
                  "Normalise before each sub-layer instead of after.");
@@ -46,6 +60,10 @@ struct Options {
       if (o.feature_levels.empty())
         throw ConfigError("feature_levels: expected at least one level, got none.");
       if (o.attention.empty()) throw ConfigError("attention: expected at least one, got none.");
+      if (o.projection_norm_groups > 0 && o.dim % o.projection_norm_groups != 0)
+        throw ConfigError(
+            "projection_norm_groups: expected a divisor of dim = " + std::to_string(o.dim) +
+            ", got " + std::to_string(o.projection_norm_groups) + ".");
     });
   }
 };
@@ -115,6 +133,33 @@ class Layer final : public torch::nn::Module {
   std::vector<std::shared_ptr<Attention>> attentions_;
 };
 
+/// A level's 1x1 convolution to the tokens' width, with an optional group norm.
+class Projection final : public torch::nn::Module {
+ public:
+  Projection(int64_t in, const Options& options) {
+    conv_ = torch::nn::Conv2d(torch::nn::Conv2dOptions(in, options.dim, 1));
+    if (options.projection_norm_groups == 0) return;
+    torch::nn::init::xavier_uniform_(conv_->weight);
+    torch::nn::init::zeros_(conv_->bias);
+    norm_ = torch::nn::GroupNorm(
+        torch::nn::GroupNormOptions(options.projection_norm_groups, options.dim));
+    register_module("0", conv_);
+    register_module("1", norm_);
+  }
+  /// What stands under the projection's name: the convolution alone where there is no norm.
+  std::shared_ptr<torch::nn::Module> registered() {
+    return norm_ ? shared_from_this() : conv_.ptr();
+  }
+  at::Tensor forward(const at::Tensor& x) {
+    const at::Tensor y = conv_->forward(x);
+    return norm_ ? norm_->forward(y) : y;
+  }
+
+ private:
+  torch::nn::Conv2d conv_{nullptr};
+  torch::nn::GroupNorm norm_{nullptr};
+};
+
 class Transformer final : public Encoder {
  public:
   using Options = transformer::Options;
@@ -129,13 +174,16 @@ class Transformer final : public Encoder {
       const LevelSpec& level = context.pyramid.levels[index];
       level_indices_.push_back(index);
       spec_.strides.push_back(level.stride);
-      torch::nn::Conv2d projection(torch::nn::Conv2dOptions(level.channels, options.dim, 1));
-      input_proj_.push_back(projection);
+      input_proj_.push_back(std::make_shared<Projection>(level.channels, options));
       const size_t i = input_proj_.size() - 1;
       register_module(
           options.feature_levels.size() == 1 ? "input_proj" : "input_proj_" + std::to_string(i),
-          projection);
+          input_proj_.back()->registered());
     }
+    if (options.level_embedding)
+      level_embed_ = register_parameter(
+          "level_embed",
+          at::randn({static_cast<int64_t>(options.feature_levels.size()), options.dim}));
     spec_.dim = options.dim;
     AttentionSpec attention;
     attention.dim = options.dim;
@@ -170,16 +218,23 @@ class Transformer final : public Encoder {
                                          memory.levels.back().height * memory.levels.back().width,
                                height, width, level.stride});
       tokens.push_back(map.flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
-      masks.push_back(level.padding_mask.flatten(2));
-      const at::Tensor position =
-          position_encoding(level.padding_mask, options_.dim, options_.position, map.scalar_type());
+      const at::Tensor padding =
+          options_.use_padding_mask ? level.padding_mask : at::zeros_like(level.padding_mask);
+      masks.push_back(padding.flatten(2));
+      at::Tensor position =
+          position_encoding(padding, options_.dim, options_.position, map.scalar_type());
+      if (level_embed_.defined()) {
+        const at::Tensor vector = level_embed_[static_cast<int64_t>(i)];
+        position = position.defined() ? position + vector
+                                      : vector.expand({clips, frames, height, width, options_.dim});
+      }
       if (position.defined()) {
         context.look("encoder.position." + std::to_string(i), [&] {
           return position.permute({0, 1, 4, 2, 3});
         });
         positions.push_back(position.flatten(2, 3));
       }
-      const at::Tensor kept = level.padding_mask.logical_not().to(map.scalar_type());
+      const at::Tensor kept = padding.logical_not().to(map.scalar_type());
       ratios.push_back(at::stack({kept.select(2, 0).sum(-1) / static_cast<double>(width),
                                   kept.select(3, 0).sum(-1) / static_cast<double>(height)},
                                  -1));  // [B,T,2]
@@ -254,7 +309,8 @@ class Transformer final : public Encoder {
   Options options_;
   std::vector<int64_t> level_indices_;
   MemorySpec spec_;
-  std::vector<torch::nn::Conv2d> input_proj_;
+  std::vector<std::shared_ptr<Projection>> input_proj_;
+  at::Tensor level_embed_;  // [L,D]
   torch::nn::ModuleList layer_list_;
   std::vector<std::shared_ptr<Layer>> layers_;
   torch::nn::LayerNorm norm_{nullptr};

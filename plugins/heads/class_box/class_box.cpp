@@ -17,6 +17,7 @@ struct Options {
   std::string activation = "softmax_no_object";
   int64_t label_offset = 0;
   std::optional<int64_t> num_classes;
+  bool with_boxes = true;
   int64_t box_layers = 3;
   bool per_layer = false;
   std::string class_per = "embedding";
@@ -38,6 +39,9 @@ struct Options {
         .field("num_classes", &Options::num_classes,
                "Classes without no-object; by default the data's categories plus label_offset.")
         .at_least(1);
+    schema.field("with_boxes", &Options::with_boxes,
+                 "Predict boxes, too; without them nothing may be matched, trained or masked by "
+                 "boxes.");
     schema.field("box_layers", &Options::box_layers, "Linear layers of the box MLP.").at_least(1);
     schema.field("per_layer", &Options::per_layer, "Heads of its own for every decoder layer.");
     schema
@@ -89,16 +93,18 @@ class ClassBox final : public InstanceHead {
     const int64_t heads = options.per_layer ? context.queries.num_layers : 1;
     for (int64_t i = 0; i < heads; ++i) {
       class_embed_.emplace_back(dim, outputs);
-      bbox_embed_.push_back(std::make_shared<Mlp>(dim, dim, 4, options.box_layers));
-      start(class_embed_.back(), *bbox_embed_.back());
+      start(class_embed_.back());
       add("class_embed", class_embed_.back().ptr());
+      if (!options.with_boxes) continue;
+      bbox_embed_.push_back(std::make_shared<Mlp>(dim, dim, 4, options.box_layers));
+      start(*bbox_embed_.back());
       add("bbox_embed", bbox_embed_.back());
     }
     if (options.class_per == "clip")
       frame_weight_ = register_module("frame_weight", torch::nn::Linear(dim, 1));
     if (options.per_layer) {
       register_module("class_embed", class_list_);
-      register_module("bbox_embed", bbox_list_);
+      if (options.with_boxes) register_module("bbox_embed", bbox_list_);
     }
   }
 
@@ -117,7 +123,7 @@ class ClassBox final : public InstanceHead {
           softmax() ? ClassActivation::softmax_no_object : ClassActivation::sigmoid;
       prediction.classes.label_offset = options_.label_offset;
     }
-    if (want.boxes) {
+    if (want.boxes && options_.with_boxes) {
       at::Tensor boxes = bbox_embed_.at(head)->forward(x);
       if (!per_frame) boxes = boxes.unsqueeze(1).expand({-1, num_frames, -1, -1});
       if (options_.box_centre == "reference") {
@@ -138,12 +144,15 @@ class ClassBox final : public InstanceHead {
   at::Tensor over_frames(const at::Tensor& x) {
     return (frame_weight_->forward(x).softmax(1) * x).sum(1);
   }
-  void start(torch::nn::Linear& classes, Mlp& box) const {
+  void start(torch::nn::Linear& classes) const {
     torch::NoGradGuard no_grad;
     if (options_.prior_probability) {
       const double p = *options_.prior_probability;
       classes->bias.fill_(std::log(p / (1 - p)));
     }
+  }
+  void start(Mlp& box) const {
+    torch::NoGradGuard no_grad;
     auto parameters = box.parameters();  // the last two are the last layer's
     at::Tensor &weight = parameters[parameters.size() - 2], &bias = parameters.back();
     if (options_.box_start != 1.0) {

@@ -1,16 +1,22 @@
 // Masks as dot products (MaskFormer, Cheng et al. 2021): an MLP turns a query's embedding into C
-// numbers, a pyramid of 3x3 convolutions turns the memory and the backbone's finer levels into C
-// channels at the finest stride. With box_prior a paraboloid around the query's box is added, so
-// that a mask begins where its box is. Keys: mask_embed.layers.<i>, memory_proj, lateral_<i>,
-// output_<i>, norm_<i>, prior_scale.
+// numbers, which are multiplied with C fine features of each pixel: those of an encoder that makes
+// some (Mask2Former's pixel decoder), or the head's own, where a pyramid of 3x3 convolutions turns
+// the memory and the backbone's finer levels into C channels at the finest stride. With box_prior a
+// paraboloid around the query's box is added, so that a mask begins where its box is. Keys:
+// mask_embed.layers.<i>, memory_proj, lateral_<i>, output_<i>, norm_<i>, prior_scale.
 
 #include <ATen/ATen.h>
 #include <torch/nn/modules/conv.h>
 #include <torch/nn/modules/linear.h>
 #include <torch/nn/modules/normalization.h>
 
+#include <array>
+#include <map>
+
+#include "core/interfaces/backbone.h"
 #include "core/interfaces/mask_head.h"
 #include "core/nn/mlp.h"
+#include "core/nn/points.h"
 #include "core/nn/position_encoding.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -18,6 +24,7 @@
 namespace tessera::mask_head::dot_product {
 
 struct Options {
+  std::string features = "own";
   int64_t channels = 32;
   int64_t embed_layers = 3;
   std::optional<int64_t> stride;
@@ -27,6 +34,11 @@ struct Options {
   double prior_height = 3.0;
 
   static void describe(Schema<Options>& schema) {
+    schema
+        .field("features", &Options::features,
+               "own: the head makes its fine features; encoder: the encoder gives them, and "
+               "channels, stride, norm_groups and position here say nothing.")
+        .one_of({"own", "encoder"});
     schema.field("channels", &Options::channels, "Channels C of features and mask embeddings.")
         .at_least(1);
     schema.field("embed_layers", &Options::embed_layers, "Linear layers of the embedding's MLP.")
@@ -62,6 +74,8 @@ struct Options {
 struct Features {
   at::Tensor maps;  // [B,T,C,h,w]
   at::Tensor x, y;  // [B,T,w], [B,T,h] cell centres as parts of the unpadded frame
+  /// Maps at other sizes, for those who ask without gradients, again and again.
+  mutable std::map<std::array<int64_t, 2>, at::Tensor> resized;
 };
 
 class Source final : public MaskSource {
@@ -81,6 +95,33 @@ class Source final : public MaskSource {
         at::bmm(queries, maps.flatten(2)).unflatten(2, {maps.size(2), maps.size(3)});  // [T,R,h,w]
     if (steepness_.defined()) logits = logits + prior(clip, rows);
     return logits.transpose(0, 1);
+  }
+
+  // Bilinear sampling and the product are both linear: where all rows share their points, the
+  // features are sampled once and not the masks of every row.
+  at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
+                       const at::Tensor& points) const override {
+    const bool shared = points.size(0) > 1 && points.stride(0) == 0;
+    if (!shared || steepness_.defined()) return MaskSource::logits_at(clip, rows, points);
+    const at::Tensor sampled = sample_at(features_->maps.select(0, clip), points[0]);  // [T,C,P]
+    return at::bmm(embeddings_.select(0, clip).index_select(1, rows), sampled).transpose(0, 1);
+  }
+
+  // Resizing is linear, too, and coarse maps are cheap to multiply with.
+  at::Tensor resized(int64_t clip, const at::Tensor& rows, int64_t height,
+                     int64_t width) const override {
+    const int64_t cells = features_->maps.size(3) * features_->maps.size(4);
+    if (steepness_.defined() || at::GradMode::is_enabled() || height * width > cells)
+      return MaskSource::resized(clip, rows, height, width);
+    at::Tensor& maps = features_->resized[{height, width}];  // [B,T,C,h,w]
+    if (!maps.defined())
+      maps = at::upsample_bilinear2d(features_->maps.flatten(0, 1), {height, width},
+                                     /*align_corners=*/false)
+                 .unflatten(0, {features_->maps.size(0), features_->maps.size(1)});
+    return at::bmm(embeddings_.select(0, clip).index_select(1, rows),
+                   maps.select(0, clip).flatten(2))
+        .unflatten(2, {height, width})
+        .transpose(0, 1);
   }
 
  private:
@@ -124,11 +165,64 @@ class DotProduct final : public MaskHead {
  public:
   using Options = dot_product::Options;
 
-  DotProduct(const Options& options, const BuildContext& context)
-      : options_(options),
-        mask_embed_(register_module(
-            "mask_embed", std::make_shared<Mlp>(context.queries.dim, context.queries.dim,
-                                                options.channels, options.embed_layers))) {
+  DotProduct(const Options& options, const BuildContext& context) : options_(options) {
+    if (from_encoder()) {
+      if (context.memory.pixel_channels == 0)
+        throw ConfigError(
+            "mask_head.features: expected an encoder that makes fine features with \"encoder\", "
+            "got "
+            "one that makes none. Use the encoder pixel_decoder, or features = \"own\".");
+      options_.channels = context.memory.pixel_channels;
+      options_.position = false;
+    }
+    mask_embed_ = register_module("mask_embed",
+                                  std::make_shared<Mlp>(context.queries.dim, context.queries.dim,
+                                                        options_.channels, options.embed_layers));
+    if (!from_encoder()) make_pyramid(context);
+    if (options.box_prior)
+      prior_scale_ = register_module("prior_scale", torch::nn::Linear(context.queries.dim, 1));
+  }
+
+  std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid, const Memory& memory,
+                                               const ForwardContext& context) override {
+    auto features = std::make_shared<Features>();
+    at::Tensor padding;  // [B,T,h,w]
+    if (from_encoder()) {
+      features->maps = memory.pixel_features;
+      padding = padding_at(pyramid, memory.pixel_features);
+    } else {
+      features->maps = own_features(pyramid, memory, padding);
+    }
+    context.look("mask_head.features", [&] { return features->maps; });
+    const at::Tensor kept = padding.logical_not().to(features->maps.scalar_type());
+    features->x = centres(kept.select(2, 0));
+    features->y = centres(kept.select(3, 0));
+    return std::make_shared<Prepared>(*this, std::move(features));
+  }
+  bool wants_boxes() const override { return options_.box_prior; }
+
+  std::shared_ptr<const MaskSource> source(const std::shared_ptr<const Features>& features,
+                                           const InstanceLayer& layer, const at::Tensor& boxes) {
+    const int64_t frames = features->maps.size(1);
+    auto over_frames = [&](const at::Tensor& x) {  // [B,Q,..] -> [B,T,Q,..]
+      return layer.frame.defined() ? x : x.unsqueeze(1).expand({-1, frames, -1, -1});
+    };
+    const at::Tensor& x = layer.frame.defined() ? layer.frame : layer.clip;
+    at::Tensor steepness, box;
+    if (options_.box_prior) {
+      steepness = at::softplus(over_frames(prior_scale_->forward(x)).squeeze(-1) + 2);
+      box = boxes.detach();
+    }
+    return std::make_shared<Source>(features, over_frames(mask_embed_->forward(x)), box, steepness,
+                                    options_.prior_height);
+  }
+
+ private:
+  bool from_encoder() const { return options_.features == "encoder"; }
+
+  /// The modules of the head's own features.
+  void make_pyramid(const BuildContext& context) {
+    const Options& options = options_;
     const auto& strides = context.memory.strides;
     finest_memory_ =
         static_cast<size_t>(std::min_element(strides.begin(), strides.end()) - strides.begin());
@@ -153,16 +247,14 @@ class DotProduct final : public MaskHead {
       throw ConfigError("mask_head.stride: expected the stride of the memory's finest level, " +
                         std::to_string(memory_stride) + ", or of a finer backbone level, got " +
                         std::to_string(wanted) + ".");
-    if (options.box_prior)
-      prior_scale_ = register_module("prior_scale", torch::nn::Linear(context.queries.dim, 1));
   }
 
-  std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid, const Memory& memory,
-                                               const ForwardContext& context) override {
+  /// out: [B,T,C,h,w], and the padding at their size.
+  at::Tensor own_features(const FeaturePyramid& pyramid, const Memory& memory,
+                          at::Tensor& padding) {
     const at::Tensor coarse = memory.level_map(finest_memory_);  // [B,T,D,h,w]
     const int64_t clips = coarse.size(0), frames = coarse.size(1);
     at::Tensor maps = memory_proj_->forward(coarse.flatten(0, 1));
-    at::Tensor padding;  // [B,T,h,w] of the last level joined
     for (size_t i = 0; i < levels_.size(); ++i) {
       const FeatureLevel& level = pyramid.levels.at(levels_[i]);
       const at::Tensor fine = laterals_[i]->forward(level.features.flatten(0, 1));
@@ -174,41 +266,22 @@ class DotProduct final : public MaskHead {
       padding = level.padding_mask;
     }
     if (!padding.defined()) padding = padding_of(memory);
-    auto features = std::make_shared<Features>();
-    features->maps = maps.unflatten(0, {clips, frames});
-    if (options_.position) {
-      PositionOptions position;
-      position.kind = "2d";
-      position.first = 0.5;
-      features->maps = features->maps +
-                       position_encoding(padding, options_.channels, position, maps.scalar_type())
-                           .permute({0, 1, 4, 2, 3});
-    }
-    context.look("mask_head.features", [&] { return features->maps; });
-    const at::Tensor kept = padding.logical_not().to(maps.scalar_type());
-    features->x = centres(kept.select(2, 0));
-    features->y = centres(kept.select(3, 0));
-    return std::make_shared<Prepared>(*this, std::move(features));
+    maps = maps.unflatten(0, {clips, frames});
+    if (!options_.position) return maps;
+    PositionOptions position;
+    position.kind = "2d";
+    position.first = 0.5;
+    return maps + position_encoding(padding, options_.channels, position, maps.scalar_type())
+                      .permute({0, 1, 4, 2, 3});
   }
-  bool wants_boxes() const override { return options_.box_prior; }
-
-  std::shared_ptr<const MaskSource> source(const std::shared_ptr<const Features>& features,
-                                           const InstanceLayer& layer, const at::Tensor& boxes) {
-    const int64_t frames = features->maps.size(1);
-    auto over_frames = [&](const at::Tensor& x) {  // [B,Q,..] -> [B,T,Q,..]
-      return layer.frame.defined() ? x : x.unsqueeze(1).expand({-1, frames, -1, -1});
-    };
-    const at::Tensor& x = layer.frame.defined() ? layer.frame : layer.clip;
-    at::Tensor steepness, box;
-    if (options_.box_prior) {
-      steepness = at::softplus(over_frames(prior_scale_->forward(x)).squeeze(-1) + 2);
-      box = boxes.detach();
-    }
-    return std::make_shared<Source>(features, over_frames(mask_embed_->forward(x)), box, steepness,
-                                    options_.prior_height);
+  /// The padding mask at the size of `maps` [B,T,C,h,w]: that of a level of this size.
+  static at::Tensor padding_at(const FeaturePyramid& pyramid, const at::Tensor& maps) {
+    for (const FeatureLevel& level : pyramid.levels)
+      if (level.features.size(3) == maps.size(3) && level.features.size(4) == maps.size(4))
+        return level.padding_mask;
+    const at::Tensor& finest = pyramid.levels.front().padding_mask;
+    return resize_padding_mask(finest, maps.size(3), maps.size(4));
   }
-
- private:
   torch::nn::Conv2d convolution(int64_t in, int64_t kernel) const {
     return torch::nn::Conv2d(
         torch::nn::Conv2dOptions(in, options_.channels, kernel).padding(kernel / 2));
