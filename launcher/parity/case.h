@@ -22,6 +22,8 @@ struct Case {
   std::map<std::string, std::string> aliases;  // name -> the tensor it shares
   std::map<std::string, at::Tensor> inputs, outputs;
 
+  /// One of `inputs`. Throws DataError naming the file where there is none.
+  const at::Tensor& input(const std::string& tensor) const;
   /// numerics.rounding of an output, where the case states it.
   std::optional<double> rounding(const std::string& tensor) const;
   /// `config` with nested objects joined by dots, values as TOML text.

@@ -18,8 +18,13 @@ Comparison compare(const std::string& name, const at::Tensor& ours, const at::Te
     return result;
   }
   const at::Tensor a = ours.detach().to(at::kCPU, at::kDouble), b = expected.to(at::kDouble);
-  result.difference = a.numel() == 0 ? 0.0 : (a - b).abs().max().item<double>();
-  if (rules.pixels > 0)
+  if (rules.masks && a.numel() > 0)
+    result.difference = (a != b).to(at::kDouble).mean().item<double>();
+  else
+    result.difference = a.numel() == 0 ? 0.0 : (a - b).abs().max().item<double>();
+  if (rules.masks)
+    result.tolerance = 1e-4;
+  else if (rules.pixels > 0)
     result.tolerance = 1e-4 * static_cast<double>(rules.pixels);
   else if (!expected.is_floating_point())
     result.tolerance = 0.0;

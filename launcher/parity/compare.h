@@ -23,10 +23,12 @@ struct ToleranceRules {
   std::optional<double> rounding;  // the case's numerics.rounding of this tensor
   double share_of_scale = 1e-4;    // of max |expected| otherwise
   int64_t pixels = 0;              // > 0: counts of pixels of a map with so many; 1e-4 may differ
+  bool masks = false;              // thresholded masks: 1e-4 of the pixels may differ
 };
 
-/// Compares element by element: integers exactly, pixel counts within 1e-4 of the pixels, floats
-/// within 4 x rounding where given, else a share of the expected tensor's scale. NaN never passes.
+/// Compares element by element: integers exactly, pixel counts within 1e-4 of the pixels, masks by
+/// the part of their pixels that differ, floats within 4 x rounding where given, else a share of
+/// the expected tensor's scale. NaN never passes.
 Comparison compare(const std::string& name, const at::Tensor& ours, const at::Tensor& expected,
                    const ToleranceRules& rules);
 

@@ -8,9 +8,10 @@
 #include <set>
 
 #include "core/error.h"
+#include "launcher/data/frame_tensor.h"
 #include "launcher/experiment.h"
 #include "launcher/inference/select_tracks.h"
-#include "launcher/parity/view.h"
+#include "launcher/parity/sources.h"
 #include "launcher/weights/load_weights.h"
 
 namespace tessera::parity {
@@ -35,45 +36,104 @@ struct TemporaryFile {
   }
 };
 
-const at::Tensor& input(const Case& c, const std::string& name) {
-  const auto it = c.inputs.find(name);
-  if (it == c.inputs.end())
-    throw DataError(c.folder.string() + "/inputs.safetensors: expected the tensor '" + name +
-                    "', got none.");
-  return it->second;
-}
-
-ClipBatch batch_of(const Case& c) {
-  const at::Tensor frames = input(c, "frames");  // [T,3,H,W]
-  ClipBatch batch;
-  batch.frames = frames.unsqueeze(0);
-  batch.padding_mask =
-      c.inputs.contains("padding_mask")
-          ? input(c, "padding_mask").to(at::kBool).unsqueeze(0)
-          : at::zeros({1, frames.size(0), frames.size(2), frames.size(3)}, at::kBool);
-  batch.meta.resize(1);
-  batch.meta[0].height = frames.size(2);
-  batch.meta[0].width = frames.size(3);
+/// The case's frames [B*T,3,H,W] as clips, padded as the model needs it.
+ClipBatch batch_of(const Case& c, const Table& table, int64_t size_divisor) {
+  const at::Tensor frames = c.input("frames");
+  const int64_t clips =
+      c.config.contains(table.batch_key) ? c.config[table.batch_key].get<int64_t>() : 1;
+  ClipMeta meta;
+  meta.height = frames.size(2);
+  meta.width = frames.size(3);
+  ClipBatch batch = data::batch_frames(frames.unflatten(0, {clips, -1}).unbind(0),
+                                       std::vector<ClipMeta>(clips, meta), size_divisor);
+  if (c.inputs.contains("padding_mask"))
+    batch.padding_mask = c.input("padding_mask").to(at::kBool).unflatten(0, {clips, -1});
   return batch;
 }
+
+// Targets stored clip by clip: `target.<b>.masks` [N,T,H,W] at the padded size, `.labels` [N],
+// `.ids` [N,T], -1 where the instance is absent.
+Targets targets_by_clip(const Case& c, int64_t clips) {
+  Targets targets;
+  for (int64_t clip = 0; clip < clips; ++clip) {
+    const std::string prefix = "target." + std::to_string(clip) + ".";
+    ClipTargets target;
+    target.labels = c.input(prefix + "labels").to(at::kLong);
+    target.masks = c.input(prefix + "masks").to(at::kBool);
+    target.valid = c.input(prefix + "ids") >= 0;
+    target.boxes = at::zeros({target.masks.size(0), target.masks.size(1), 4});
+    target.height = target.masks.size(2);
+    target.width = target.masks.size(3);
+    targets.push_back(std::move(target));
+  }
+  return targets;
+}
+
+/// Whether the case has targets, and so losses.
+bool has_targets(const Case& c) {
+  return c.inputs.contains("target.boxes") || c.inputs.contains("target.0.masks");
+}
+
+/// Gives the case's recorded points.
+class RecordedPoints final : public PointSource {
+ public:
+  RecordedPoints(const Case& c, const Table& table, int64_t num_layers)
+      : case_(c),
+        table_(table),
+        last_(std::regex("^([a-z]+\\.)" + std::to_string(num_layers - 1) + "(?=\\.|$)")) {}
+
+  at::Tensor uniform(const std::string& use, int64_t, int64_t) override {
+    const std::string name = std::regex_replace(use, last_, "$1last");
+    for (const PointRule& rule : table_.points) {
+      std::smatch groups;
+      if (!std::regex_match(name, groups, std::regex(rule.use))) continue;
+      const at::Tensor points = case_.input(groups.format(rule.from));
+      return points.dim() == 2 ? points.unsqueeze(0) : points;
+    }
+    throw ConfigError("parity table: expected a rule of [[points]] for '" + name + "', got none.");
+  }
+
+ private:
+  const Case& case_;
+  const Table& table_;
+  std::regex last_;
+};
 
 // The reference stores targets instance-major: row = instance * T + frame; a label in each frame.
 Targets targets_of(const Case& c, int64_t frames, int64_t label_offset) {
   ClipTargets target;
-  target.boxes = input(c, "target.boxes").unflatten(0, {-1, frames});
-  target.valid = input(c, "target.valid").unflatten(0, {-1, frames}).to(at::kBool);
-  target.masks = input(c, "target.masks").unflatten(0, {-1, frames}).to(at::kBool);
+  target.boxes = c.input("target.boxes").unflatten(0, {-1, frames});
+  target.valid = c.input("target.valid").unflatten(0, {-1, frames}).to(at::kBool);
+  target.masks = c.input("target.masks").unflatten(0, {-1, frames}).to(at::kBool);
   // An absent frame has label 0, so the largest is the instance's.
   target.labels =
-      std::get<0>(input(c, "target.labels").to(at::kLong).unflatten(0, {-1, frames}).max(1)) -
+      std::get<0>(c.input("target.labels").to(at::kLong).unflatten(0, {-1, frames}).max(1)) -
       label_offset;
   target.height = target.masks.size(2);
   target.width = target.masks.size(3);
   return {target};
 }
 
-/// Everything that a tensor rule may name, filled as it is computed.
-using Sources = std::map<std::string, at::Tensor>;
+/// `layer.<i>.mask_logits` [B,Q,T,h,w], only where a rule for a stored tensor names it.
+void add_mask_logits(const Case& c, const Table& table, const Predictions& predictions,
+                     Sources& sources) {
+  for (const auto& [name, expected] : c.outputs)
+    for (const TensorRule& rule : table.tensor) {
+      std::smatch groups;
+      if (!std::regex_match(name, groups, std::regex(rule.name))) continue;
+      const std::string from = groups.format(rule.from);
+      std::smatch layer;
+      static const std::regex kMasks("layer\\.(\\d+|last)\\.mask_logits");
+      if (!std::regex_match(from, layer, kMasks) || sources.contains(from)) continue;
+      const LayerPrediction& prediction =
+          layer[1] == "last" ? predictions.last() : predictions.layers.at(std::stoul(layer[1]));
+      const at::Tensor& logits = prediction.classes.logits;
+      std::vector<at::Tensor> clips;
+      for (int64_t clip = 0; clip < logits.size(0); ++clip)
+        clips.push_back(prediction.masks->logits(clip, at::arange(logits.size(-2))));
+      sources[from] = at::stack(clips);
+    }
+}
 
 void add_predictions(const Predictions& predictions, Sources& sources) {
   const int64_t last = static_cast<int64_t>(predictions.layers.size()) - 1;
@@ -83,12 +143,12 @@ void add_predictions(const Predictions& predictions, Sources& sources) {
          {"layer." + std::to_string(i), std::string(i == last ? "layer.last" : "")}) {
       if (name.empty()) continue;
       sources[name + ".class_logits"] = layer.classes.logits;
-      sources[name + ".boxes"] = layer.boxes;
+      if (layer.boxes.defined()) sources[name + ".boxes"] = layer.boxes;
     }
   }
   const LayerPrediction& layer = predictions.last();
   sources["layer.last.masks"] =
-      layer.masks->logits(0, at::arange(layer.boxes.size(2)));  // [Q,T,h,w]
+      layer.masks->logits(0, at::arange(layer.classes.logits.size(-2)));  // [Q,T,h,w]
 }
 
 void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& batch,
@@ -141,10 +201,16 @@ void add_losses(const Experiment& experiment, const VisModel& model, const VisMo
   sources["loss.total"] = result.total;
   const int64_t last = static_cast<int64_t>(result.matches.size()) - 1;
   for (int64_t i = 0; i <= last; ++i) {
-    const int64_t queries = predictions.last().boxes.size(2),
-                  frames = predictions.last().boxes.size(1);
-    add_matches("match." + std::to_string(i), result.matches[i][0], queries, frames, sources);
-    if (i == last) add_matches("match.last", result.matches[i][0], queries, frames, sources);
+    const int64_t queries = predictions.last().classes.logits.size(-2),
+                  frames = targets[0].valid.size(1);
+    for (const std::string& name :
+         {"match." + std::to_string(i), std::string(i == last ? "match.last" : "")}) {
+      if (name.empty()) continue;
+      add_matches(name, result.matches[i][0], queries, frames, sources);
+      for (size_t clip = 0; clip < targets.size(); ++clip)
+        add_matches(name + "." + std::to_string(clip), result.matches[i][clip], queries, frames,
+                    sources);
+    }
   }
   if (!gradients) return;
   result.total.backward();
@@ -152,38 +218,11 @@ void add_losses(const Experiment& experiment, const VisModel& model, const VisMo
     if (named.tensor.grad().defined()) sources["gradient." + named.name] = named.tensor.grad();
 }
 
-Comparison compare_stored(const Case& c, const Table& table, const std::string& name,
-                          const at::Tensor& expected,
-                          const std::map<std::string, Sources>& variants) {
-  Comparison failed;
-  failed.name = name;
-  for (const TensorRule& rule : table.tensor) {
-    std::smatch groups;
-    if (!std::regex_match(name, groups, std::regex(rule.name))) continue;
-    const std::string from = groups.format(rule.from);
-    const Sources& sources = variants.at(rule.variant);
-    const auto source = sources.find(from);
-    if (source == sources.end()) {
-      failed.problem = "expected the source '" + from + "', which this model does not give";
-      return failed;
-    }
-    ToleranceRules tolerance;
-    tolerance.rounding = c.rounding(name);
-    if (name.starts_with("grad.")) tolerance.share_of_scale = 1e-3;
-    if (rule.compare == "pixels")
-      tolerance.pixels =
-          c.config["post_size"][0].get<int64_t>() * c.config["post_size"][1].get<int64_t>();
-    return compare(name, apply_view(source->second.detach(), rule.view), expected, tolerance);
-  }
-  failed.problem = "no rule of the table names this tensor";
-  return failed;
-}
-
 }  // namespace
 
 std::vector<std::string> overrides_of(const Case& c, const Table& table) {
   std::vector<std::string> overrides = table.set;
-  if (c.inputs.contains("target.boxes"))
+  if (has_targets(c))
     overrides.insert(overrides.end(), table.loss_set.begin(), table.loss_set.end());
   for (const auto& [key, value] : c.flat_config()) {
     bool known = false;
@@ -230,18 +269,23 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   context.probe = [&](const std::string& name, const at::Tensor& value) {
     sources.try_emplace("probe." + name, value.detach());
   };
-  ClipBatch batch = batch_of(c);
+  ClipBatch batch = batch_of(c, table, model.needs().size_divisor);
   batch.frames = batch.frames.to(type);
-  const bool with_loss = c.inputs.contains("target.boxes");
+  const bool with_loss = has_targets(c);
   at::AutoGradMode gradients(with_loss);
   const VisModel::Output output = model.forward(batch, context);
   add_predictions(output.predictions, sources);
+  add_mask_logits(c, table, output.predictions, sources);
   if (c.config.contains("post_size")) add_tracks(c, experiment, batch, sources);
 
   std::map<std::string, Sources> variants;
   if (with_loss) {
     const Targets targets =
-        targets_of(c, batch.frames.size(1), output.predictions.last().classes.label_offset);
+        c.inputs.contains("target.boxes")
+            ? targets_of(c, batch.frames.size(1), output.predictions.last().classes.label_offset)
+            : targets_by_clip(c, batch.frames.size(0));
+    RecordedPoints points(c, table, static_cast<int64_t>(output.predictions.layers.size()));
+    if (!table.points.empty()) context.points = &points;
     for (const Variant& variant : table.variant) {
       std::vector<std::string> changed = overrides;
       changed.insert(changed.end(), variant.set.begin(), variant.set.end());
@@ -252,10 +296,7 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   }
   variants[""] = std::move(sources);
 
-  std::vector<Comparison> comparisons;
-  for (const auto& [name, expected] : c.outputs)
-    comparisons.push_back(compare_stored(c, table, name, expected, variants));
-  return comparisons;
+  return compare_outputs(c, table, variants);
 }
 
 // A gradient that is wrong by little, as one sample on the wrong side of a kink makes it.
@@ -269,6 +310,7 @@ bool may_be_undecided(const Comparison& comparison) {
 
 std::vector<Comparison> check_model_case(const Case& c, const Table& table, Registry& registry,
                                          at::ScalarType type) {
+  if (!c.inputs.contains("frames")) return check_inference_case(c, table, registry);
   std::vector<Comparison> comparisons = compare_model(c, table, registry, type);
   if (type == at::kDouble || std::none_of(comparisons.begin(), comparisons.end(), may_be_undecided))
     return comparisons;

@@ -21,6 +21,10 @@ std::vector<std::string> overrides_of(const Case& parity_case, const Table& tabl
 std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table,
                                          Registry& registry, at::ScalarType type = at::kFloat);
 
+/// The same for cases without frames: selection of tracks from stored predictions, and their masks.
+std::vector<Comparison> check_inference_case(const Case& parity_case, const Table& table,
+                                             Registry& registry);
+
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);
 

@@ -17,8 +17,16 @@ void TensorRule::describe(Schema<TensorRule>& schema) {
       .required();
   schema.field("from", &TensorRule::from, "Where ours comes from; $1, ...").required();
   schema.field("view", &TensorRule::view, "Steps from ours to the stored layout.");
-  schema.field("compare", &TensorRule::compare, "How to compare.").one_of({"auto", "pixels"});
+  schema.field("compare", &TensorRule::compare, "How to compare.")
+      .one_of({"auto", "pixels", "masks"});
   schema.field("variant", &TensorRule::variant, "Name of the variant that computes it.");
+  schema.field("stored", &TensorRule::stored, "Steps from the stored tensor to a part of it.");
+  schema.field("more", &TensorRule::more, "Later rules compare further parts of the tensor.");
+}
+
+void PointRule::describe(Schema<PointRule>& schema) {
+  schema.field("use", &PointRule::use, "Regular expression on what asks for points.").required();
+  schema.field("from", &PointRule::from, "The recorded points; $1, ...").required();
 }
 
 void Variant::describe(Schema<Variant>& schema) {
@@ -32,6 +40,9 @@ void Table::describe(Schema<Table>& schema) {
   schema.field("include", &Table::include, "Table whose rules follow this one's.");
   schema.field("set", &Table::set, "Overrides for every case.");
   schema.field("loss_set", &Table::loss_set, "Overrides for cases with targets.");
+  schema.field("batch_key", &Table::batch_key,
+               "Key of the case's config that states the number of clips.");
+  schema.field("points", &Table::points, "Rules from callers to recorded points.");
   schema.field("config", &Table::config, "Rules from the case's config to overrides.");
   schema.field("tensor", &Table::tensor, "Rules from stored tensors to ours.");
   schema.field("variant", &Table::variant, "Further computations of the loss.");
@@ -46,11 +57,13 @@ Table read_table(const std::filesystem::path& file) {
     table.experiment = (file.parent_path() / table.experiment).string();
   if (table.include.empty()) return table;
   const Table below = read_table(file.parent_path() / table.include);
+  if (table.batch_key.empty()) table.batch_key = below.batch_key;
   auto append = [](auto& rules, const auto& more) {
     rules.insert(rules.end(), more.begin(), more.end());
   };
   append(table.set, below.set);
   append(table.loss_set, below.loss_set);
+  append(table.points, below.points);
   append(table.config, below.config);
   append(table.tensor, below.tensor);
   append(table.variant, below.variant);

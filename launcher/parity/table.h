@@ -20,12 +20,21 @@ struct ConfigRule {
 
 /// Where a stored tensor comes from in ours.
 struct TensorRule {
-  std::string name;               // regular expression on the whole name
-  std::string from;               // a source, see sources.h; `$1`.. are groups of `name`
-  std::vector<std::string> view;  // steps applied to ours, see view.h
-  std::string compare = "auto";   // auto: by type and name; pixels: counts of pixels
-  std::string variant;            // "" or the name of a [[variant]]
+  std::string name;                 // regular expression on the whole name
+  std::string from;                 // a source, see sources.h; `$1`.. are groups of `name`
+  std::vector<std::string> view;    // steps applied to ours, see view.h
+  std::string compare = "auto";     // auto: by type and name; pixels: counts of pixels; masks
+  std::string variant;              // "" or the name of a [[variant]]
+  std::vector<std::string> stored;  // steps applied to the stored tensor, to compare a part of it
+  bool more = false;                // rules that follow compare further parts of the same tensor
   static void describe(Schema<TensorRule>& schema);
+};
+
+/// Which recorded points a caller of the PointSource is given.
+struct PointRule {
+  std::string use;   // regular expression on the caller's name; the last layer's number is "last"
+  std::string from;  // tensor of the case's inputs, [P,2] or [R,P,2]; `$1`.. are groups of `use`
+  static void describe(Schema<PointRule>& schema);
 };
 
 /// Further overrides under which the loss is computed again on the same predictions.
@@ -42,7 +51,9 @@ struct Table {
   std::string include;           // another table whose rules follow this one's, relative
   std::vector<std::string> set;  // overrides for every case
   std::vector<std::string>
-      loss_set;  // overrides where the case has targets: the reference's faults
+      loss_set;           // overrides where the case has targets: the reference's faults
+  std::string batch_key;  // key of the case's config that states B where frames are [B*T,..]
+  std::vector<PointRule> points;
   std::vector<ConfigRule> config;
   std::vector<TensorRule> tensor;
   std::vector<Variant> variant;

@@ -33,6 +33,8 @@ at::Tensor apply_view(at::Tensor x, const std::vector<std::string>& steps) {
       x = x.select(arg(0), arg(1));
     else if (name == "narrow")
       x = x.narrow(arg(0), arg(1), arg(2));
+    else if (name == "slice")
+      x = n.size() == 1 ? x : x.slice(arg(0), arg(1), arg(2));
     else if (name == "unsqueeze")
       x = x.unsqueeze(arg(0));
     else if (name == "squeeze")
@@ -49,7 +51,7 @@ at::Tensor apply_view(at::Tensor x, const std::vector<std::string>& steps) {
       throw ConfigError(
           "view '" + step + "': expected a known step, got '" + name + "'." +
           suggestion(name, {"flatten", "unflatten", "permute", "transpose", "select", "narrow",
-                            "unsqueeze", "squeeze", "mean", "sum", "abs", "double"}));
+                            "slice", "unsqueeze", "squeeze", "mean", "sum", "abs", "double"}));
   }
   return x;
 }
