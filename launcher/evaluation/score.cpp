@@ -12,32 +12,15 @@
 #include "launcher/data/parallel_for.h"
 #include "launcher/evaluation/accumulate.h"
 #include "launcher/evaluation/matching.h"
-#include "launcher/evaluation/result_index.h"
+#include "launcher/evaluation/prediction_source.h"
+#include "launcher/evaluation/ranges.h"
+#include "launcher/evaluation/tracks.h"
 
 namespace tessera::evaluation {
 namespace {
 
 using data::at_place;
 using data::parallel_for;
-
-enum RangeIndex : size_t { kAll, kSmall, kMedium, kLarge, kLight, kModerate, kHeavy };
-
-constexpr double kSmallArea = 128. * 128.;  // square pixels
-constexpr double kLargeArea = 256. * 256.;
-constexpr double kLargestArea = 1e10;
-
-std::vector<Range> ranges_of(Protocol protocol) {
-  std::vector<Range> ranges = {{0, kLargestArea, 0, 1},
-                               {0, kSmallArea, 0, 1},
-                               {kSmallArea, kLargeArea, 0, 1},
-                               {kLargeArea, kLargestArea, 0, 1}};
-  if (protocol == Protocol::kOvis) {
-    ranges.push_back({0, kLargestArea, 0, .25});
-    ranges.push_back({0, kLargestArea, .25, .5});
-    ranges.push_back({0, kLargestArea, .5, 1});
-  }
-  return ranges;
-}
 
 /// How one number comes from the curves of the categories.
 struct StatRule {
@@ -72,112 +55,6 @@ std::vector<StatRule> stat_rules(Protocol protocol) {
   precision.insert(precision.end(), recall.begin(), recall.end());
   return precision;
 }
-
-/// Mean of the half of the frames in which most is hidden (all of them if there is one).
-double occlusion_score(const data::Annotation& annotation) {
-  std::vector<double> levels;
-  for (const auto& occlusion : annotation.occlusion) {
-    if (!occlusion) continue;
-    switch (*occlusion) {
-      case data::Occlusion::kNone:
-        levels.push_back(0);
-        break;
-      case data::Occlusion::kSlight:
-        levels.push_back(.25);
-        break;
-      case data::Occlusion::kSevere:
-        levels.push_back(.75);
-        break;
-    }
-  }
-  if (levels.empty()) return 0;
-  std::sort(levels.begin(), levels.end(), std::greater<>());
-  const size_t count = (levels.size() + 1) / 2;
-  return std::accumulate(levels.begin(), levels.begin() + static_cast<ptrdiff_t>(count), 0.) /
-         static_cast<double>(count);
-}
-
-void fill_areas(Track& track, const std::vector<std::optional<data::Rle>>& segmentations) {
-  track.segmentations = &segmentations;
-  track.areas.resize(segmentations.size());
-  for (size_t t = 0; t < segmentations.size(); ++t) {
-    if (!segmentations[t]) continue;
-    // Tracks may come from memory, and intersections rely on runs that fill the frame.
-    at_place([&] { return "frame " + std::to_string(t); }, [&] { data::check(*segmentations[t]); });
-    track.areas[t] = data::area(*segmentations[t]);
-  }
-}
-
-double mean_area(const std::vector<uint64_t>& areas) {
-  const auto count = std::count_if(areas.begin(), areas.end(), [](uint64_t a) { return a > 0; });
-  const auto sum = std::accumulate(areas.begin(), areas.end(), uint64_t{0});
-  return count == 0 ? 0 : static_cast<double>(sum) / static_cast<double>(count);
-}
-
-double mean_stated_area(const data::Annotation& annotation) {
-  double sum = 0;
-  size_t count = 0;
-  for (const auto& area : annotation.areas) {
-    if (!area || *area == 0) continue;
-    sum += *area;
-    ++count;
-  }
-  return count == 0 ? 0 : sum / static_cast<double>(count);
-}
-
-void check_fits(const std::vector<std::optional<data::Rle>>& segmentations,
-                const data::Video& video) {
-  if (static_cast<int64_t>(segmentations.size()) != video.length) {
-    throw DataError("'segmentations': expected one entry for each of the " +
-                    std::to_string(video.length) + " frames of the video, got " +
-                    std::to_string(segmentations.size()) +
-                    ". Frames beyond the shorter list would count for nothing: write null where "
-                    "the object is absent, or use --compatible for the numbers of the reference.");
-  }
-  for (size_t t = 0; t < segmentations.size(); ++t) {
-    const auto& rle = segmentations[t];
-    if (!rle || (rle->height == video.height && rle->width == video.width)) continue;
-    throw DataError("frame " + std::to_string(t) + ": expected a mask of " +
-                    std::to_string(video.height) + " x " + std::to_string(video.width) +
-                    " (height x width of the video), got " + std::to_string(rle->height) + " x " +
-                    std::to_string(rle->width) + ". Resize masks to the video's size.");
-  }
-}
-
-/// Where predictions come from: from memory, or from an index that decodes their masks when asked.
-class Predictions {
- public:
-  using Masks = std::vector<std::optional<data::Rle>>;
-
-  explicit Predictions(const Results& results) : results_(&results) {}
-  explicit Predictions(const ResultIndex& index) : index_(&index) {}
-
-  size_t size() const {
-    return index_ != nullptr ? index_->entries().size() : results_->tracks.size();
-  }
-  ResultIndex::Entry entry(size_t i) const {
-    if (index_ != nullptr) return index_->entries()[i];
-    const ResultTrack& track = results_->tracks[i];
-    return {track.video_id, track.category_id, track.score};
-  }
-  /// The masks of a prediction; kept in `decoded` where they are not in memory.
-  const Masks& masks(size_t i, Masks& decoded) const {
-    if (index_ == nullptr) return results_->tracks[i].segmentations;
-    decoded = index_->masks(i);
-    return decoded;
-  }
-  /// Names a prediction in an error.
-  std::string place(size_t i) const {
-    const std::string file =
-        results_ == nullptr || results_->file.empty() ? "results" : results_->file.string();
-    return file + ": result " + std::to_string(i) + " (video " + std::to_string(entry(i).video_id) +
-           ")";
-  }
-
- private:
-  const Results* results_ = nullptr;
-  const ResultIndex* index_ = nullptr;
-};
 
 /// Tracks of one category in one video.
 struct Cell {
@@ -270,10 +147,10 @@ class Scorer {
     }
   }
 
-  void prepare(size_t i, Predictions::Masks& decoded, Prediction& prediction) const {
+  void prepare(size_t i, Masks& decoded, Prediction& prediction) const {
     const ResultIndex::Entry entry = predictions_.entry(i);
     const data::Video& video = ground_truth_.videos[video_index_.at(entry.video_id)];
-    const Predictions::Masks& masks = predictions_.masks(i, decoded);
+    const Masks& masks = predictions_.masks(i, decoded);
     if (!options_.compatible) check_fits(masks, video);
     // The reference's occlusion-aware scorer refuses this too.
     if (options_.protocol == Protocol::kOvis &&
@@ -298,7 +175,7 @@ class Scorer {
 
   CellMatches match(const Cell& cell, const std::vector<Range>& ranges) const {
     std::vector<Prediction> predictions(cell.predictions.size());
-    std::vector<Predictions::Masks> decoded(cell.predictions.size());
+    std::vector<Masks> decoded(cell.predictions.size());
     std::vector<const Prediction*> pointers;
     for (size_t p = 0; p < predictions.size(); ++p) {
       const size_t i = cell.predictions[p];

@@ -10,13 +10,13 @@
 
 #include "launcher/data/ytvis.h"
 #include "launcher/evaluation/results.h"
+#include "launcher/evaluation/stat.h"
 
 namespace tessera::evaluation {
 
 inline constexpr size_t kNumThresholds = 10;      // of the intersection over union, 0.50 to 0.95
 inline constexpr size_t kNumAreaRanges = 4;       // all, small, medium, large
 inline constexpr size_t kNumOcclusionRanges = 4;  // all, light, medium, heavy
-inline constexpr double kUndefined = -1;          // a number without any ground truth
 
 enum class Protocol { kYtvis, kOvis };
 
@@ -29,11 +29,6 @@ struct ScoreOptions {
   /// video, masks of another size, unlisted categories, a ground truth with id 0.
   bool compatible = false;
   size_t num_threads = 0;  // 0: one for each core
-};
-
-struct Stat {
-  std::string name;
-  double value = kUndefined;
 };
 
 struct CategoryScore {

@@ -1,0 +1,56 @@
+#include "launcher/evaluation/report/score_table.h"
+
+#include <algorithm>
+#include <cstdio>
+
+namespace tessera::evaluation {
+namespace {
+
+std::string percent(double value) {
+  if (value == kUndefined) return "-";
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.2f", 100 * value);
+  return text;
+}
+
+std::string padded_left(const std::string& text, size_t width) {
+  return std::string(width - std::min(width, text.size()), ' ') + text;
+}
+
+std::string padded_right(const std::string& text, size_t width) {
+  return text + std::string(width - std::min(width, text.size()), ' ');
+}
+
+size_t column_width(const std::string& name) {
+  return std::max<size_t>(8, name.size() + 2);
+}
+
+std::string table_row(const std::string& name, size_t name_width, int64_t num_tracks,
+                      const std::vector<Stat>& stats) {
+  std::string text =
+      padded_right(name, name_width) + padded_left(std::to_string(num_tracks), column_width(""));
+  for (const Stat& stat : stats) text += padded_left(percent(stat.value), column_width(stat.name));
+  return text + "\n";
+}
+
+}  // namespace
+
+std::string score_table(const ScoreResult& result, bool per_category) {
+  size_t name_width = 12;
+  int64_t num_tracks = 0;
+  for (const CategoryScore& category : result.categories) {
+    if (per_category) name_width = std::max(name_width, category.name.size() + 2);
+    num_tracks += category.num_ground_truth[0];
+  }
+  std::string text = padded_right("category", name_width) + padded_left("tracks", column_width(""));
+  for (const Stat& stat : result.stats) text += padded_left(stat.name, column_width(stat.name));
+  text += "\n" + table_row("all", name_width, num_tracks, result.stats);
+  if (per_category) {
+    for (const CategoryScore& category : result.categories) {
+      text += table_row(category.name, name_width, category.num_ground_truth[0], category.stats);
+    }
+  }
+  return text + "In percent; '-' = no ground truth.\n";
+}
+
+}  // namespace tessera::evaluation
