@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
     add_report(app);
     add_score(app);
     add_train(app, *world);
+    add_weights(app);
     try {
       app.parse(argc, argv);
     } catch (const CLI::Success& help) {

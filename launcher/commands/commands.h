@@ -18,5 +18,6 @@ void add_plugins(CLI::App& app);
 void add_report(CLI::App& app);
 void add_score(CLI::App& app);
 void add_train(CLI::App& app, const World& world);
+void add_weights(CLI::App& app);
 
 }  // namespace tessera::commands

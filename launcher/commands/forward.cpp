@@ -43,7 +43,8 @@ void run_forward(const ForwardArguments& arguments) {
   const ClipBatch batch = read_batch(arguments.input);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  load_weights(model, arguments.weights, WeightsOptions());
+  load_weights(model, arguments.weights,
+               rules_for_given_file(arguments.weights, experiment.weights));
   at::NoGradGuard no_grad;
   const ForwardContext context;
   const VisModel::Output output = model.forward(batch, context);
@@ -69,7 +70,8 @@ void add_forward(CLI::App& app) {
   auto* command = app.add_subcommand("forward", "Run the model once on tensors from a file");
   auto arguments = std::make_shared<ForwardArguments>();
   arguments->experiment.add_to(*command);
-  command->add_option("--weights", arguments->weights, "Weights (safetensors)")->required();
+  command->add_option("--weights", arguments->weights, "Weights (safetensors, .pth or .pkl)")
+      ->required();
   command
       ->add_option("--input", arguments->input,
                    "frames [B,T,3,H,W], padding_mask [B,T,H,W] (safetensors)")

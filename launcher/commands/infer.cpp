@@ -71,9 +71,9 @@ void initialise(VisModel& model, const Experiment& experiment, const InferArgume
     out << "weights: " << file << ": " << loaded.text() << "\n";
   };
   if (!arguments.weights.empty()) {
-    // The rules of [weights] are weights.init's: a run that began with another model's weights
-    // ends with its own.
-    report(arguments.weights, load_weights(model, arguments.weights, WeightsOptions()));
+    report(arguments.weights,
+           load_weights(model, arguments.weights,
+                        rules_for_given_file(arguments.weights, experiment.weights)));
   } else if (experiment.weights.init) {
     report(*experiment.weights.init,
            load_weights(model, *experiment.weights.init, experiment.weights));
@@ -224,8 +224,10 @@ void add_infer(CLI::App& app, const World& world) {
   command->add_option("--images", arguments->images,
                       "Folder that an annotation file's file names start at");
   command->add_option("--output", arguments->output, "Results (YouTube-VIS JSON)")->required();
-  command->add_option("--weights", arguments->weights,
-                      "Weights with the model's own names (safetensors); without it weights.init");
+  command->add_option(
+      "--weights", arguments->weights,
+      "Weights with the model's own names (safetensors), or an official .pth or .pkl "
+      "file by the rules of [weights]; without it weights.init");
   command->add_flag("--allow-random-weights", arguments->allow_random_weights,
                     "Go on without weights");
   command->add_option("--overlay", arguments->overlay,

@@ -25,6 +25,7 @@ struct TrainArguments {
   std::string experiment;
   std::vector<std::string> overrides;
   std::string output;
+  std::string weights;
   std::string resume;
   std::optional<int64_t> iterations;
   bool allow_changes = false;
@@ -59,8 +60,8 @@ int run(const TrainArguments& arguments, const World& world) {
                       ". Training over several processes is not there yet; start it without "
                       "mpirun or srun.");
   Registry registry(Registry::default_search_paths());
-  const Experiment experiment =
-      load_experiment(arguments.experiment, arguments.overrides, registry);
+  Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
+  if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
   const TrainOptions& options = experiment.train;
   const fs::path output = arguments.output.empty()
                               ? fs::path("runs") / fs::path(arguments.experiment).stem()
@@ -135,6 +136,12 @@ void add_train(CLI::App& app, const World& world) {
       ->type_name("KEY=VALUE");
   command->add_option("--output", arguments->output, "Run folder (default: runs/<experiment>)")
       ->type_name("DIR");
+  command
+      ->add_option(
+          "--weights", arguments->weights,
+          "What the model starts from, by the rules of [weights]: weights.init (safetensors, "
+          "or an official .pth or .pkl)")
+      ->type_name("FILE");
   command
       ->add_option("--resume", arguments->resume,
                    "auto: go on from the run folder's newest checkpoint, or begin where there is "

@@ -144,7 +144,7 @@ TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<
       optimiser_state.emplace_back(name.substr(kOptimiser.size()), tensor);
   WeightsOptions options;
   options.prefix = std::string(kModel);
-  load_weights(model, content, file.string(), options);
+  load_weights(model, content.tensors, file.string(), options);
   try {
     optimiser.load_state(optimiser_state);
   } catch (const DataError& error) {

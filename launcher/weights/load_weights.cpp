@@ -3,44 +3,14 @@
 #include <ATen/core/grad_mode.h>
 
 #include <map>
-#include <regex>
 
 #include "core/error.h"
 #include "core/structures/shape.h"
-#include "launcher/weights/patterns.h"
+#include "launcher/weights/weight_file.h"
+#include "launcher/weights/weight_rules.h"
 
 namespace tessera {
 namespace {
-
-/// A list of patterns that remembers which of them ever matched.
-class PatternList {
- public:
-  PatternList(const std::vector<std::string>& patterns, const std::string& field) {
-    for (const auto& pattern : patterns)
-      entries_.push_back(
-          {compile_pattern(pattern, "weights." + field), field + " '" + pattern + "'"});
-  }
-  bool matches(const std::string& name) {
-    bool any = false;
-    for (auto& entry : entries_) {
-      if (!std::regex_search(name, entry.pattern)) continue;
-      entry.used = any = true;
-    }
-    return any;
-  }
-  void list_unused(std::vector<std::string>& unused) const {
-    for (const auto& entry : entries_)
-      if (!entry.used) unused.push_back(entry.text);
-  }
-
- private:
-  struct Entry {
-    std::regex pattern;
-    std::string text;
-    bool used = false;
-  };
-  std::vector<Entry> entries_;
-};
 
 /// Everything that is wrong with a file, so that one run shows it all.
 struct Mistakes {
@@ -65,40 +35,6 @@ struct Mistakes {
   }
 };
 
-/// The file's tensors under the model's names.
-std::map<std::string, const at::Tensor*> renamed(const SafetensorsFile& file,
-                                                 const WeightsOptions& options, LoadReport& report,
-                                                 Mistakes& mistakes) {
-  PatternList ignore(options.ignore, "ignore");
-  std::vector<std::pair<std::regex, bool>> rules;
-  for (const auto& rule : options.rename)
-    rules.emplace_back(compile_pattern(rule.from, "weights.rename"), false);
-  std::map<std::string, const at::Tensor*> tensors;
-  for (const auto& [key, tensor] : file.tensors) {
-    if (!key.starts_with(options.prefix)) {
-      report.outside_prefix.push_back(key);
-      continue;
-    }
-    std::string name = key.substr(options.prefix.size());
-    if (ignore.matches(name)) {
-      report.ignored.push_back(key);
-      continue;
-    }
-    for (size_t i = 0; i < rules.size(); ++i) {
-      if (!std::regex_search(name, rules[i].first)) continue;
-      rules[i].second = true;
-      name = std::regex_replace(name, rules[i].first, options.rename[i].to);
-    }
-    if (!tensors.emplace(name, &tensor).second)
-      mistakes.clashing.push_back(name + " (again from '" + key + "')");
-  }
-  ignore.list_unused(report.unused_patterns);
-  for (size_t i = 0; i < rules.size(); ++i)
-    if (!rules[i].second)
-      report.unused_patterns.push_back("rename '" + options.rename[i].from + "'");
-  return tensors;
-}
-
 std::string difference(const at::Tensor& ours, const at::Tensor& theirs) {
   if (ours.sizes() != theirs.sizes())
     return shape_text(theirs.sizes()) + " in the file, " + shape_text(ours.sizes()) +
@@ -121,15 +57,22 @@ std::string LoadReport::text() const {
   if (!outside_prefix.empty())
     text +=
         "; " + std::to_string(outside_prefix.size()) + " keys of the file are outside the prefix";
+  section("beside the weights", others);
   section("rules that matched nothing", unused_patterns);
   return text;
 }
 
-LoadReport load_weights(const std::vector<NamedTensor>& model, const SafetensorsFile& content,
+LoadReport load_weights(const std::vector<NamedTensor>& model, const TensorList& content,
                         const std::string& where, const WeightsOptions& options) {
+  RenamedTensors renamed = apply_rules(content, options);
   LoadReport report;
+  report.ignored = std::move(renamed.ignored);
+  report.outside_prefix = std::move(renamed.outside_prefix);
+  report.unused_patterns = std::move(renamed.unused_patterns);
   Mistakes mistakes;
-  auto tensors = renamed(content, options, report, mistakes);
+  mistakes.clashing = std::move(renamed.clashing);
+  std::map<std::string, const at::Tensor*> tensors;
+  for (const auto& [name, tensor] : renamed.tensors) tensors.emplace(name, &tensor);
   PatternList skip(options.skip, "skip");
   std::vector<std::pair<at::Tensor, const at::Tensor*>> copies;
   for (const auto& [name, tensor, is_parameter] : model) {
@@ -163,12 +106,27 @@ LoadReport load_weights(const std::vector<NamedTensor>& model, const Safetensors
 
 LoadReport load_weights(const std::vector<NamedTensor>& model, const std::filesystem::path& file,
                         const WeightsOptions& options) {
-  return load_weights(model, read_safetensors(file), file.string(), options);
+  const WeightFile content = read_weights(file, options.key);
+  LoadReport report = load_weights(model, content.tensors, file.string(), options);
+  // The metadata of a safetensors file is a note, not a part of it.
+  if (content.format != "safetensors")
+    for (const auto& entry : content.others) report.others.push_back(entry.name);
+  return report;
 }
 
 LoadReport load_weights(VisModel& model, const std::filesystem::path& file,
                         const WeightsOptions& options) {
   return load_weights(model.named_tensors(), file, options);
+}
+
+WeightsOptions rules_for_given_file(const std::filesystem::path& file,
+                                    const WeightsOptions& experiment) {
+  WeightsOptions rules;
+  if (!is_pickled(file)) return rules;
+  rules = experiment;
+  rules.init.reset();
+  rules.skip.clear();
+  return rules;
 }
 
 void save_weights(const std::vector<NamedTensor>& model, const std::filesystem::path& file,

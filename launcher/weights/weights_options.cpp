@@ -14,7 +14,10 @@ void RenameRule::describe(Schema<RenameRule>& schema) {
 
 void WeightsOptions::describe(Schema<WeightsOptions>& schema) {
   schema.field("init", &WeightsOptions::init,
-               "Weight file that the model starts from; without it weights are random.");
+               "Weight file that the model starts from (safetensors, PyTorch's .pth, detectron2's "
+               ".pkl); without it weights are random.");
+  schema.field("key", &WeightsOptions::key,
+               "Table of a .pth or .pkl file that holds several (\"model\" beside \"model_ema\").");
   schema.field("prefix", &WeightsOptions::prefix,
                "Only keys that begin with this are read, and it is cut off (\"model.\").");
   schema.field(

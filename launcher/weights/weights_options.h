@@ -14,10 +14,11 @@ struct RenameRule {
   static void describe(Schema<RenameRule>& schema);
 };
 
-/// `[weights]`: what a model starts from. The order is prefix, ignore, rename, skip. The rules are
-/// for `init` alone: a file that training wrote has the model's own names.
+/// `[weights]`: what a model starts from. The order is key, prefix, ignore, rename, skip. The rules
+/// are for `init` and pickled files: a file that training wrote has the model's own names.
 struct WeightsOptions {
   std::optional<std::string> init;
+  std::optional<std::string> key;
   std::string prefix;
   std::vector<RenameRule> rename;
   std::vector<std::string> ignore;
