@@ -13,6 +13,7 @@
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
 #include "launcher/training/preemption.h"
+#include "launcher/training/seed_scores.h"
 #include "launcher/training/trainer.h"
 #include "launcher/weights/load_weights.h"
 
@@ -54,7 +55,17 @@ void print_model(const VisModel& model) {
   std::cout << "model: " << parameters << " parameters, " << trained << " of them trained\n";
 }
 
-int run(const TrainArguments& arguments, const World& world) {
+fs::path output_of(const TrainArguments& arguments) {
+  return arguments.output.empty() ? fs::path("runs") / fs::path(arguments.experiment).stem()
+                                  : fs::path(arguments.output);
+}
+
+struct RunResult {
+  int code = kOk;
+  std::optional<double> best;  // validation score of the best weights, where there is one
+};
+
+RunResult run_one(const TrainArguments& arguments, const World& world) {
   if (world.size() > 1)
     throw ConfigError("train: expected one process, got " + std::to_string(world.size()) +
                       ". Training over several processes is not there yet; start it without "
@@ -63,10 +74,7 @@ int run(const TrainArguments& arguments, const World& world) {
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
   if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
   const TrainOptions& options = experiment.train;
-  const fs::path output = arguments.output.empty()
-                              ? fs::path("runs") / fs::path(arguments.experiment).stem()
-                              : fs::path(arguments.output);
-  const RunFolder folder(output);
+  const RunFolder folder(output_of(arguments));
   const std::string resolved = resolved_toml(experiment);
   TrainSettings settings;
   settings.resume = find_checkpoint(folder, arguments.resume);
@@ -116,10 +124,38 @@ int run(const TrainArguments& arguments, const World& world) {
     std::cout << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
               << ")\n";
   std::cout << "metrics: " << folder.metrics().string() << std::endl;
-  if (!result.preempted) return kOk;
+  if (!result.preempted) return {kOk, result.best};
   std::cerr << "preempted at iteration " << result.iteration
             << ", checkpoint written, run again with --resume auto\n";
-  return kPreempted;
+  return {kPreempted, result.best};
+}
+
+/// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
+int run(const TrainArguments& arguments, const World& world) {
+  Registry registry(Registry::default_search_paths());
+  const TrainOptions options =
+      load_experiment(arguments.experiment, arguments.overrides, registry).train;
+  if (options.seeds == 1) return run_one(arguments, world).code;
+  const fs::path output = output_of(arguments);
+  std::vector<SeedScore> scores;
+  for (int64_t seed = options.seed; seed < options.seed + options.seeds; ++seed) {
+    TrainArguments one = arguments;
+    one.overrides.push_back("train.seed=" + std::to_string(seed));
+    one.overrides.push_back("train.seeds=1");
+    one.output = (output / ("seed-" + std::to_string(seed))).string();
+    const RunResult result = run_one(one, world);
+    if (result.code != kOk) return result.code;
+    if (result.best) scores.push_back({seed, *result.best});
+  }
+  if (scores.empty()) {
+    std::cout << "scores of the seeds: none, because train.evaluate_every is 0\n";
+    return kOk;
+  }
+  const ScoreStatistics statistics = statistics_of(scores);
+  write_seed_scores(output / "seeds.json", scores);
+  std::cout << scores.size() << " seeds: AP " << 100 * statistics.mean << " +- "
+            << 100 * statistics.deviation << " (" << (output / "seeds.json").string() << ")\n";
+  return kOk;
 }
 
 }  // namespace

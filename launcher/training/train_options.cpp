@@ -89,6 +89,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
   schema.field("seed", &TrainOptions::seed, "Seed of weights, sampling and augmentation.")
       .at_least(0);
   schema
+      .field("seeds", &TrainOptions::seeds,
+             "Runs one after the other, with seed, seed + 1, ..., each in a folder seed-<n> of its "
+             "own; mean and deviation of their scores are printed and kept.")
+      .at_least(1);
+  schema
       .field("epochs", &TrainOptions::epochs, "Length in passes over the data; or give iterations.")
       .at_least(1);
   schema

@@ -45,6 +45,7 @@ struct ScheduleOptions {
 /// `[train]`.
 struct TrainOptions {
   int64_t seed = 1;
+  int64_t seeds = 1;
   std::optional<int64_t> epochs;
   std::optional<int64_t> iterations;
   int64_t total_batch = 1;

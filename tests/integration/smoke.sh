@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Generated data -> train -> infer -> score, for both smoke experiments.
+# Generated data -> train -> infer -> score, for the smoke experiments.
 source "$(dirname "$0")/lib.sh"
 make_data set 1
-for name in vistr deformable_vistr; do
+for name in vistr deformable_vistr mask2former_vis; do
   experiment=$root/experiments/smoke/$name.toml
   "$tessera" train "$experiment" $(data_settings set) --set train.iterations=6 --set train.log_every=1 \
     --output "$work/$name"
@@ -14,6 +14,16 @@ for name in vistr deformable_vistr; do
   "$tessera" score --ground-truth "$work/set/annotations.json" --results "$work/$name/results.json" --json \
     | grep '"AP50"' > /dev/null || fail "no AP50 in the score"
 done
+# Several seeds in one go, with the mean and deviation of their scores.
+"$tessera" train "$root/experiments/smoke/mask2former_vis.toml" $(data_settings set) --set train.iterations=2 \
+  --set train.seeds=2 --set train.evaluate_every=2 --set "data.validation.annotations=$work/set/annotations.json" \
+  --set "data.validation.images=$(image_folder "$work/set")" --output "$work/seeds" > "$work/seeds.log"
+grep -q "2 seeds: AP" "$work/seeds.log" || fail "expected the scores of 2 seeds"
+[ -s "$work/seeds/seed-1/last.safetensors" ] && [ -s "$work/seeds/seed-2/last.safetensors" ] \
+  || fail "expected a run folder for each seed"
+cmp -s "$work/seeds/seed-1/last.safetensors" "$work/seeds/seed-2/last.safetensors" \
+  && fail "expected other weights for another seed"
+grep -q '"deviation"' "$work/seeds/seeds.json" || fail "expected seeds.json with a deviation"
 # The same frames as a folder.
 video=$(find "$(image_folder "$work/set")" -mindepth 1 -maxdepth 1 -type d | sort | head -1)
 "$tessera" infer "$root/experiments/smoke/vistr.toml" --input "$video" --weights "$work/vistr/last.safetensors" \
