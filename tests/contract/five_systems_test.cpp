@@ -88,10 +88,13 @@ std::vector<Row> rows() {
                   "plugin = \"sequence\", class_cost = \"focal\", box_giou_weight = 2"),
        2},
       {"Mask2FormerVis",
-       experiment("plugin = \"mock_pixel\", tokens = { " + kTransformer + kLevels +
-                      "attention = { plugin = \"mock_multi_scale\" } }",
-                  "plugin = \"mock_masked\", attention = { plugin = \"dense\", num_heads = 4 }", "",
-                  vistr_masks, "plugin = \"mock_points\""),
+       experiment("plugin = \"pixel_decoder\", norm_groups = 8, channels = 16, tokens = { " +
+                      kTransformer + kLevels +
+                      "attention = { plugin = \"ms_deformable\", num_heads = 4, num_points = 2 } }",
+                  "plugin = \"masked_transformer\", num_layers = 3, num_queries = 4, "
+                  "feed_forward_dim = 32",
+                  "", "plugin = \"dot_product\", features = \"encoder\", position = false",
+                  "plugin = \"sequence\", mask_bce_weight = 5, num_points = 16"),
        4}};
 }
 
@@ -225,7 +228,7 @@ TEST_P(FiveSystems, TrainsAnAuxiliaryWithItsOwnOptimiser) {
 }
 
 TEST_P(FiveSystems, ComputesMasksOfMatchedRowsOnly) {
-  if (row_.toml.find("mock_masked") != std::string::npos)
+  if (row_.toml.find("masked_transformer") != std::string::npos)
     GTEST_SKIP() << "its decoder asks for every mask of every layer";
   auto masks =
       std::dynamic_pointer_cast<mock::DotProductMasks>(model_->named_children()["mask_head"]);

@@ -2,7 +2,6 @@
 
 #include <torch/nn/modules/container/modulelist.h>
 
-#include "core/matching/assignment.h"
 #include "core/structures/shape.h"
 
 namespace tessera::mock {
@@ -80,75 +79,6 @@ AttentionOutput SplitScales::forward(const AttentionInput& input, const ForwardC
     levels.push_back(mix_->forward(x + x.mean({1, 2}, true)));  // space and time of that scale
   }
   return {{at::cat(levels, 2)}, {}};
-}
-
-PixelEncoder::PixelEncoder(const Options& options, const BuildContext& context)
-    : tokens_(context.make(options.tokens)) {
-  register_module("tokens", tokens_);
-  pixels_ = register_module("pixels", torch::nn::Conv2d(torch::nn::Conv2dOptions(
-                                          context.pyramid.levels[0].channels, 16, 1)));
-}
-
-Memory PixelEncoder::forward(const FeaturePyramid& pyramid, const ForwardContext& context) {
-  Memory memory = tokens_->forward(pyramid, context);
-  const at::Tensor& fine = pyramid.levels[0].features;
-  memory.pixel_features =
-      pixels_->forward(fine.flatten(0, 1)).unflatten(0, {fine.size(0), fine.size(1)});
-  return memory;
-}
-
-MemorySpec PixelEncoder::spec() const {
-  MemorySpec spec = tokens_->spec();
-  spec.pixel_channels = 16;
-  spec.pixel_stride = 4;
-  return spec;
-}
-
-MaskedDecoder::MaskedDecoder(const Options& options, const BuildContext& context)
-    : dim_(context.memory.dim) {
-  queries_ = register_parameter("queries", at::randn({4, dim_}));
-  AttentionSpec spec;
-  spec.dim = dim_;
-  spec.strides = {1};
-  for (int i = 0; i < 3; ++i) {
-    layers_.push_back(context.with(spec).make(options.attention));
-    register_module("layer" + std::to_string(i), layers_.back());
-  }
-  if (!layers_[0]->traits().uses_blocked)
-    throw ConfigError("mock_masked: expected an attention that reads blocked.");
-}
-
-InstanceEmbeddings MaskedDecoder::forward(const Memory& memory, InstancePredictor& predictor,
-                                          const ForwardContext& context) {
-  const int64_t clips = memory.tokens.size(0);
-  at::Tensor x = queries_.expand({clips, -1, -1});
-  InstanceEmbeddings embeddings;
-  embeddings.layers.push_back({x, {}, {}});
-  for (size_t i = 0; i < layers_.size(); ++i) {
-    const LayerPrediction before =
-        predictor.predict(static_cast<int64_t>(i), embeddings.layers.back(),
-                          {.classes = false, .boxes = false, .masks = true});
-    // Each layer reads one level of the memory: a Memory of that slice.
-    const MemoryLevel level = memory.levels[i % memory.levels.size()];
-    Memory slice;
-    slice.tokens = memory.tokens.narrow(2, level.offset, level.height * level.width);
-    slice.levels = {{0, level.height, level.width, level.stride}};
-    std::vector<at::Tensor> blocked;
-    for (int64_t clip = 0; clip < clips; ++clip) {
-      const at::Tensor masks =
-          before.masks->logits(clip, at::arange(queries_.size(0)));  // [Q,T,h,w]
-      at::Tensor clip_blocked =
-          at::upsample_bilinear2d(masks, {level.height, level.width}, false).flatten(1).detach() <
-          0;  // [Q,T*S]
-      // A query with every key blocked attends everywhere.
-      clip_blocked = clip_blocked.logical_and(clip_blocked.all(1, true).logical_not());
-      blocked.push_back(clip_blocked);
-    }
-    const AttentionInput input{x.unsqueeze(1), {}, {}, slice, at::stack(blocked).unsqueeze(1)};
-    x = x + layers_[i]->forward(input, context).values.at(0).squeeze(1);
-    embeddings.layers.push_back({x, {}, {}});
-  }
-  return embeddings;
 }
 
 BoxDecoder::BoxDecoder(const Options& options, const BuildContext& context)
@@ -289,39 +219,6 @@ std::shared_ptr<const PreparedMasks> DotProductMasks::prepare(const FeaturePyram
   return std::make_shared<DotPrepared>(embed_, pixels, rows_computed, options_.box_prior);
 }
 
-Matches PointMatcher::match(int64_t layer, const LayerPrediction& prediction,
-                            const Targets& targets, const ForwardContext& context) {
-  at::NoGradGuard no_grad;
-  Matches matches;
-  for (size_t clip = 0; clip < targets.size(); ++clip) {
-    const ClipTargets& target = targets[clip];
-    const int64_t queries = prediction.boxes.size(2), frames = prediction.boxes.size(1);
-    const int64_t instances = target.num_instances();
-    const at::Tensor points =
-        context.points->uniform("matcher." + std::to_string(layer), 1, 8);  // [1,8,2]
-    const at::Tensor wide = points.unsqueeze(1).expand({queries, frames, -1, -1});
-    const at::Tensor ours =
-        prediction.masks->logits_at(static_cast<int64_t>(clip), at::arange(queries), wide)
-            .flatten(1);
-    const at::Tensor grid = points.unsqueeze(1).expand({instances * frames, -1, -1, -1}) * 2 - 1;
-    const at::Tensor theirs =
-        at::grid_sampler(target.masks.to(at::kFloat).flatten(0, 1).unsqueeze(1), grid, 0, 0, false)
-            .reshape({instances, -1});
-    ClipMatch match;
-    match.cost = at::cdist(ours.sigmoid(), theirs);
-    std::vector<int64_t> rows, columns;
-    for (const auto& [row, column] : assign_minimum_cost(match.cost)) {
-      rows.push_back(row);
-      columns.push_back(column);
-    }
-    match.prediction = at::tensor(rows, at::kLong);
-    match.target = at::tensor(columns, at::kLong);
-    match.valid = target.valid.index_select(0, match.target);
-    matches.push_back(match);
-  }
-  return matches;
-}
-
 TinyDiscriminator::TinyDiscriminator(const Options&, const BuildContext& context)
     : score_(register_module("score", torch::nn::Linear(4 + context.memory.dim, 1))) {}
 
@@ -360,11 +257,8 @@ void add_all(Registry& registry) {
       make_descriptor<Backbone, PooledPyramid>("mock_pooled_pyramid", "mock"),
       make_descriptor<Attention, MultiScale>("mock_multi_scale", "mock"),
       make_descriptor<Attention, SplitScales>("mock_split_scales", "mock"),
-      make_descriptor<Encoder, PixelEncoder>("mock_pixel", "mock"),
-      make_descriptor<Decoder, MaskedDecoder>("mock_masked", "mock"),
       make_descriptor<Decoder, BoxDecoder>("mock_boxes", "mock"),
       make_descriptor<MaskHead, DotProductMasks>("mock_dot_product", "mock"),
-      make_descriptor<Matcher, PointMatcher>("mock_points", "mock"),
       make_descriptor<Auxiliary, TinyDiscriminator>("mock_discriminator", "mock")};
   for (const PluginDescriptor& descriptor : kDescriptors) registry.add(descriptor, "test");
 }

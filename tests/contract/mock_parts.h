@@ -66,45 +66,6 @@ class SplitScales final : public Attention {
   torch::nn::Linear mix_;
 };
 
-/// Fine pixel features beside the tokens: what Mask2Former's pixel decoder gives.
-class PixelEncoder final : public Encoder {
- public:
-  struct Options {
-    PluginOf<Encoder> tokens{"transformer"};
-    static void describe(Schema<Options>& schema) {
-      schema.field("tokens", &Options::tokens, "The encoder of the coarse levels.");
-    }
-  };
-  PixelEncoder(const Options& options, const BuildContext& context);
-  Memory forward(const FeaturePyramid& pyramid, const ForwardContext& context) override;
-  MemorySpec spec() const override;
-
- private:
-  std::shared_ptr<Encoder> tokens_;
-  torch::nn::Conv2d pixels_{nullptr};
-};
-
-/// Masked attention: asks for the masks of the layer before, one memory level a layer, blocks where
-/// they are negative, begins with the learnt queries (L + 1 predictions).
-class MaskedDecoder final : public Decoder {
- public:
-  struct Options {
-    PluginOf<Attention> attention{"dense"};
-    static void describe(Schema<Options>& schema) {
-      schema.field("attention", &Options::attention, "Cross-attention that reads `blocked`.");
-    }
-  };
-  MaskedDecoder(const Options& options, const BuildContext& context);
-  InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor,
-                             const ForwardContext&) override;
-  QuerySpec spec() const override { return {4, dim_, 4, false}; }
-
- private:
-  int64_t dim_;
-  at::Tensor queries_;
-  std::vector<std::shared_ptr<Attention>> layers_;
-};
-
 /// Instance queries and per-frame box queries; boxes of the layer before become the references;
 /// two output projections of one cross-attention; temporal attention: SeqFormer and MS-STS.
 class BoxDecoder final : public Decoder {
@@ -151,15 +112,6 @@ class DotProductMasks final : public MaskHead {
   Options options_;
   torch::nn::Linear embed_;
   torch::nn::Conv2d pixels_{nullptr};
-};
-
-/// Costs on sampled points from the context's PointSource.
-class PointMatcher final : public Matcher {
- public:
-  using Options = NoOptions<2>;
-  PointMatcher(const Options&, const BuildContext&) {}
-  Matches match(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
-                const ForwardContext& context) override;
 };
 
 /// A discriminator in small: real masks against predicted ones, with the encoder's features.

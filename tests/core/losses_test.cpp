@@ -167,5 +167,58 @@ TEST(Criterion, ModelWithoutDecoderLayersHasItsFeatureLosses) {
   EXPECT_TRUE(criterion.named_parameters()["features_cells.classifier.weight"].grad().defined());
 }
 
+/// Candidates on a row of cells, random points at its right end.
+class RowOfPoints final : public PointSource {
+ public:
+  at::Tensor uniform(const std::string& use, int64_t count, int64_t num_points) override {
+    ++calls;
+    uses += use + " ";
+    const at::Tensor x = use.ends_with("candidates") ? (at::arange(num_points) + 0.5) / 4.0
+                                                     : at::full({num_points}, 0.875);
+    return at::stack({x, at::full_like(x, 0.125)}, -1).expand({count, -1, -1});
+  }
+  int calls = 0;
+  std::string uses;
+};
+
+// Masks are compared at the least certain candidates and at random points: of the row's logits 4,
+// 1, -2, 8 those are 1, -2 and the random point's 8.
+TEST(MaskTerms, CompareAtUncertainPointsAndShareThem) {
+  Scene scene(ClassScope::clip);
+  at::Tensor logits = at::zeros({2, 2, 4, 4});
+  logits.select(2, 0).copy_(at::tensor({4.0, 1.0, -2.0, 8.0}));
+  scene.prediction.masks = std::make_shared<FixedMasks>(logits);
+  RowOfPoints points;
+  scene.context.points = &points;
+  const std::string at_points =
+      "normaliser = \"instances\"\npoints = { num_points = 3, oversample_ratio = 1.34, "
+      "importance_ratio = 0.7 }\n";
+  const at::Tensor said = at::tensor({1.0, -2.0, 8.0}), wanted = at::ones({3});  // the upper half
+  const double entropy = at::binary_cross_entropy_with_logits(said, wanted).item<double>();
+  const double p = said.sigmoid().sum().item<double>();
+  const double dice = 1 - (2 * p + 1) / (p + 3 + 1);
+  const LossInput input = scene.input();
+  auto value = [&](const std::string& loss, const std::string& options) {
+    return make_plugin<Loss>(loss, at_points + options)->forward(input).item<double>();
+  };
+  EXPECT_NEAR(value("mask_bce", ""), entropy, 1e-6);
+  EXPECT_NEAR(value("mask_dice", ""), dice, 1e-6);
+  EXPECT_EQ(points.uses, "loss.0.candidates loss.0.random ");  // once for both terms
+  // The frame without the instance is trained to be empty where that is asked for.
+  const double empty = at::softplus(said).mean().item<double>();
+  EXPECT_NEAR(value("mask_bce", "absent_frames = \"empty\""), entropy + empty, 1e-6);
+}
+
+TEST(MaskTerms, PointsAreDrawnWithoutASource) {
+  Scene scene(ClassScope::clip);
+  scene.prediction.masks = std::make_shared<FixedMasks>(at::full({2, 2, 4, 4}, 2.0));
+  at::manual_seed(3);
+  const double one = scene.value("mask_bce", "points = { num_points = 9 }");
+  at::manual_seed(3);
+  EXPECT_EQ(scene.value("mask_bce", "points = { num_points = 9 }"), one);
+  at::manual_seed(4);
+  EXPECT_NE(scene.value("mask_bce", "points = { num_points = 9 }"), one);
+}
+
 }  // namespace
 }  // namespace tessera

@@ -41,8 +41,20 @@ TEST(View, AppliesStepsInOrderAndRefusesUnknownOnes) {
   EXPECT_TRUE(at::equal(apply_view(x, {"transpose 0 1", "flatten 0 1", "narrow 0 1 2"}),
                         x.transpose(0, 1).flatten(0, 1).narrow(0, 1, 2)));
   EXPECT_TRUE(at::equal(apply_view(x, {"double", "mean -1 -2"}), x.to(at::kDouble).mean({-1, -2})));
+  EXPECT_TRUE(at::equal(apply_view(x, {"slice 1 0 -1", "slice 2"}), x.narrow(1, 0, 2)));
   EXPECT_THROW(apply_view(x, {"transpos 0 1"}), ConfigError);
   EXPECT_THROW(apply_view(x, {"select 0"}), ConfigError);
+}
+
+TEST(Compare, HoldsMasksToThePartOfPixelsThatDiffer) {
+  const at::Tensor expected = at::zeros({200, 100}, at::kByte);
+  ToleranceRules masks;
+  masks.masks = true;
+  at::Tensor ours = at::zeros({200, 100}, at::kBool);
+  ours.flatten().narrow(0, 0, 2).fill_(true);
+  EXPECT_TRUE(compare("x", ours, expected, masks).passed);
+  ours.flatten().narrow(0, 0, 3).fill_(true);
+  EXPECT_FALSE(compare("x", ours, expected, masks).passed);
 }
 
 }  // namespace

@@ -37,7 +37,7 @@ struct Options {
     schema
         .field("features", &Options::features,
                "own: the head makes its fine features; encoder: the encoder gives them, and "
-               "channels, stride, norm_groups and position here say nothing.")
+               "channels, stride and norm_groups here say nothing.")
         .one_of({"own", "encoder"});
     schema.field("channels", &Options::channels, "Channels C of features and mask embeddings.")
         .at_least(1);
@@ -173,7 +173,6 @@ class DotProduct final : public MaskHead {
             "got "
             "one that makes none. Use the encoder pixel_decoder, or features = \"own\".");
       options_.channels = context.memory.pixel_channels;
-      options_.position = false;
     }
     mask_embed_ = register_module("mask_embed",
                                   std::make_shared<Mlp>(context.queries.dim, context.queries.dim,
@@ -192,6 +191,15 @@ class DotProduct final : public MaskHead {
       padding = padding_at(pyramid, memory.pixel_features);
     } else {
       features->maps = own_features(pyramid, memory, padding);
+    }
+    if (options_.position) {
+      PositionOptions position;
+      position.kind = "2d";
+      position.first = 0.5;
+      const at::ScalarType type = features->maps.scalar_type();
+      features->maps =
+          features->maps +
+          position_encoding(padding, options_.channels, position, type).permute({0, 1, 4, 2, 3});
     }
     context.look("mask_head.features", [&] { return features->maps; });
     const at::Tensor kept = padding.logical_not().to(features->maps.scalar_type());
@@ -266,13 +274,7 @@ class DotProduct final : public MaskHead {
       padding = level.padding_mask;
     }
     if (!padding.defined()) padding = padding_of(memory);
-    maps = maps.unflatten(0, {clips, frames});
-    if (!options_.position) return maps;
-    PositionOptions position;
-    position.kind = "2d";
-    position.first = 0.5;
-    return maps + position_encoding(padding, options_.channels, position, maps.scalar_type())
-                      .permute({0, 1, 4, 2, 3});
+    return maps.unflatten(0, {clips, frames});
   }
   /// The padding mask at the size of `maps` [B,T,C,h,w]: that of a level of this size.
   static at::Tensor padding_at(const FeaturePyramid& pyramid, const at::Tensor& maps) {

@@ -1,0 +1,45 @@
+// The shipped experiments are the published models: they compose, with the parameters that were
+// published.
+
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "launcher/experiment.h"
+#include "launcher/model/vis_model.h"
+
+namespace tessera {
+namespace {
+
+struct Published {
+  const char* experiment;
+  double millions;
+  double precision;  // of the published number
+};
+
+void PrintTo(const Published& published, std::ostream* out) {
+  *out << published.experiment;
+}
+
+class PublishedModels : public testing::TestWithParam<Published> {};
+
+TEST_P(PublishedModels, HaveTheirPublishedSize) {
+  Registry registry(Registry::default_search_paths());
+  const auto file = std::filesystem::path(TESSERA_SOURCE_DIR) / "experiments" /
+                    (std::string(GetParam().experiment) + ".toml");
+  const Experiment experiment = load_experiment(file, {}, registry);
+  const VisModel model(experiment.model, experiment.clip_facts());
+  double count = 0;
+  for (const NamedTensor& tensor : model.named_tensors())
+    if (tensor.is_parameter) count += static_cast<double>(tensor.tensor.numel());
+  EXPECT_NEAR(count / 1e6, GetParam().millions, GetParam().precision);
+}
+
+// Mask2Former (Cheng et al. 2022), instance segmentation: the video model has no parameter more.
+INSTANTIATE_TEST_SUITE_P(Mask2FormerVis, PublishedModels,
+                         testing::Values(Published{"mask2former_vis_r50_ytvis2019", 44, 0.5},
+                                         Published{"mask2former_vis_r101_ytvis2019", 63, 0.5},
+                                         Published{"minvis_r50_ovis", 44, 0.5}));
+
+}  // namespace
+}  // namespace tessera
