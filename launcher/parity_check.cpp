@@ -63,15 +63,16 @@ int main(int argc, char** argv) {
     for (const auto& folder : folders) {
       const parity::Case c = parity::read_case(folder);
       const parity::Table table =
-          parity::read_table(std::filesystem::path(tables) / (c.system + ".toml"));
+          parity::read_table(std::filesystem::path(tables) / (parity::table_name(c) + ".toml"));
       if (show_toml) {
         std::cout << parity::case_toml(c, table, registry);
         continue;
       }
+      const at::ScalarType type = in_double ? at::kDouble : at::kFloat;
       const auto comparisons =
-          table.kind == "model"
-              ? parity::check_model_case(c, table, registry, in_double ? at::kDouble : at::kFloat)
-              : parity::check_operator_case(c);
+          table.kind == "model"      ? parity::check_model_case(c, table, registry, type)
+          : table.kind == "backbone" ? parity::check_backbone_case(c, table, registry, type)
+                                     : parity::check_operator_case(c);
       bool passed = !comparisons.empty();
       for (const auto& comparison : comparisons) passed = passed && comparison.passed;
       all_passed = all_passed && passed;

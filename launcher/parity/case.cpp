@@ -1,5 +1,7 @@
 #include "launcher/parity/case.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <fstream>
 
@@ -47,6 +49,16 @@ std::map<std::string, at::Tensor> tensors_of(const fs::path& file) {
   for (auto& [name, tensor] : read_safetensors(file).tensors) tensors.emplace(name, tensor);
   return tensors;
 }
+
+/// A file that goes with its object.
+struct TemporaryFile {
+  fs::path path =
+      fs::temp_directory_path() / ("tessera-parity-" + std::to_string(getpid()) + ".safetensors");
+  ~TemporaryFile() {
+    std::error_code ignored;  // nothing to do about a file that cannot be removed
+    fs::remove(path, ignored);
+  }
+};
 
 std::string quoted(const std::string& text) {
   std::string out = "'";
@@ -123,24 +135,23 @@ Case read_case(const fs::path& folder) {
   return c;
 }
 
-void generate_weights(const Case& c, const fs::path& file) {
+SafetensorsFile generated_weights(const Case& c) {
+  const TemporaryFile file;
   const std::string command = quoted(python()) + " " + quoted(weights_script(c.folder).string()) +
                               " " + quoted((c.folder / "keys.json").string()) + " " +
-                              std::to_string(c.seed) + " " + quoted(file.string()) + " >&2";
+                              std::to_string(c.seed) + " " + quoted(file.path.string()) + " >&2";
   if (std::system(command.c_str()) != 0)
     throw DataError(c.folder.string() + ": expected generated weights, got a failure of: " +
                     command + ". It needs numpy; TESSERA_PYTHON names another interpreter.");
-  const bool scaled = c.config.contains("weight_scale");
-  if (!scaled && c.aliases.empty()) return;
-  auto weights = read_safetensors(file);
-  if (scaled)
+  SafetensorsFile weights = read_safetensors(file.path);
+  if (c.config.contains("weight_scale"))
     for (auto& [name, tensor] : weights.tensors)
       if (c.config["weight_scale"].contains(name))
         tensor = tensor * c.config["weight_scale"][name].get<double>();
   // An alias is a second name of a tensor that the toolkit stores once.
   std::erase_if(weights.tensors,
                 [&](const auto& entry) { return c.aliases.contains(entry.first); });
-  write_safetensors(file, weights.tensors, {});
+  return weights;
 }
 
 }  // namespace tessera::parity

@@ -10,6 +10,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "launcher/weights/safetensors.h"
+
 namespace tessera::parity {
 
 /// A folder of the reference data: what was computed, from what.
@@ -33,8 +35,8 @@ struct Case {
 /// Throws DataError naming the file that is missing or broken.
 Case read_case(const std::filesystem::path& folder);
 
-/// Runs generate_weights.py for the case's keys and seed into `file`, then applies weight_scale.
-/// Throws DataError with the script's output where it fails.
-void generate_weights(const Case& parity_case, const std::filesystem::path& file);
+/// The weights that generate_weights.py makes of the case's keys and seed, weight_scale applied,
+/// aliases left out. Throws DataError with the script's command where it fails.
+SafetensorsFile generated_weights(const Case& parity_case);
 
 }  // namespace tessera::parity

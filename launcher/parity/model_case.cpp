@@ -1,7 +1,6 @@
 #include "launcher/parity/model_case.h"
 
 #include <ATen/ATen.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <regex>
@@ -17,24 +16,12 @@
 namespace tessera::parity {
 namespace {
 
-namespace fs = std::filesystem;
-
 std::string with_value(std::string text, const std::string& value) {
   for (size_t at = text.find("$value"); at != std::string::npos;
        at = text.find("$value", at + value.size()))
     text.replace(at, 6, value);
   return text;
 }
-
-/// A file that goes with its object.
-struct TemporaryFile {
-  fs::path path =
-      fs::temp_directory_path() / ("tessera-parity-" + std::to_string(getpid()) + ".safetensors");
-  ~TemporaryFile() {
-    std::error_code ignored;  // nothing to do about a file that cannot be removed
-    fs::remove(path, ignored);
-  }
-};
 
 /// The case's frames [B*T,3,H,W] as clips, padded as the model needs it.
 ClipBatch batch_of(const Case& c, const Table& table, int64_t size_divisor) {
@@ -257,11 +244,7 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   const Experiment experiment = load_experiment(table.experiment, overrides, registry);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  {
-    TemporaryFile weights;
-    generate_weights(c, weights.path);
-    load_weights(model, weights.path, experiment.weights);
-  }
+  load_weights(model.named_tensors(), generated_weights(c), c.folder.string(), experiment.weights);
   model.to(type);
 
   Sources sources;

@@ -28,6 +28,17 @@ std::vector<Comparison> check_inference_case(const Case& parity_case, const Tabl
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);
 
+/// The table of a case: that of its system, or `backbones` for a backbone by itself.
+std::string table_name(const Case& parity_case);
+
+/// Whether a case is of a backbone alone: its outputs are `stage<N>`, its keys the backbone's own.
+bool is_backbone_case(const Case& parity_case);
+std::vector<Comparison> check_backbone_case(const Case& parity_case, const Table& table,
+                                            Registry& registry, at::ScalarType type = at::kFloat);
+/// Whether a case is of an optimiser's steps, float32 throughout.
+bool is_optimiser_case(const Case& parity_case);
+std::vector<Comparison> check_optimiser_case(const Case& parity_case);
+
 /// The experiment of a case with all overrides, as resolved TOML.
 std::string case_toml(const Case& parity_case, const Table& table, Registry& registry);
 

@@ -125,6 +125,7 @@ std::vector<Comparison> check_assignment(const Case& c) {
 }  // namespace
 
 std::vector<Comparison> check_operator_case(const Case& c) {
+  if (is_optimiser_case(c)) return check_optimiser_case(c);
   if (c.inputs.contains("cost.00") || c.config.contains("matrices")) return check_assignment(c);
   if (c.inputs.contains("attention_weights")) {
     const Leaves in(c);
@@ -142,7 +143,7 @@ std::vector<Comparison> check_operator_case(const Case& c) {
   throw ConfigError(
       (c.folder / "case.json").string() +
       ": expected an operator that parity_check knows (deformable attention, deformable "
-      "convolution, assignment), got '" +
+      "convolution, assignment, AdaBelief), got '" +
       c.name + "'.");
 }
 

@@ -35,7 +35,8 @@ void Variant::describe(Schema<Variant>& schema) {
 }
 
 void Table::describe(Schema<Table>& schema) {
-  schema.field("kind", &Table::kind, "What the cases are of.").one_of({"model", "operator"});
+  schema.field("kind", &Table::kind, "What the cases are of.")
+      .one_of({"model", "backbone", "operator"});
   schema.field("experiment", &Table::experiment, "Experiment file, relative to the table.");
   schema.field("include", &Table::include, "Table whose rules follow this one's.");
   schema.field("set", &Table::set, "Overrides for every case.");

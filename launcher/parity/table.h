@@ -46,7 +46,7 @@ struct Variant {
 
 /// `tests/parity/<system>.toml`: all that is particular to a system's cases.
 struct Table {
-  std::string kind = "model";    // model or operator
+  std::string kind = "model";    // model, backbone or operator
   std::string experiment;        // relative to the table
   std::string include;           // another table whose rules follow this one's, relative
   std::vector<std::string> set;  // overrides for every case

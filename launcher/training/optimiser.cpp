@@ -17,6 +17,7 @@
 
 #include "core/error.h"
 #include "core/structures/shape.h"
+#include "launcher/training/adabelief.h"
 
 namespace tessera {
 namespace {
@@ -36,6 +37,10 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   return gradients;
 }
+
+struct AdaBeliefLists {
+  std::vector<at::Tensor> parameters, gradients, means, variances;
+};
 
 }  // namespace
 
@@ -59,18 +64,24 @@ void Optimiser::zero_grad() {
 }
 
 std::vector<Optimiser::SlotField> Optimiser::slot_fields() const {
+  if (options_.kind == "adabelief")
+    return {{"exp_avg", &Slots::first}, {"exp_avg_var", &Slots::second}, {"step", &Slots::step}};
   if (options_.kind != "sgd")
     return {{"exp_avg", &Slots::first}, {"exp_avg_sq", &Slots::second}, {"step", &Slots::step}};
   if (options_.momentum > 0) return {{"momentum_buffer", &Slots::first}};
   return {};
 }
 
+at::TensorOptions Optimiser::step_options(const at::Tensor& parameter) const {
+  // The fused steps count on the parameter's device; AdaBelief's rate is worked out on the CPU.
+  const auto options = parameter.options().dtype(at::kFloat).requires_grad(false);
+  return options_.kind == "adabelief" ? options.device(at::kCPU) : options;
+}
+
 void Optimiser::make_slots(Slots& slots, const at::Tensor& parameter) const {
   for (const SlotField& field : slot_fields())
-    slots.*field.member =
-        field.member == &Slots::step
-            ? at::zeros({}, parameter.options().dtype(at::kFloat).requires_grad(false))
-            : at::zeros_like(parameter);
+    slots.*field.member = field.member == &Slots::step ? at::zeros({}, step_options(parameter))
+                                                       : at::zeros_like(parameter);
   slots.used = true;
 }
 
@@ -103,7 +114,20 @@ void Optimiser::step_group(const ParameterGroup& group, std::vector<Slots>& slot
   }
   at::_foreach_add_(steps, 1);
   const double beta1 = options_.betas[0], beta2 = options_.betas[1];
-  if (options_.kind == "adamw")
+  if (options_.kind == "adabelief") {
+    // Parameters that were without a gradient for some steps are behind with their count.
+    std::map<float, AdaBeliefLists> by_step;
+    for (size_t i = 0; i < parameters.size(); ++i) {
+      AdaBeliefLists& lists = by_step[steps[i].item<float>()];
+      lists.parameters.push_back(parameters[i]);
+      lists.gradients.push_back(gradients[i]);
+      lists.means.push_back(first[i]);
+      lists.variances.push_back(second[i]);
+    }
+    for (const auto& [count, lists] : by_step)
+      adabelief_step(lists.parameters, lists.gradients, lists.means, lists.variances, count,
+                     {lr, group.weight_decay, beta1, beta2, options_.eps, options_.rectify});
+  } else if (options_.kind == "adamw")
     at::_fused_adamw_(parameters, gradients, first, second, {}, steps, lr, beta1, beta2,
                       group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
   else

@@ -32,7 +32,8 @@ std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
                                         const OptimiserOptions& options,
                                         const std::vector<ParameterGroupOptions>& patterns);
 
-/// AdamW, Adam or SGD as torch.optim has them, in ATen's fused form: one call a group.
+/// AdamW, Adam or SGD as torch.optim has them, in ATen's fused form: one call a group; or
+/// AdaBelief.
 class Optimiser {
  public:
   Optimiser(const OptimiserOptions& options, std::vector<ParameterGroup> groups);
@@ -55,9 +56,9 @@ class Optimiser {
 
  private:
   struct Slots {
-    at::Tensor first;   // mean of gradients (adam), momentum buffer (sgd)
-    at::Tensor second;  // mean of squared gradients (adam)
-    at::Tensor step;    // [] float, steps so far (adam)
+    at::Tensor first;   // mean of gradients (adam, adabelief), momentum buffer (sgd)
+    at::Tensor second;  // mean of their squares (adam), variance (adabelief)
+    at::Tensor step;    // [] float, steps so far (adam, adabelief)
     bool used = false;
   };
   struct SlotField {
@@ -65,6 +66,7 @@ class Optimiser {
     at::Tensor Slots::*member;
   };
   std::vector<SlotField> slot_fields() const;
+  at::TensorOptions step_options(const at::Tensor& parameter) const;
   void make_slots(Slots& slots, const at::Tensor& parameter) const;
   void step_group(const ParameterGroup& group, std::vector<Slots>& slots, double lr_factor);
 

@@ -7,14 +7,21 @@ namespace tessera {
 void OptimiserOptions::describe(Schema<OptimiserOptions>& schema) {
   schema
       .field("kind", &OptimiserOptions::kind,
-             "adamw: decoupled weight decay; adam: decay as an L2 gradient; sgd: with momentum.")
-      .one_of({"adamw", "adam", "sgd"});
+             "adamw: decoupled weight decay; adam: decay as an L2 gradient; sgd: with momentum; "
+             "adabelief: steps by how well the mean foresees the gradient, decoupled decay.")
+      .one_of({"adamw", "adam", "sgd", "adabelief"});
   schema.field("lr", &OptimiserOptions::lr, "Learning rate before groups and schedule.")
       .at_least(0);
-  schema.field("betas", &OptimiserOptions::betas, "Decay of the two running means (adamw, adam).")
+  schema
+      .field("betas", &OptimiserOptions::betas,
+             "Decay of the two running means (adamw, adam, adabelief).")
       .between(0, 1);
-  schema.field("eps", &OptimiserOptions::eps, "Added to the denominator (adamw, adam).")
+  schema
+      .field("eps", &OptimiserOptions::eps,
+             "Added to the denominator (adamw, adam) or to the variance (adabelief: 1e-16).")
       .more_than(0);
+  schema.field("rectify", &OptimiserOptions::rectify,
+               "Begin with momentum while the variance is young, as RAdam does (adabelief).");
   schema.field("momentum", &OptimiserOptions::momentum, "Momentum (sgd).").between(0, 1);
   schema.field("weight_decay", &OptimiserOptions::weight_decay, "Weight decay before groups.")
       .at_least(0);

@@ -15,6 +15,7 @@ struct OptimiserOptions {
   double lr = 1e-4;
   std::vector<double> betas{0.9, 0.999};
   double eps = 1e-8;
+  bool rectify = true;
   double momentum = 0.9;
   double weight_decay = 1e-4;
   static void describe(Schema<OptimiserOptions>& schema);

@@ -123,7 +123,9 @@ TEST_P(OptimiserKind, StepsAsTorchDoes) {
         << ours.named()[i].name << ours.named()[i].tensor << theirs.named()[i].tensor;
 }
 
-TEST_P(OptimiserKind, GoesOnBitForBitFromItsState) {
+class AnyOptimiser : public OptimiserKind {};
+
+TEST_P(AnyOptimiser, GoesOnBitForBitFromItsState) {
   const TinyModel ours;
   Optimiser optimiser = make(ours, options());
   for (int64_t step = 0; step < 3; ++step) {
@@ -150,6 +152,57 @@ TEST_P(OptimiserKind, GoesOnBitForBitFromItsState) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, OptimiserKind, testing::Values("adamw", "adam", "sgd", "sgd_plain"));
+INSTANTIATE_TEST_SUITE_P(All, AnyOptimiser,
+                         testing::Values("adamw", "adam", "sgd", "sgd_plain", "adabelief"));
+
+/// One number under AdaBelief, written out as its authors' package steps by default.
+struct BeliefByHand {
+  double p, m = 0, s = 0;
+  int t = 0;
+  void step(double g, const OptimiserOptions& o) {
+    ++t;
+    p *= 1 - o.lr * o.weight_decay;
+    m = o.betas[0] * m + (1 - o.betas[0]) * g;
+    s = o.betas[1] * s + (1 - o.betas[1]) * (g - m) * (g - m) + o.eps;
+    const double b1 = 1 - std::pow(o.betas[0], t), b2 = 1 - std::pow(o.betas[1], t);
+    const double most = 2 / (1 - o.betas[1]) - 1, n = most - 2 * t * (1 - b2) / b2;
+    if (!o.rectify)
+      p -= o.lr / b1 * m / (std::sqrt(s / b2) + o.eps);
+    else if (n < 5)
+      p -= o.lr / b1 * m;
+    else
+      p -= o.lr / b1 * m / (std::sqrt(s) + o.eps) *
+           std::sqrt(b2 * (n - 4) / (most - 4) * (n - 2) / n * most / (most - 2));
+  }
+};
+
+TEST(AdaBelief, StepsAsItsFormulaDoes) {
+  for (const bool rectify : {true, false}) {
+    const OptimiserOptions options{.kind = "adabelief",
+                                   .lr = 0.05,
+                                   .betas = {0.8, 0.95},
+                                   .eps = 1e-16,
+                                   .rectify = rectify,
+                                   .weight_decay = 0.1};
+    const TinyModel model;
+    Optimiser optimiser = make(model, options);
+    BeliefByHand first{model.first.flatten()[0].item<double>()},
+        second{model.second.flatten()[0].item<double>()};
+    for (int step = 0; step < 12; ++step) {
+      optimiser.zero_grad();
+      const double g = std::sin(step + 1.0), h = 0.5 - 0.1 * step;
+      model.first.mutable_grad() = at::full_like(model.first, g);
+      first.step(g, options);
+      if (step >= 4) {  // counts its own steps
+        model.second.mutable_grad() = at::full_like(model.second, h);
+        second.step(h, options);
+      }
+      optimiser.step(1.0);
+    }
+    EXPECT_NEAR(model.first.flatten()[0].item<double>(), first.p, 2e-6) << rectify;
+    EXPECT_NEAR(model.second.flatten()[0].item<double>(), second.p, 2e-6) << rectify;
+  }
+}
 
 TEST(Optimiser, ScalesEveryRateByTheSchedule) {
   const TinyModel model;

@@ -2,8 +2,9 @@
 // memory, FFN; one decoder norm on the output of every layer. Keys: query_embed,
 // layers.<i>.self_attn, cross_attn, linear1, linear2, norm1..3, norm, reference_points,
 // frame_embed, reference_start. Queries are per frame (VisTR: T*n learnt vectors, frame-major,
-// which fixes the clip length), per clip (SimVTR: n vectors, any clip length), or per clip and
-// repeated over its frames with a learnt vector of the frame added (any clip length).
+// which fixes the clip length), per clip (n vectors, any clip length; SimVTR repeats what comes out
+// over the frames), or per clip and repeated over its frames with a learnt vector of the frame
+// added (any clip length).
 
 #include <ATen/ATen.h>
 #include <torch/nn/modules/container/modulelist.h>
@@ -22,6 +23,7 @@ struct Options {
   int64_t num_layers = 6;
   int64_t num_queries = 10;
   std::string queries = "per_frame";
+  bool repeat_over_frames = false;
   std::string references = "projected";
   int64_t feed_forward_dim = 2048;
   PluginOf<Attention> self_attention{"dense"};
@@ -42,6 +44,9 @@ struct Options {
                "per_frame: n learnt queries for every frame; per_clip: n for the clip; repeated: "
                "n for the clip, in every frame with a learnt embedding of the frame added.")
         .one_of({"per_frame", "per_clip", "repeated"});
+    schema.field("repeat_over_frames", &Options::repeat_over_frames,
+                 "per_clip only: every frame is given the clip's embeddings, so that classes and "
+                 "boxes are per frame and equal in all of them (SimVTR).");
     schema
         .field("references", &Options::references,
                "projected: where a query looks is a projection of its embedding, the same in every "
@@ -59,6 +64,9 @@ struct Options {
     schema.field("activation", &Options::activation, "Activation of the FFN.")
         .one_of({"relu", "gelu"});
     schema.validate([](const Options& o) {
+      if (o.repeat_over_frames && o.queries != "per_clip")
+        throw ConfigError("repeat_over_frames: expected queries = \"per_clip\" beside it, got \"" +
+                          o.queries + "\": its embeddings are per frame as they are.");
       if (o.references == "moving" && o.queries == "per_clip")
         throw ConfigError(
             "references: expected queries = \"per_frame\" or \"repeated\" with \"moving\", got "
@@ -204,7 +212,9 @@ class Transformer final : public Decoder {
       const at::Tensor output = norm_->forward(x).squeeze(1);  // [B,Lq,D]
       outputs.push_back(output);
       InstanceLayer result;
-      if (per_frame())
+      if (options_.repeat_over_frames)
+        result.frame = output.unsqueeze(1).expand({-1, frames, -1, -1});
+      else if (per_frame_queries())
         result.frame = output.unflatten(1, {frames, options_.num_queries});
       else
         result.clip = output;
@@ -221,7 +231,8 @@ class Transformer final : public Decoder {
   }
 
   QuerySpec spec() const override {
-    return {options_.num_queries, dim_, options_.num_layers, per_frame()};
+    return {options_.num_queries, dim_, options_.num_layers,
+            per_frame_queries() || options_.repeat_over_frames};
   }
   ClipNeeds needs() const override {
     ClipNeeds needs;
@@ -233,7 +244,7 @@ class Transformer final : public Decoder {
 
  private:
   /// Whether the layers' rows are (frame, query) pairs.
-  bool per_frame() const { return options_.queries != "per_clip"; }
+  bool per_frame_queries() const { return options_.queries != "per_clip"; }
   bool moving() const { return options_.references == "moving"; }
   int64_t learnt_rows() const {
     return options_.queries == "per_frame" ? frames_ * options_.num_queries : options_.num_queries;

@@ -79,6 +79,32 @@ TEST(TransformerDecoder, RepeatedQueriesTakeClipsOfAnyLength) {
   }
 }
 
+// SimVTR: what comes out for the clip is what every frame is given.
+TEST(TransformerDecoder, RepeatsTheClipsEmbeddingsOverItsFrames) {
+  at::manual_seed(1);
+  auto repeated = make_plugin<Decoder>(
+      "transformer", kSmall + "queries = \"per_clip\"\nrepeat_over_frames = true", context());
+  at::manual_seed(1);
+  auto plain = make_plugin<Decoder>("transformer", kSmall + "queries = \"per_clip\"", context());
+  EXPECT_TRUE(repeated->spec().per_frame);
+  EXPECT_FALSE(plain->spec().per_frame);
+  EXPECT_EQ(repeated->needs().fixed_frames, 0);
+  repeated->eval();
+  plain->eval();
+  StepRight unused;
+  for (const int64_t frames : {1, 5}) {
+    const Memory memory = memory_of(frames);
+    const auto a = repeated->forward(memory, unused, {}), b = plain->forward(memory, unused, {});
+    for (size_t i = 0; i < a.layers.size(); ++i) {
+      EXPECT_EQ(a.layers[i].frame.sizes(), (at::IntArrayRef{1, frames, 4, kDim}));
+      for (int64_t t = 0; t < frames; ++t)
+        EXPECT_TRUE(at::equal(a.layers[i].frame.select(1, t), b.layers[i].clip));
+    }
+  }
+  EXPECT_THROW(make_plugin<Decoder>("transformer", kSmall + "repeat_over_frames = true", context()),
+               ConfigError);
+}
+
 TEST(TransformerDecoder, ClipQueriesHaveNoPlaceToMove) {
   EXPECT_THROW(
       make_plugin<Decoder>("transformer",

@@ -1,8 +1,9 @@
 // VisTR's mask head. Per frame: attention map of each query on the memory (softmax joint over heads
 // and cells), joined with the memory and run through an FPN of 3x3 convolutions over strides 32,
 // 16, 8, 4, a deformable 3x3 convolution last; then per instance 3-D convolutions over its frames.
+// SimVTR's has a second deformable convolution instead, which gives the mask itself.
 // Keys: bbox_attention.{q,k}_linear, mask_head.{lay1..4, gn1..5, conv_offset, dcn, adapter1..3},
-// insmask_head.{0,3,6,9} (convolutions), {1,4,7} (norms).
+// insmask_head.{0,3,6,9} (convolutions), {1,4,7} (norms); SimVTR: mask_head.{conv_offset2, dcn2}.
 // Differs from the reference: any width its norms divide, any clip length, batches.
 
 #include <ATen/ATen.h>
@@ -20,6 +21,7 @@ namespace tessera::mask_head::vistr_masks {
 struct Options {
   int64_t num_heads = 8;
   std::string deform_conv = "v1";
+  int64_t num_deform_convs = 1;
   bool with_3d_conv = true;
   int64_t norm_groups = 8;
 
@@ -27,12 +29,24 @@ struct Options {
     schema.field("num_heads", &Options::num_heads, "Heads of the attention map.").at_least(1);
     schema
         .field("deform_conv", &Options::deform_conv,
-               "Last 2-D convolution: plain (none), deformable (v1), modulated (v2).")
+               "Last 2-D convolutions: plain (none), deformable (v1), modulated (v2).")
         .one_of({"none", "v1", "v2"});
+    schema
+        .field("num_deform_convs", &Options::num_deform_convs,
+               "1: one of them, then the part over an instance's frames (VisTR); 2: the second "
+               "gives the mask and nothing follows (SimVTR).")
+        .between(1, 2);
     schema.field("with_3d_conv", &Options::with_3d_conv,
-                 "3-D convolutions over an instance's frames; without them a 1x1 convolution.");
+                 "3-D convolutions over an instance's frames; without them a 1x1 convolution, or "
+                 "nothing after two deformable ones.");
     schema.field("norm_groups", &Options::norm_groups, "Groups of the 2-D part's group norms.")
         .at_least(1);
+    schema.validate([](const Options& o) {
+      if (o.num_deform_convs == 2 && o.with_3d_conv)
+        throw ConfigError(
+            "with_3d_conv: expected false with num_deform_convs = 2, got true: the second gives "
+            "one channel, the mask.");
+    });
   }
 };
 
@@ -81,11 +95,48 @@ class AttentionMap final : public torch::nn::Module {
   torch::nn::Linear q_linear_, k_linear_;
 };
 
-/// The 2-D part: strides 32 -> 4, dim + M -> dim / 16 channels.
+/// One of the last 3x3 convolutions: plain, deformable or modulated, without bias. Its parameters
+/// are the parent's: `conv_offset<suffix>` and `dcn<suffix>`, whose weight is a plain
+/// convolution's.
+class LastConvolution {
+ public:
+  LastConvolution(torch::nn::Module& parent, const std::string& suffix, const std::string& kind,
+                  int64_t in, int64_t out)
+      : kind_(kind) {
+    if (kind != "none") {
+      offset_ = parent.register_module("conv_offset" + suffix,
+                                       conv2d(in, (kind == "v2" ? 3 : 2) * kTaps, 1));
+      torch::NoGradGuard no_grad;
+      offset_->weight.zero_();
+      offset_->bias.zero_();
+    }
+    dcn_ = parent.register_module("dcn" + suffix, conv2d(in, out, 3, /*bias=*/false));
+  }
+  /// in: [N,in,h,w], out: [N,out,h,w].
+  at::Tensor operator()(const at::Tensor& x) {
+    if (kind_ == "none") return dcn_->forward(x);
+    DeformConvOptions options;
+    options.padding = {1, 1};
+    at::Tensor offset = offset_->forward(x);
+    std::optional<at::Tensor> modulation;
+    if (kind_ == "v2") {
+      modulation = offset.narrow(1, 2 * kTaps, kTaps).sigmoid();
+      offset = offset.narrow(1, 0, 2 * kTaps);
+    }
+    return deform_conv2d(x, offset, modulation, dcn_->weight, std::nullopt, options);
+  }
+
+ private:
+  static constexpr int64_t kTaps = 9;
+  std::string kind_;
+  torch::nn::Conv2d offset_{nullptr}, dcn_{nullptr};
+};
+
+/// The 2-D part: strides 32 -> 4, dim + M -> dim / 16 channels, or 1 (the mask) with two last
+/// convolutions.
 class FrameMasks final : public torch::nn::Module {
  public:
-  FrameMasks(const Options& options, int64_t dim, const std::vector<int64_t>& fpn_channels)
-      : deform_conv_(options.deform_conv) {
+  FrameMasks(const Options& options, int64_t dim, const std::vector<int64_t>& fpn_channels) {
     const int64_t joined = dim + options.num_heads;
     const std::vector<int64_t> widths = {joined, dim / 2, dim / 4, dim / 8, dim / 16};
     int64_t in = joined;
@@ -98,21 +149,13 @@ class FrameMasks final : public torch::nn::Module {
     for (size_t i = 0; i < 3; ++i)
       adapters_.push_back(register_module("adapter" + std::to_string(i + 1),
                                           conv2d(fpn_channels[i], widths[i + 1], 1)));
-    const int64_t before = widths[3], after = widths[4];
-    if (deform_conv_ != "none") {
-      const int64_t taps = 9;
-      offset_ =
-          register_module("conv_offset", conv2d(before, (deform_conv_ == "v2" ? 3 : 2) * taps, 1));
-      torch::NoGradGuard no_grad;
-      offset_->weight.zero_();
-      offset_->bias.zero_();
-    }
-    // The deformable convolution's weight is a plain convolution's, without bias.
-    dcn_ = register_module("dcn", conv2d(before, after, 3, /*bias=*/false));
+    last_.emplace_back(*this, "", options.deform_conv, widths[3], widths[4]);
+    if (options.num_deform_convs == 2)
+      last_.emplace_back(*this, "2", options.deform_conv, widths[4], 1);
   }
 
   /// in: memory [T,D,h,w], maps [T,R,M,h,w], fine: features [T,C,h,w] at strides 16, 8, 4.
-  /// out: [T,R,D/16,H/4,W/4].
+  /// out: [T,R,D/16 or 1,H/4,W/4].
   at::Tensor forward(const at::Tensor& memory, const at::Tensor& maps,
                      const std::vector<at::Tensor>& fine) {
     const int64_t frames = maps.size(0), rows = maps.size(1);
@@ -123,7 +166,8 @@ class FrameMasks final : public torch::nn::Module {
       // Layer 1 keeps the stride; after each later one a finer level joins.
       if (i > 0) x = join(x, adapters_[i - 1]->forward(fine[i - 1]), rows);
     }
-    x = at::relu(norms_[4]->forward(last(x)));
+    x = at::relu(norms_[4]->forward(last_[0](x)));
+    if (last_.size() == 2) x = last_[1](x);
     return x.unflatten(0, {frames, rows});
   }
 
@@ -133,23 +177,10 @@ class FrameMasks final : public torch::nn::Module {
     const at::Tensor up = at::upsample_nearest2d(x, {fine.size(2), fine.size(3)});
     return (up.unflatten(0, {fine.size(0), rows}) + fine.unsqueeze(1)).flatten(0, 1);
   }
-  at::Tensor last(const at::Tensor& x) {
-    if (deform_conv_ == "none") return dcn_->forward(x);
-    DeformConvOptions options;
-    options.padding = {1, 1};
-    at::Tensor offset = offset_->forward(x);
-    std::optional<at::Tensor> modulation;
-    if (deform_conv_ == "v2") {
-      modulation = offset.narrow(1, 18, 9).sigmoid();
-      offset = offset.narrow(1, 0, 18);
-    }
-    return deform_conv2d(x, offset, modulation, dcn_->weight, std::nullopt, options);
-  }
 
-  std::string deform_conv_;
   std::vector<torch::nn::Conv2d> layers_, adapters_;
   std::vector<torch::nn::GroupNorm> norms_;
-  torch::nn::Conv2d offset_{nullptr}, dcn_{nullptr};
+  std::vector<LastConvolution> last_;
 };
 
 /// The 3-D part: convolutions over an instance's frames, [R,C,T,h,w] -> [R,T,h,w].
@@ -187,7 +218,7 @@ class TrackMasks final : public torch::nn::Module {
 struct Networks {
   std::shared_ptr<AttentionMap> bbox_attention;
   std::shared_ptr<FrameMasks> mask_head;
-  std::shared_ptr<TrackMasks> insmask_head;
+  std::shared_ptr<TrackMasks> insmask_head;  // null where mask_head gives the mask
 };
 
 /// What one batch's features are to the head.
@@ -217,6 +248,7 @@ class Source final : public MaskSource {
     for (const auto& level : features_->fine) fine.push_back(level.select(0, clip));
     const at::Tensor features = networks_.mask_head->forward(memory, maps, fine);  // [T,R,C,h,w]
     context_.look("mask_head.features", [&] { return features; });
+    if (!networks_.insmask_head) return features.squeeze(2).transpose(0, 1);
     return networks_.insmask_head->forward(features.permute({1, 2, 0, 3, 4}));
   }
 
@@ -269,8 +301,9 @@ class VistrMasks final : public MaskHead {
                          options, dim,
                          std::vector<int64_t>{levels[n - 2].channels, levels[n - 3].channels,
                                               levels[n - 4].channels}));
-    networks_.insmask_head = register_module(
-        "insmask_head", std::make_shared<TrackMasks>(options.with_3d_conv, dim / 16));
+    if (options.num_deform_convs == 1)
+      networks_.insmask_head = register_module(
+          "insmask_head", std::make_shared<TrackMasks>(options.with_3d_conv, dim / 16));
   }
 
   std::shared_ptr<const PreparedMasks> prepare(const FeaturePyramid& pyramid, const Memory& memory,
