@@ -79,5 +79,11 @@ TEST(ClassBox, ClassesBeginAtTheirPriorProbability) {
                ConfigError);
 }
 
+TEST(ClassBox, DoesWithoutBoxes) {
+  auto head = make_plugin<InstanceHead>("class_box", "with_boxes = false", context());
+  EXPECT_FALSE(head->forward(0, frame_layer(), 3, kBoth, {}).boxes.defined());
+  EXPECT_EQ(head->parameters().size(), 2u);  // the classes' weight and bias
+}
+
 }  // namespace
 }  // namespace tessera

@@ -79,5 +79,33 @@ TEST(DotProduct, BoxTakesNoGradientFromMasks) {
   EXPECT_FALSE(scene.boxes.grad().defined());
 }
 
+TEST(DotProduct, MultipliesTheEncodersFeatures) {
+  Scene scene;
+  EXPECT_THROW(scene.logits("features = \"encoder\"", at::arange(3)), ConfigError);
+  scene.context.memory.pixel_channels = 5;
+  scene.memory.pixel_features = at::randn({1, 2, 5, 4, 6});
+  scene.layer.clip = scene.layer.frame[0][0].unsqueeze(0);
+  scene.layer.frame = at::Tensor();
+  auto head = make_plugin<MaskHead>(
+      "dot_product", "features = \"encoder\"\nposition = false\nembed_layers = 1", scene.context);
+  const ForwardContext forward;
+  const at::NoGradGuard no_grad;
+  const auto masks =
+      head->prepare(scene.pyramid, scene.memory, forward)->masks(0, scene.layer, at::Tensor());
+  const at::Tensor logits = masks->logits(0, at::arange(3));
+  auto p = head->named_parameters();
+  const at::Tensor embedded = at::linear(scene.layer.clip[0], p["mask_embed.layers.0.weight"],
+                                         p["mask_embed.layers.0.bias"]);
+  EXPECT_TRUE(at::allclose(
+      logits, at::einsum("qc,tchw->qthw", {embedded, scene.memory.pixel_features[0]}), 1e-4, 1e-5));
+
+  // The short cuts equal the long way.
+  const at::Tensor points = at::rand({1, 1, 7, 2}).expand({3, 2, -1, -1});
+  EXPECT_TRUE(at::allclose(masks->logits_at(0, at::arange(3), points),
+                           masks->logits_at(0, at::arange(3), points.contiguous()), 1e-4, 1e-5));
+  EXPECT_TRUE(at::allclose(masks->resized(0, at::arange(3), 3, 4),
+                           at::upsample_bilinear2d(logits, {3, 4}, false), 1e-4, 1e-5));
+}
+
 }  // namespace
 }  // namespace tessera

@@ -67,5 +67,71 @@ TEST(SequenceMatcher, CountsOrIgnoresAbsentFrames) {
               1e-6);  // against a zero box
 }
 
+class FixedMasks final : public MaskSource {
+ public:
+  explicit FixedMasks(at::Tensor logits) : logits_(std::move(logits)) {}
+  at::Tensor logits(int64_t, const at::Tensor& rows) const override {
+    return logits_.index_select(0, rows);
+  }
+
+ private:
+  at::Tensor logits_;  // [Q,T,h,w]
+};
+
+/// The centres of the four cells of the masks' left column, whoever asks.
+class LeftColumn final : public PointSource {
+ public:
+  at::Tensor uniform(const std::string& use, int64_t count, int64_t num_points) override {
+    asked = use;
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(num_points, 4);
+    const at::Tensor y = (at::arange(4) + 0.5) / 4.0;
+    return at::stack({at::full({4}, 0.125), y}, -1).unsqueeze(0);
+  }
+  std::string asked;
+};
+
+TEST(SequenceMatcher, ComparesMasksAtSharedPoints) {
+  Scene scene;
+  const at::Tensor logits = at::randn({2, 2, 4, 4});
+  scene.prediction.masks = std::make_shared<FixedMasks>(logits);
+  scene.prediction.boxes = at::Tensor();
+  scene.targets[0].masks = at::rand({2, 2, 4, 4}) > 0.5;
+  LeftColumn points;
+  ForwardContext context;
+  context.points = &points;
+  const std::string only_masks = "class_weight = 0.0\nbox_l1_weight = 0.0\n";
+  const at::Tensor said = logits.select(3, 0).flatten(1),  // [Q,T*4]
+      wanted = scene.targets[0].masks.select(3, 0).flatten(1).to(at::kFloat);
+  const at::Tensor entropy = make_matcher(only_masks + "mask_bce_weight = 3.0\nnum_points = 4")
+                                 ->match(5, scene.prediction, scene.targets, context)
+                                 .at(0)
+                                 .cost;
+  EXPECT_EQ(points.asked, "matcher.5.0");
+  const at::Tensor dice = make_matcher(only_masks + "mask_dice_weight = 2.0\nnum_points = 4")
+                              ->match(5, scene.prediction, scene.targets, context)
+                              .at(0)
+                              .cost;
+  for (int64_t q = 0; q < 2; ++q)
+    for (int64_t n = 0; n < 2; ++n) {
+      const at::Tensor p = said[q].sigmoid();
+      EXPECT_NEAR(entropy[q][n].item<double>(),
+                  3 * at::binary_cross_entropy_with_logits(said[q], wanted[n]).item<double>(),
+                  1e-5);
+      EXPECT_NEAR(dice[q][n].item<double>(),
+                  2 - 2 * ((2 * (p * wanted[n]).sum() + 1) / (p.sum() + wanted[n].sum() + 1))
+                              .item<double>(),
+                  1e-5);
+    }
+}
+
+TEST(SequenceMatcher, AsksForBoxesOnlyWhereTheyCost) {
+  Scene scene;
+  scene.prediction.boxes = at::Tensor();
+  EXPECT_THROW(make_matcher("")->match(0, scene.prediction, scene.targets, {}), ConfigError);
+  EXPECT_NO_THROW(
+      make_matcher("box_l1_weight = 0.0")->match(0, scene.prediction, scene.targets, {}));
+}
+
 }  // namespace
 }  // namespace tessera
