@@ -12,6 +12,11 @@ namespace tessera::commands {
 void add_bench(CLI::App& app);
 void add_config(CLI::App& app);
 void add_data(CLI::App& app);
+void add_data_check(CLI::App& data);
+void add_data_convert(CLI::App& data);
+void add_data_split(CLI::App& data);
+void add_data_stats(CLI::App& data);
+void add_data_view(CLI::App& data);
 void add_forward(CLI::App& app);
 void add_infer(CLI::App& app, const World& world);
 void add_plugins(CLI::App& app);

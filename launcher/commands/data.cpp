@@ -25,6 +25,11 @@ void add_synth(CLI::App& app) {
   command->add_option("--format", options->format, "Format of the frames; png is exact")
       ->capture_default_str()
       ->type_name("jpg|png");
+  command
+      ->add_option("--layout", options->layout,
+                   "ytvis: one annotation file; davis: folders of index PNGs, for 'data convert'")
+      ->capture_default_str()
+      ->type_name("ytvis|davis");
   command->add_flag("--overwrite", options->overwrite, "Replace a set that is there");
   command->footer(
       "Example (a training and a validation set):\n"
@@ -40,9 +45,15 @@ void add_synth(CLI::App& app) {
 }  // namespace
 
 void add_data(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("data", "Make and look at data sets");
+  CLI::App* command =
+      app.add_subcommand("data", "Make, convert, check, split and look at data sets");
   command->require_subcommand(1);
   add_synth(*command);
+  add_data_convert(*command);
+  add_data_check(*command);
+  add_data_split(*command);
+  add_data_view(*command);
+  add_data_stats(*command);
 }
 
 }  // namespace tessera::commands

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "core/structures/clip.h"
-#include "launcher/data/clip_sampler.h"
+#include "launcher/data/clip_set.h"
 #include "launcher/data/data_options.h"
 #include "launcher/data/ytvis.h"
 
@@ -21,40 +21,30 @@ struct ClipSample {
   ClipMeta meta;
 };
 
-/// The clips of one split. Category ids become indices 0..C-1 in ascending order of id; crowd
-/// regions are no instances. Immutable: many threads may load from one data set.
+/// The clips of one split: of one data set, or of several that are trained on together. Category
+/// ids become indices 0..C-1 in ascending order of the model's ids; crowd regions are no instances.
+/// Immutable: many threads may load from one data set.
 class ClipDataset {
  public:
   /// Reads the annotations and looks for every image. `name` ("train") is for messages.
-  /// Throws ConfigError where the split is not stated or num_categories is not the file's count;
-  /// DataError where the file is wrong or an image is missing.
+  /// Throws ConfigError where the split is not stated, num_categories is not the file's count or
+  /// sets do not fit together; DataError where a file is wrong or an image is missing.
   ClipDataset(const DataOptions& options, const SplitOptions& split, const std::string& name);
 
-  /// Samples of an epoch.
-  int64_t size() const { return sampler_.size(); }
+  /// Samples of an epoch, those of the first set first.
+  int64_t size() const { return size_; }
 
   /// Every draw depends on (seed, epoch, sample) alone. in: sample 0..size-1.
   /// Throws DataError naming file, video and frame where an image is broken or of another size.
   ClipSample load(int64_t sample, uint64_t seed, int64_t epoch) const;
 
-  const AnnotationFile& annotations() const { return annotations_; }
+  /// Of the first set.
+  const AnnotationFile& annotations() const { return sets_.front().annotations(); }
 
  private:
-  std::filesystem::path image_file(size_t video, int64_t frame) const;
-  void check_images() const;
-
   DataOptions options_;
-  std::filesystem::path images_;
-  AnnotationFile annotations_;
-  ClipSampler sampler_;
-  std::vector<int64_t> labels_;                      // of each category of the file
-  std::vector<std::vector<size_t>> annotations_of_;  // [video] without crowds
+  std::vector<ClipSet> sets_;
+  int64_t size_ = 0;
 };
-
-/// The index of each of the file's categories when they are put in ascending order of id.
-std::vector<int64_t> category_labels(const AnnotationFile& annotations);
-
-/// The name of a video: the folder of its first frame, or "video <id>".
-std::string video_name(const Video& video);
 
 }  // namespace tessera::data

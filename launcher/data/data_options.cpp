@@ -1,5 +1,6 @@
 #include "launcher/data/data_options.h"
 
+#include <string>
 #include <string_view>
 
 namespace tessera {
@@ -45,9 +46,96 @@ void check_three(const std::vector<double>& values, std::string_view key) {
 
 }  // namespace
 
+void PseudoClipOptions::describe(Schema<PseudoClipOptions>& schema) {
+  using Options = PseudoClipOptions;
+  schema
+      .field("perspective", &Options::perspective,
+             "Standard deviation of how far each corner moves inwards, part of the image's side.")
+      .between(0, 0.4);
+  schema
+      .field("rotate", &Options::rotate, "Largest rotation about the centre, degrees, either way.")
+      .between(0, 180);
+  schema
+      .field("translate", &Options::translate,
+             "Largest shift along x and along y, part of the image's side, either way.")
+      .between(0, 1);
+  schema
+      .field("blur_probability", &Options::blur_probability,
+             "How often a frame gets motion blur, along a line of drawn direction.")
+      .between(0, 1);
+  schema
+      .field("blur_sizes", &Options::blur_sizes, "Lengths of that line to draw from, pixels, odd.")
+      .between(1, 99);
+  schema
+      .field("brightness", &Options::brightness,
+             "Largest change of brightness, levels of 0..255, either way. A frame gets this, "
+             "hue_saturation or both, equally often.")
+      .between(0, 255);
+  schema
+      .field("hue_saturation", &Options::hue_saturation,
+             "Largest change of hue and saturation, each on a scale of 0..255, either way.")
+      .between(0, 255);
+  schema.field("shuffle", &Options::shuffle,
+               "Put the frames, the image itself among them, in a drawn order.");
+  schema
+      .field("min_instances", &Options::min_instances, "Images with fewer instances are left out.")
+      .at_least(0);
+  schema.field("max_instances", &Options::max_instances, "Images with more instances are left out.")
+      .at_least(1);
+  schema.validate([](const Options& options) {
+    for (const int64_t size : options.blur_sizes)
+      if (size % 2 == 0)
+        throw ConfigError("blur_sizes: expected odd sizes, got " + std::to_string(size) + ".");
+    if (options.blur_sizes.empty() && options.blur_probability > 0)
+      throw ConfigError(
+          "blur_sizes: expected at least one size, got none. Set "
+          "blur_probability = 0 to go without.");
+    if (options.min_instances > options.max_instances)
+      throw ConfigError("min_instances: expected at most max_instances, " +
+                        std::to_string(options.max_instances) + ", got " +
+                        std::to_string(options.min_instances) + ".");
+  });
+}
+
+void SetOptions::describe(Schema<SetOptions>& schema) {
+  schema
+      .field("kind", &SetOptions::kind,
+             "ytvis: videos, a file in the layout of YouTube-VIS and OVIS; coco: single images, a "
+             "file in the layout of COCO, each a clip of one frame or, where data.num_frames is "
+             "more, a pseudo-clip.")
+      .one_of({"ytvis", "coco"});
+  schema.field("annotations", &SetOptions::annotations, "Annotation file.").required();
+  schema.field("images", &SetOptions::images, "Folder that the file's names start at.").required();
+  schema
+      .field("ratio", &SetOptions::ratio,
+             "Samples of the set in an epoch, as a part of the set: 0.5 takes another half in each "
+             "epoch, 2 takes everything twice.")
+      .more_than(0);
+  schema.field("class_map", &SetOptions::class_map,
+               "Pairs [category id of this file, category id of the model]; others are left out. "
+               "The model's ids are those of the first set without a class_map, or 1.. where all "
+               "sets have one. Empty: the file has the model's categories.");
+  schema.field("pseudo_clip", &SetOptions::pseudo_clip, "coco: how an image becomes a clip.");
+  schema.validate([](const SetOptions& options) {
+    for (const auto& pair : options.class_map)
+      if (pair.size() != 2)
+        throw ConfigError("class_map: expected pairs of ids such as [3, 6], got a list of " +
+                          std::to_string(pair.size()) + ".");
+  });
+}
+
 void SplitOptions::describe(Schema<SplitOptions>& schema) {
   schema.field("annotations", &SplitOptions::annotations, "Annotation file in YouTube-VIS layout.");
   schema.field("images", &SplitOptions::images, "Folder that the file's file_names start at.");
+  schema.field("sets", &SplitOptions::sets,
+               "Several sets to train on together, instead of annotations and images: "
+               "[[data.train.sets]] for each.");
+  schema.validate([](const SplitOptions& options) {
+    if (!options.sets.empty() && !(options.annotations.empty() && options.images.empty()))
+      throw ConfigError(
+          "sets: expected either sets or annotations and images, got both. Make the file one of "
+          "the sets.");
+  });
 }
 
 void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
@@ -162,6 +250,11 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
              "Threads that prepare clips; 0 prepares them when they are asked for. The clips are "
              "the same whatever the number.")
       .at_least(0);
+  schema.validate([](const DataOptions& options) {
+    if (!options.validation.sets.empty())
+      throw ConfigError(
+          "validation.sets: expected annotations and images, got sets. Scores are of one set.");
+  });
 }
 
 }  // namespace tessera

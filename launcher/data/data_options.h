@@ -9,11 +9,39 @@
 
 namespace tessera {
 
+/// `pseudo_clip` of a set of single images: how one image becomes a clip. The defaults are those of
+/// the joint training of SeqFormer and MS-STS VIS.
+struct PseudoClipOptions {
+  double perspective = 0.08;
+  double rotate = 20;
+  double translate = 0.1;
+  double blur_probability = 0.25;
+  std::vector<int64_t> blur_sizes{9, 11};
+  double brightness = 40;
+  double hue_saturation = 5;
+  bool shuffle = true;
+  int64_t min_instances = 1;
+  int64_t max_instances = 25;
+  static void describe(Schema<PseudoClipOptions>& schema);
+};
+
+/// One of `data.train.sets`: a data set of joint training.
+struct SetOptions {
+  std::string kind = "ytvis";
+  std::string annotations;
+  std::string images;
+  double ratio = 1;
+  std::vector<std::vector<int64_t>> class_map;
+  PseudoClipOptions pseudo_clip;
+  static void describe(Schema<SetOptions>& schema);
+};
+
 /// `[data.train]` and `[data.validation]`: where one split lies. Relative paths start at the
 /// working directory.
 struct SplitOptions {
   std::string annotations;
   std::string images;
+  std::vector<SetOptions> sets = {};
   static void describe(Schema<SplitOptions>& schema);
 };
 

@@ -1,15 +1,11 @@
 #include "launcher/data/frame_source.h"
 
-#include <algorithm>
-#include <array>
-#include <cctype>
-#include <string_view>
 #include <utility>
 
 #include "core/error.h"
 #include "launcher/data/clip_dataset.h"
+#include "launcher/data/image_folder.h"
 #include "launcher/data/image_io.h"
-#include "launcher/data/natural_order.h"
 #include "launcher/data/video_file.h"
 #include "launcher/data/ytvis.h"
 
@@ -17,20 +13,6 @@ namespace tessera::data {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr std::array<std::string_view, 8> kImageEndings{".jpg",  ".jpeg", ".png", ".bmp",
-                                                        ".webp", ".ppm",  ".tif", ".tiff"};
-
-std::string lower_ending(const fs::path& file) {
-  std::string ending = file.extension().string();
-  for (char& c : ending) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return ending;
-}
-
-bool is_image(const fs::path& file) {
-  return std::find(kImageEndings.begin(), kImageEndings.end(), lower_ending(file)) !=
-         kImageEndings.end();
-}
 
 class ImageFiles : public FrameSource {
  public:
@@ -57,25 +39,6 @@ class ImageFiles : public FrameSource {
   int64_t width_;
 };
 
-/// Files or folders in natural order of their names; hidden ones are left out.
-template <class Wanted>
-std::vector<fs::path> list(const fs::path& folder, const Wanted& wanted) {
-  std::vector<fs::path> found;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const bool hidden = entry.path().filename().string().starts_with('.');
-    if (!hidden && wanted(entry)) found.push_back(entry.path());
-  }
-  std::sort(found.begin(), found.end(), [](const fs::path& a, const fs::path& b) {
-    return natural_less(a.filename().string(), b.filename().string());
-  });
-  return found;
-}
-
-std::vector<fs::path> list_images(const fs::path& folder) {
-  return list(folder,
-              [](const auto& entry) { return entry.is_regular_file() && is_image(entry.path()); });
-}
-
 InferenceVideo open_frames(int64_t id, const fs::path& folder, std::vector<fs::path> files) {
   const at::Tensor first = read_image(files.front());
   const auto length = static_cast<int64_t>(files.size());
@@ -91,13 +54,12 @@ std::vector<InferenceVideo> open_folder(const fs::path& folder) {
   if (auto files = list_images(folder); !files.empty())
     return {open_frames(1, folder, std::move(files))};
   std::vector<InferenceVideo> videos;
-  for (const auto& child : list(folder, [](const auto& entry) { return entry.is_directory(); }))
+  for (const auto& child : list_folders(folder))
     if (auto files = list_images(child); !files.empty())
       videos.push_back(
           open_frames(static_cast<int64_t>(videos.size()) + 1, child, std::move(files)));
   if (videos.empty())
-    throw DataError(folder.string() + ": expected frames (" +
-                    join({kImageEndings.begin(), kImageEndings.end()}) +
+    throw DataError(folder.string() + ": expected frames (" + join(image_endings()) +
                     ") or folders of frames, got none.");
   return videos;
 }

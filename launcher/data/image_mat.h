@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <opencv2/core.hpp>
+#include <string>
 
 namespace tessera::data {
 
@@ -18,6 +19,12 @@ struct ReducedImage {
 /// An image decoded `reduction` (1, 2, 4 or 8) times smaller where its format can do that, which
 /// JPEG can; others come whole. Sides that do not divide are rounded up.
 ReducedImage read_reduced(const std::filesystem::path& file, int reduction);
+
+/// The bytes of an image file. Throws DataError naming the file where it is missing, cut off, or
+/// states a size above rle.h's kMaxMaskPixels.
+std::string read_image_bytes(const std::filesystem::path& file);
+/// in: bytes of `file`; flags of cv::imdecode. Throws DataError naming the file.
+cv::Mat decode_image(const std::filesystem::path& file, std::string& bytes, int flags);
 
 void write_mat(const std::filesystem::path& file, const cv::Mat& rgb);
 

@@ -90,11 +90,27 @@ void check_polygon(std::span<const double> xy) {
   }
 }
 
+double outline_of(std::span<const double> xy) {
+  double outline = 0;
+  for (size_t i = 0; i + 1 < xy.size(); i += 2) {
+    const size_t next = (i + 2) % xy.size();
+    outline += std::max(std::abs(xy[next] - xy[i]), std::abs(xy[next + 1] - xy[i + 1]));
+  }
+  return outline;
+}
+
+void check_outline(double pixels) {
+  if (pixels <= kMaxOutlinePixels) return;
+  throw DataError("expected polygons with an outline of at most 4 million px together, got " +
+                  std::to_string(pixels) + ".");
+}
+
 }  // namespace
 
 Rle rasterize_polygon(std::span<const double> xy, int64_t height, int64_t width) {
   check_mask_size(height, width);
   check_polygon(xy);
+  check_outline(outline_of(xy));
   const auto point = [&](size_t i) {
     return LatticePoint{to_lattice(kScale * xy[2 * i]), to_lattice(kScale * xy[2 * i + 1])};
   };
@@ -126,11 +142,22 @@ Rle rasterize_polygon(std::span<const double> xy, int64_t height, int64_t width)
 Rle rasterize_polygons(const std::vector<std::vector<double>>& polygons, int64_t height,
                        int64_t width) {
   if (polygons.empty()) throw DataError("expected at least one polygon, got none.");
-  Rle merged = rasterize_polygon(polygons.front(), height, width);
-  for (size_t i = 1; i < polygons.size(); ++i) {
-    merged = merge(merged, rasterize_polygon(polygons[i], height, width));
+  double outline = 0;
+  for (const auto& xy : polygons) {
+    check_polygon(xy);
+    outline += outline_of(xy);
   }
-  return merged;
+  check_outline(outline);
+  std::vector<Rle> parts;
+  for (const auto& xy : polygons) parts.push_back(rasterize_polygon(xy, height, width));
+  // Neighbours first: one after the other, many small parts would go through the whole each time.
+  for (size_t step = 1; step < parts.size(); step *= 2) {
+    for (size_t i = 0; i + step < parts.size(); i += 2 * step) {
+      parts[i] = merge(parts[i], parts[i + step]);
+      parts[i + step] = {};
+    }
+  }
+  return std::move(parts.front());
 }
 
 }  // namespace tessera::data

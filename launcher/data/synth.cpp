@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "launcher/data/convert/index_masks.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/rle.h"
 #include "launcher/data/synth_scene.h"
@@ -13,7 +14,7 @@
 namespace tessera::data {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 namespace fs = std::filesystem;
 
 constexpr int64_t kLongestSide = 1 << 14;
@@ -34,9 +35,14 @@ void check(const SynthOptions& options) {
   check_range("--max-instances", options.max_instances, 1, SynthScene::kMostInstances);
   if (options.format != "jpg" && options.format != "png")
     throw ConfigError("data synth --format: expected jpg or png, got '" + options.format + "'.");
-  if (!options.overwrite && fs::exists(options.output / "annotations.json"))
-    throw ConfigError("data synth --output: expected a folder without annotations.json, got " +
-                      options.output.string() + ". Choose another or add --overwrite.");
+  if (options.layout != "ytvis" && options.layout != "davis")
+    throw ConfigError("data synth --layout: expected ytvis or davis, got '" + options.layout +
+                      "'.");
+  for (const char* file : {"annotations.json", "meta.json"})
+    if (!options.overwrite && fs::exists(options.output / file))
+      throw ConfigError("data synth --output: expected a folder without " + std::string(file) +
+                        ", got " + options.output.string() +
+                        ". Choose another or add --overwrite.");
 }
 
 std::string padded_number(int64_t number, int digits) {
@@ -45,24 +51,24 @@ std::string padded_number(int64_t number, int digits) {
   return text;
 }
 
-Json categories() {
-  Json list = Json::array();
+OrderedJson categories() {
+  OrderedJson list = OrderedJson::array();
   for (const std::string& name : synth_shapes())
     list.push_back({{"id", list.size() + 1}, {"name", name}});
   return list;
 }
 
-Json annotation(const SynthScene& scene, size_t instance, const SynthOptions& options, int64_t id,
-                int64_t video_id) {
-  Json segmentations = Json::array();
-  Json boxes = Json::array();
-  Json areas = Json::array();
+OrderedJson annotation(const SynthScene& scene, size_t instance, const SynthOptions& options,
+                       int64_t id, int64_t video_id) {
+  OrderedJson segmentations = OrderedJson::array();
+  OrderedJson boxes = OrderedJson::array();
+  OrderedJson areas = OrderedJson::array();
   for (int64_t frame = 0; frame < options.frames; ++frame) {
     const cv::Mat mask = scene.mask(frame, instance);
     const Rle rle = from_mask({mask.ptr<uint8_t>(), mask.total()}, mask.rows, mask.cols);
     const auto pixels = static_cast<int64_t>(area(rle));
     if (pixels < kSmallestSynthArea) {
-      for (Json* list : {&segmentations, &boxes, &areas}) list->push_back(nullptr);
+      for (OrderedJson* list : {&segmentations, &boxes, &areas}) list->push_back(nullptr);
       continue;
     }
     const Box box = bounding_box(rle);
@@ -82,14 +88,18 @@ Json annotation(const SynthScene& scene, size_t instance, const SynthOptions& op
           {"areas", areas}};
 }
 
+fs::path frame_folder(const SynthOptions& options) {
+  return options.output / (options.layout == "davis" ? "JPEGImages" : "frames");
+}
+
 /// Writes the frames of a video. Returns its entry of 'videos'.
-Json write_video(const SynthScene& scene, const SynthOptions& options, int64_t video_id) {
+OrderedJson write_video(const SynthScene& scene, const SynthOptions& options, int64_t video_id) {
   const std::string name = padded_number(video_id, 4);
-  fs::create_directories(options.output / "frames" / name);
-  Json file_names = Json::array();
+  fs::create_directories(frame_folder(options) / name);
+  OrderedJson file_names = OrderedJson::array();
   for (int64_t frame = 0; frame < options.frames; ++frame) {
     const std::string file = name + "/" + padded_number(frame, 5) + "." + options.format;
-    write_mat(options.output / "frames" / file, scene.render(frame));
+    write_mat(frame_folder(options) / file, scene.render(frame));
     file_names.push_back(file);
   }
   return {{"id", video_id},
@@ -103,8 +113,8 @@ Json write_video(const SynthScene& scene, const SynthOptions& options, int64_t v
 
 SynthSummary write_synth(const SynthOptions& options) {
   check(options);
-  Json videos = Json::array();
-  Json annotations = Json::array();
+  OrderedJson videos = OrderedJson::array();
+  OrderedJson annotations = OrderedJson::array();
   try {
     for (int64_t video_id = 1; video_id <= options.videos; ++video_id) {
       const SynthScene scene({options.frames, options.height, options.width}, options.max_instances,
@@ -118,7 +128,7 @@ SynthSummary write_synth(const SynthOptions& options) {
     throw RuntimeError(options.output.string() + ": expected to write a data set, got '" +
                        error.what() + "'. Check the path and the disk.");
   }
-  const Json document = {
+  const OrderedJson document = {
       {"info", {{"description", "Generated by tessera data synth"}, {"seed", options.seed}}},
       {"categories", categories()},
       {"videos", videos},
@@ -131,6 +141,10 @@ SynthSummary write_synth(const SynthOptions& options) {
     throw RuntimeError(file.string() +
                        ": expected to write annotations, got a failure. Check the "
                        "path and the disk.");
+  if (options.layout == "davis") {
+    write_index_masks(read_annotations(file), options.output);
+    fs::remove(file);
+  }
   return {options.videos, options.videos * options.frames,
           static_cast<int64_t>(annotations.size())};
 }

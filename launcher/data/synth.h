@@ -14,7 +14,8 @@ struct SynthOptions {
   int64_t width = 160;
   uint64_t seed = 1;
   int64_t max_instances = 4;
-  std::string format = "jpg";  // or "png": pixel-exact
+  std::string format = "jpg";    // or "png": pixel-exact
+  std::string layout = "ytvis";  // or "davis": folders of index PNGs
   bool overwrite = false;
 };
 
@@ -25,7 +26,8 @@ struct SynthSummary {
 };
 
 /// Writes a generated data set: `annotations.json` in YouTube-VIS layout and
-/// `frames/<video>/<00000>.<format>`. The same options give the same files.
+/// `frames/<video>/<00000>.<format>`, or with the layout "davis" the files of write_index_masks and
+/// `JPEGImages/<video>/<00000>.<format>`. The same options give the same files.
 /// Throws ConfigError for options out of range or where the folder has annotations already (unless
 /// `overwrite`), RuntimeError where a file cannot be written.
 SynthSummary write_synth(const SynthOptions& options);

@@ -76,15 +76,18 @@ class Builder {
 
   void add_videos(const Json& list) {
     for (const Json& value : as_list(list, "'videos'")) {
-      const size_t index = result_.videos.size();
-      at_place([&] { return video_place(value, index); },
-               [&] {
-                 Video video = read_video(value);
-                 if (!video_index_.emplace(video.id, index).second) fail_duplicate(video.id);
-                 result_.videos.push_back(std::move(video));
-               });
+      const size_t position = num_listed_videos_++;
+      const bool whole =
+          read_item([&] { return video_place(value, position); },
+                    [&] {
+                      Video video = read_video(value);
+                      if (!video_index_.emplace(video.id, result_.videos.size()).second)
+                        fail_duplicate(video.id);
+                      result_.videos.push_back(std::move(video));
+                    });
+      if (!whole) note_faulty(value, faulty_videos_);
     }
-    if (result_.videos.empty() && !options_.compatible) {
+    if (list.empty() && !options_.compatible) {
       throw DataError("'videos': expected at least one video, got an empty list.");
     }
     has_videos_ = true;
@@ -92,25 +95,27 @@ class Builder {
 
   void add_categories(const Json& list) {
     for (const Json& value : as_list(list, "'categories'")) {
-      const size_t index = result_.categories.size();
-      at_place([&] { return "categories[" + std::to_string(index) + "]"; },
-               [&] {
-                 as_object(value, "category");
-                 Category category{as_integer(value_of(value, "id"), "'id'"),
-                                   as_text(value_of(value, "name"), "'name'")};
-                 if (!category_index_.emplace(category.id, index).second) {
-                   fail_duplicate(category.id);
-                 }
-                 result_.categories.push_back(std::move(category));
-               });
+      const size_t position = num_listed_categories_++;
+      const bool whole =
+          read_item([&] { return "categories[" + std::to_string(position) + "]"; },
+                    [&] {
+                      as_object(value, "category");
+                      Category category{as_integer(value_of(value, "id"), "'id'"),
+                                        as_text(value_of(value, "name"), "'name'")};
+                      if (!category_index_.emplace(category.id, result_.categories.size()).second) {
+                        fail_duplicate(category.id);
+                      }
+                      result_.categories.push_back(std::move(category));
+                    });
+      if (!whole) note_faulty(value, faulty_categories_);
     }
     has_categories_ = true;
   }
 
   void add_annotation(const Json& value) {
     const size_t position = num_annotations_++;
-    at_place([&] { return annotation_place(value, position); },
-             [&] { read_annotation(as_object(value, "annotation")); });
+    read_item([&] { return annotation_place(value, position); },
+              [&] { read_annotation(as_object(value, "annotation")); });
   }
 
   bool has_videos() const { return has_videos_; }
@@ -125,6 +130,46 @@ class Builder {
   AnnotationFile take() { return std::move(result_); }
 
  private:
+  /// Runs `body`. Where faults are collected, an item with one gives false instead of an exception.
+  template <typename Place, typename Body>
+  bool read_item(const Place& place, const Body& body) {
+    if (options_.faults == nullptr) {
+      at_place(place, body);
+      return true;
+    }
+    frame_faults_.clear();
+    const auto note = [&](const std::string& fault) {
+      options_.faults->push_back(result_.file.string() + ": " + place() + ": " + fault);
+    };
+    bool whole = true;
+    try {
+      body();
+    } catch (const DataError& error) {
+      note(error.what());
+      whole = false;
+    }
+    for (const std::string& fault : frame_faults_) note(fault);
+    return whole;
+  }
+
+  /// The same for one frame of an item: the item's other frames are still looked at.
+  template <typename Body>
+  void read_frame(size_t frame, const Body& body) {
+    const auto place = [&] { return "frame " + std::to_string(frame); };
+    try {
+      at_place(place, body);
+    } catch (const DataError& error) {
+      if (options_.faults == nullptr) throw;
+      frame_faults_.emplace_back(error.what());
+    }
+  }
+
+  /// Annotations that refer to a faulty item are not faulty for that.
+  static void note_faulty(const Json& value, std::set<int64_t>& ids) {
+    const Json* const id = value.is_object() ? find_value(value, "id") : nullptr;
+    if (id != nullptr && id->is_number_integer()) ids.insert(id->get<int64_t>());
+  }
+
   static std::string id_text(const Json& object, const char* key) {
     const auto found = object.find(key);
     return found == object.end() || !found->is_number_integer() ? "" : found->dump();
@@ -148,7 +193,7 @@ class Builder {
     throw DataError("'id': expected unique ids, got " + std::to_string(id) + " a second time.");
   }
 
-  Video read_video(const Json& value) const {
+  Video read_video(const Json& value) {
     as_object(value, "video");
     Video video;
     video.id = as_integer(value_of(value, "id"), "'id'");
@@ -158,6 +203,8 @@ class Builder {
     if (options_.compatible && find_value(value, "file_names") == nullptr) return video;
     for (const Json& name : as_list(value_of(value, "file_names"), "'file_names'")) {
       video.file_names.push_back(as_text(name, "'file_names'"));
+      if (options_.compatible) continue;  // the scorer opens no image
+      read_frame(video.file_names.size() - 1, [&] { check_file_name(video.file_names.back()); });
     }
     video.length = static_cast<int64_t>(video.file_names.size());
     if (options_.compatible) return video;
@@ -172,12 +219,12 @@ class Builder {
     return video;
   }
 
-  /// Index of a listed id, or nothing in compatible mode.
-  std::optional<size_t> find_id(const IdIndex& known, int64_t id, const char* key,
-                                const char* list) const {
+  /// Index of a listed id, or nothing in compatible mode and for items left out as faulty.
+  std::optional<size_t> find_id(const IdIndex& known, const std::set<int64_t>& faulty, int64_t id,
+                                const char* key, const char* list) const {
     const auto found = known.find(id);
     if (found != known.end()) return found->second;
-    if (options_.compatible) return std::nullopt;
+    if (options_.compatible || faulty.contains(id)) return std::nullopt;
     throw DataError(std::string("'") + key + "': expected an id from '" + list + "', got " +
                     std::to_string(id) + ". Known: " + known_ids(list) + ".");
   }
@@ -206,9 +253,10 @@ class Builder {
     annotation.video_id = as_integer(value_of(value, "video_id"), "'video_id'");
     annotation.category_id = as_integer(value_of(value, "category_id"), "'category_id'");
     annotation.is_crowd = as_flag(value_of(value, "iscrowd"), "'iscrowd'");
-    const auto video = find_id(video_index_, annotation.video_id, "video_id", "videos");
-    const auto category =
-        find_id(category_index_, annotation.category_id, "category_id", "categories");
+    const auto video =
+        find_id(video_index_, faulty_videos_, annotation.video_id, "video_id", "videos");
+    const auto category = find_id(category_index_, faulty_categories_, annotation.category_id,
+                                  "category_id", "categories");
     if (!video || !category) return;
     annotation.video_index = *video;
     annotation.category_index = *category;
@@ -230,8 +278,7 @@ class Builder {
     result_.annotations.push_back(std::move(annotation));
   }
 
-  std::vector<std::optional<Rle>> read_segmentations(const Json& annotation,
-                                                     const Video& video) const {
+  std::vector<std::optional<Rle>> read_segmentations(const Json& annotation, const Video& video) {
     const Json& list = as_list(value_of(annotation, "segmentations"), "'segmentations'");
     if (!options_.compatible && list.size() != video.file_names.size()) {
       throw DataError("'segmentations': expected one entry for each of the " +
@@ -246,15 +293,15 @@ class Builder {
     std::vector<std::optional<Rle>> segmentations;
     segmentations.reserve(list.size());
     for (size_t t = 0; t < list.size(); ++t) {
-      segmentations.push_back(at_place([&] { return "frame " + std::to_string(t); },
-                                       [&] { return read_segmentation(list[t], rules); }));
+      segmentations.emplace_back();
+      read_frame(t, [&] { segmentations.back() = read_segmentation(list[t], rules); });
     }
     return segmentations;
   }
 
   template <typename Value, typename Read>
   std::vector<std::optional<Value>> read_frames(const Json& annotation, const char* key,
-                                                size_t num_frames, const Read& read) const {
+                                                size_t num_frames, const Read& read) {
     const std::string what = std::string("'") + key + "'";
     const Json& list = as_list(value_of(annotation, key), what);
     if (!options_.compatible && list.size() != num_frames) {
@@ -264,7 +311,7 @@ class Builder {
     std::vector<std::optional<Value>> values(list.size());
     for (size_t t = 0; t < list.size(); ++t) {
       if (list[t].is_null()) continue;
-      at_place([&] { return "frame " + std::to_string(t); }, [&] { values[t] = read(list[t]); });
+      read_frame(t, [&] { values[t] = read(list[t]); });
     }
     return values;
   }
@@ -274,6 +321,11 @@ class Builder {
   IdIndex video_index_;
   IdIndex category_index_;
   IdIndex annotation_index_;
+  std::set<int64_t> faulty_videos_;
+  std::set<int64_t> faulty_categories_;
+  std::vector<std::string> frame_faults_;  // of the item being read
+  size_t num_listed_videos_ = 0;
+  size_t num_listed_categories_ = 0;
   size_t num_annotations_ = 0;
   bool has_videos_ = false;
   bool has_categories_ = false;
@@ -374,6 +426,16 @@ bool read_in_parts(const std::filesystem::path& path, Builder& builder) {
 
 }  // namespace
 
+void check_file_name(const std::string& name) {
+  const std::filesystem::path path = std::filesystem::path(name).lexically_normal();
+  const bool inside = !name.empty() && name.find('\0') == name.npos && path.is_relative() &&
+                      path.begin() != path.end() && *path.begin() != "..";
+  if (inside) return;
+  throw DataError("'file_names': expected a name within the data folder, got '" +
+                  name.substr(0, name.find('\0')) +
+                  "'. Names start at the image folder and do not leave it.");
+}
+
 AnnotationFile read_annotations(const std::filesystem::path& file, const ReadOptions& options) {
   try {
     Builder builder(file, options);
@@ -381,6 +443,7 @@ AnnotationFile read_annotations(const std::filesystem::path& file, const ReadOpt
   } catch (const DataError&) {  // worded better below
   } catch (const Json::exception&) {
   }
+  if (options.faults != nullptr) options.faults->clear();
   Builder builder(file, options);
   StreamReader reader(builder);
   const auto file_name = [&] { return file.string(); };

@@ -55,7 +55,14 @@ struct ReadOptions {
   bool compatible = false;
   /// Files for inference only (validation and test sets) have no annotations: set to false.
   bool require_annotations = true;
+  /// Where given, what is wrong with a video, category or annotation is added here, one line each,
+  /// and that item, or its faulty frame, is left out; faults that end the reading are still thrown.
+  std::vector<std::string>* faults = nullptr;
 };
+
+/// Throws DataError unless a file name of an annotation file is one that stays within its data
+/// folder: not empty, not absolute, no way up and out.
+void check_file_name(const std::string& name);
 
 /// Reads a YouTube-VIS annotation file. Masks may be compressed RLE, RLE lists or polygons.
 /// Throws DataError that names file, video, annotation and frame for anything that is not right.

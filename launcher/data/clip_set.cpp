@@ -1,0 +1,255 @@
+#include "launcher/data/clip_set.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <opencv2/core.hpp>
+#include <set>
+#include <utility>
+
+#include "core/error.h"
+#include "launcher/data/augmentation.h"
+#include "launcher/data/coco.h"
+#include "launcher/data/geometry.h"
+#include "launcher/data/image_mat.h"
+#include "launcher/data/pseudo_clip.h"
+
+namespace tessera::data {
+namespace {
+
+// A stream of random numbers, apart from those of clip_dataset.cpp.
+constexpr uint64_t kRoundStream = 6;
+
+AnnotationFile read_set(const SetOptions& set, const std::string& key) {
+  if (set.annotations.empty())
+    throw ConfigError(key + ".annotations: expected an annotation file, got none. Set " + key +
+                      ".annotations and " + key + ".images.");
+  if (set.images.empty())
+    throw ConfigError(key + ".images: expected a folder of images, got none. Set " + key +
+                      ".images.");
+  if (set.kind != "coco") return read_annotations(set.annotations);
+  std::set<int64_t> wanted;
+  for (const auto& pair : set.class_map) wanted.insert(pair.at(0));
+  return read_coco(set.annotations, wanted);
+}
+
+std::vector<int64_t> lengths(const AnnotationFile& annotations) {
+  std::vector<int64_t> result;
+  for (const Video& video : annotations.videos) result.push_back(video.length);
+  return result;
+}
+
+std::string place(const Video& video, int64_t frame) {
+  return "video " + std::to_string(video.id) + " ('" + video_name(video) + "'), frame " +
+         std::to_string(frame);
+}
+
+cv::Mat read_frame(const std::filesystem::path& file, const Video& video, int64_t frame,
+                   int reduction) {
+  ReducedImage image;
+  try {
+    image = read_reduced(file, reduction);
+  } catch (const DataError& error) {
+    throw DataError(place(video, frame) + ": " + error.what());
+  }
+  const cv::Size size = image.stored_size;
+  if (size.height != video.height || size.width != video.width)
+    throw DataError(file.string() + ": " + place(video, frame) + ": expected " +
+                    std::to_string(video.width) + "x" + std::to_string(video.height) +
+                    " pixels as the annotations say, got " + std::to_string(size.width) + "x" +
+                    std::to_string(size.height) + ". Use the images that the masks were drawn on.");
+  return image.rgb;
+}
+
+cv::Mat mask_mat(const Rle& rle) {
+  std::vector<uint8_t> pixels = to_mask(rle);
+  return cv::Mat(static_cast<int>(rle.height), static_cast<int>(rle.width), CV_8UC1, pixels.data())
+      .clone();
+}
+
+std::string list_ids(const std::vector<int64_t>& ids) {
+  std::vector<std::string> texts;
+  for (const int64_t id : ids) texts.push_back(std::to_string(id));
+  return join(texts);
+}
+
+}  // namespace
+
+std::string video_name(const Video& video) {
+  if (!video.file_names.empty()) {
+    const auto folder = std::filesystem::path(video.file_names[0]).parent_path().filename();
+    if (!folder.empty()) return folder.string();
+  }
+  return "video " + std::to_string(video.id);
+}
+
+ClipSet::ClipSet(const DataOptions& options, const SetOptions& set, std::string key)
+    : options_(options), set_(set), key_(std::move(key)), annotations_(read_set(set, key_)) {}
+
+std::vector<int64_t> ClipSet::category_ids() const {
+  std::set<int64_t> ids;
+  for (const auto& pair : set_.class_map) ids.insert(pair.at(1));
+  if (!is_mapped())
+    for (const Category& category : annotations_.categories) ids.insert(category.id);
+  return {ids.begin(), ids.end()};
+}
+
+void ClipSet::prepare(const std::vector<int64_t>& model_ids) {
+  labels_.resize(annotations_.categories.size());
+  std::map<int64_t, size_t> index_of;
+  for (size_t c = 0; c < labels_.size(); ++c) index_of[annotations_.categories[c].id] = c;
+  if (!is_mapped())
+    for (const auto& [id, index] : index_of) labels_[index] = label_of(id, model_ids);
+  for (const auto& pair : set_.class_map) {
+    const auto found = index_of.find(pair.at(0));
+    if (found == index_of.end())
+      throw ConfigError(key_ + ".class_map: expected category ids of " + set_.annotations +
+                        ", got " + std::to_string(pair.at(0)) + ".");
+    if (labels_[found->second])
+      throw ConfigError(key_ + ".class_map: expected each category of the file once, got " +
+                        std::to_string(pair.at(0)) + " a second time.");
+    labels_[found->second] = label_of(pair.at(1), model_ids);
+  }
+  annotations_of_.resize(annotations_.videos.size());
+  for (size_t i = 0; i < annotations_.annotations.size(); ++i) {
+    const Annotation& annotation = annotations_.annotations[i];
+    if (!annotation.is_crowd && labels_[annotation.category_index])
+      annotations_of_[annotation.video_index].push_back(i);
+  }
+  choose_samples();
+  check_images();
+}
+
+int64_t ClipSet::label_of(int64_t category_id, const std::vector<int64_t>& model_ids) const {
+  const auto found = std::lower_bound(model_ids.begin(), model_ids.end(), category_id);
+  if (found != model_ids.end() && *found == category_id) return found - model_ids.begin();
+  throw ConfigError(key_ + ".class_map: expected the model's categories, got " +
+                    std::to_string(category_id) + ". The model's ids: " + list_ids(model_ids) +
+                    ". Sets with other categories need a class_map.");
+}
+
+void ClipSet::choose_samples() {
+  if (is_images()) {
+    for (size_t image = 0; image < annotations_.videos.size(); ++image) {
+      const auto count = static_cast<int64_t>(annotations_of_[image].size());
+      if (count >= set_.pseudo_clip.min_instances && count <= set_.pseudo_clip.max_instances)
+        images_.push_back(image);
+    }
+    if (images_.empty())
+      throw DataError(set_.annotations + ": expected an image with " +
+                      std::to_string(set_.pseudo_clip.min_instances) + " to " +
+                      std::to_string(set_.pseudo_clip.max_instances) +
+                      " instances of the model's categories, got none of " +
+                      std::to_string(annotations_.videos.size()) + " images.");
+  } else {
+    sampler_.emplace(options_.sampling, options_.num_frames, lengths(annotations_));
+  }
+  if (set_.ratio == std::floor(set_.ratio)) return;
+  order_.resize(static_cast<size_t>(size()));
+  std::iota(order_.begin(), order_.end(), int64_t{0});
+  Random random({kRoundStream});
+  for (size_t i = order_.size(); i > 1; --i)
+    std::swap(order_[i - 1],
+              order_[static_cast<size_t>(random.integer(0, static_cast<int64_t>(i) - 1))]);
+}
+
+int64_t ClipSet::size() const {
+  return is_images() ? static_cast<int64_t>(images_.size()) : sampler_->size();
+}
+
+int64_t ClipSet::epoch_size() const {
+  return std::max<int64_t>(1, std::llround(set_.ratio * static_cast<double>(size())));
+}
+
+int64_t ClipSet::sample_of(int64_t k, int64_t epoch) const {
+  if (order_.empty()) return k % size();
+  return order_[static_cast<size_t>((epoch % size() * (epoch_size() % size()) + k) % size())];
+}
+
+std::filesystem::path ClipSet::image_file(size_t video, int64_t frame) const {
+  return std::filesystem::path(set_.images) /
+         annotations_.videos[video].file_names[static_cast<size_t>(frame)];
+}
+
+/// A missing image must stop a run before it starts, not hours later. Sizes are checked when the
+/// images are read: opening every file of a large set would take minutes.
+void ClipSet::check_images() const {
+  if (!std::filesystem::is_directory(set_.images))
+    throw DataError(set_.images + ": expected a folder of images, got none. Check the path.");
+  std::vector<size_t> wanted = images_;
+  if (!is_images()) {
+    wanted.resize(annotations_.videos.size());
+    std::iota(wanted.begin(), wanted.end(), size_t{0});
+  }
+  for (const size_t v : wanted) {
+    const Video& video = annotations_.videos[v];
+    for (int64_t frame = 0; frame < video.length; ++frame) {
+      const std::filesystem::path file = image_file(v, frame);
+      if (!std::filesystem::is_regular_file(file))
+        throw DataError(file.string() + ": expected the image of " + place(video, frame) +
+                        ", got no file. Check that the image folder is the one that the "
+                        "annotations belong to.");
+    }
+  }
+}
+
+ClipSet::Clip ClipSet::load(int64_t sample, Random& sampling, Random& augmenting) const {
+  return is_images() && options_.num_frames > 1 ? load_pseudo_clip(sample, sampling, augmenting)
+                                                : load_frames(sample, sampling, augmenting);
+}
+
+ClipSet::Clip ClipSet::load_frames(int64_t sample, Random& sampling, Random& augmenting) const {
+  const ClipSampler::Clip drawn =
+      is_images() ? ClipSampler::Clip{images_.at(static_cast<size_t>(sample)), {0}}
+                  : sampler_->draw(sample, sampling);
+  const Video& video = annotations_.videos[drawn.video];
+  const ClipTransform transform(options_.augment,
+                                {static_cast<int>(video.width), static_cast<int>(video.height)},
+                                drawn.frames.size(), augmenting);
+  Clip clip{.frames = std::vector<cv::Mat>(drawn.frames.size()),
+            .masks = {},
+            .labels = {},
+            .frame_indices = drawn.frames,
+            .video = &video};
+  for (size_t t = 0; t < clip.frames.size(); ++t) {
+    const cv::Mat frame = read_frame(image_file(drawn.video, drawn.frames[t]), video,
+                                     drawn.frames[t], transform.reduction());
+    clip.frames[transform.place(t)] = transform.frame(frame, t);
+  }
+  for (const size_t i : annotations_of_[drawn.video]) {
+    const Annotation& annotation = annotations_.annotations[i];
+    clip.labels.push_back(labels_[annotation.category_index].value());
+    std::vector<cv::Mat>& track = clip.masks.emplace_back(clip.frames.size());
+    for (size_t t = 0; t < clip.frames.size(); ++t) {
+      const auto& rle = annotation.segmentations[static_cast<size_t>(drawn.frames[t])];
+      if (rle) track[transform.place(t)] = take_pixels(*rle, transform.rows(), transform.columns());
+    }
+  }
+  return clip;
+}
+
+ClipSet::Clip ClipSet::load_pseudo_clip(int64_t sample, Random& sampling,
+                                        Random& augmenting) const {
+  const size_t image = images_.at(static_cast<size_t>(sample));
+  const Video& video = annotations_.videos[image];
+  Clip clip{.frames = {},
+            .masks = {},
+            .labels = {},
+            .frame_indices = std::vector<int64_t>(static_cast<size_t>(options_.num_frames)),
+            .video = &video};
+  ClipImages images;
+  read_frame(image_file(image, 0), video, 0, 1).convertTo(images.frames.emplace_back(), CV_32FC3);
+  for (const size_t i : annotations_of_[image]) {
+    const Annotation& annotation = annotations_.annotations[i];
+    clip.labels.push_back(labels_[annotation.category_index].value());
+    images.masks.push_back({mask_mat(annotation.segmentations.at(0).value())});
+  }
+  make_pseudo_clip(images, options_.num_frames, set_.pseudo_clip, sampling);
+  augment(images, options_.augment, augmenting);
+  clip.frames = std::move(images.frames);
+  clip.masks = std::move(images.masks);
+  return clip;
+}
+
+}  // namespace tessera::data

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <opencv2/core.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/data/clip_sampler.h"
+#include "launcher/data/data_options.h"
+#include "launcher/data/random.h"
+#include "launcher/data/ytvis.h"
+
+namespace tessera::data {
+
+/// One data set of `[data.train]`: an annotation file with its images. Immutable.
+class ClipSet {
+ public:
+  /// Reads the annotations. `key` ("data.train.sets[0]") is for messages. Throws ConfigError where
+  /// the set is not stated, DataError where the file is wrong.
+  ClipSet(const DataOptions& options, const SetOptions& set, std::string key);
+
+  /// Category ids of the file in ascending order; with a class_map, those that it leads to.
+  std::vector<int64_t> category_ids() const;
+  bool is_mapped() const { return !set_.class_map.empty(); }
+
+  /// Gives each category its index among `model_ids` (ascending), chooses the samples and looks for
+  /// their images. Call once, first. Throws ConfigError for ids that are not among them, DataError
+  /// for missing images and where no sample is left.
+  void prepare(const std::vector<int64_t>& model_ids);
+
+  /// Samples in the set.
+  int64_t size() const;
+  /// Samples of an epoch: size times the set's ratio, rounded, at least 1.
+  int64_t epoch_size() const;
+  /// Which sample is the k-th of an epoch, k in 0..epoch_size-1. Where the ratio is no whole
+  /// number, epochs go round through the set in an order of their own: all samples come equally
+  /// often.
+  int64_t sample_of(int64_t k, int64_t epoch) const;
+
+  /// A clip after `[data.augment]`.
+  struct Clip {
+    std::vector<cv::Mat> frames;              // [T] CV_32FC3, RGB in 0..255, of one size
+    std::vector<std::vector<cv::Mat>> masks;  // [N][T] CV_8UC1, 0 or 1; empty where absent
+    std::vector<int64_t> labels;              // [N]
+    std::vector<int64_t> frame_indices;       // [T] positions in the video
+    const Video* video = nullptr;
+  };
+  /// `sampling` draws what the clip is, `augmenting` what becomes of it.
+  /// Throws DataError naming file, video and frame where an image is broken or of another size.
+  Clip load(int64_t sample, Random& sampling, Random& augmenting) const;
+
+  const AnnotationFile& annotations() const { return annotations_; }
+  const std::string& key() const { return key_; }
+
+ private:
+  Clip load_frames(int64_t sample, Random& sampling, Random& augmenting) const;
+  Clip load_pseudo_clip(int64_t sample, Random& sampling, Random& augmenting) const;
+  bool is_images() const { return set_.kind == "coco"; }
+  std::filesystem::path image_file(size_t video, int64_t frame) const;
+  void check_images() const;
+  void choose_samples();
+  int64_t label_of(int64_t category_id, const std::vector<int64_t>& model_ids) const;
+
+  DataOptions options_;
+  SetOptions set_;
+  std::string key_;
+  AnnotationFile annotations_;
+  std::vector<std::optional<int64_t>> labels_;       // of each category; none: left out
+  std::vector<std::vector<size_t>> annotations_of_;  // [video] those that are instances
+  std::optional<ClipSampler> sampler_;               // of videos
+  std::vector<size_t> images_;                       // of single images: those that are samples
+  std::vector<int64_t> order_;                       // in which epochs go round; empty: as it is
+};
+
+/// The name of a video: the folder of its first frame, or "video <id>".
+std::string video_name(const Video& video);
+
+}  // namespace tessera::data

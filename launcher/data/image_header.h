@@ -1,0 +1,24 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace tessera::data {
+
+/// What the first bytes of an image file state about it.
+struct ImageHeader {
+  int64_t width = 0;  // pixels
+  int64_t height = 0;
+};
+
+/// in: the bytes of a file. out: what a PNG, JPEG or BMP states, without decoding it; nothing for
+/// other formats and for files that end too early.
+std::optional<ImageHeader> read_image_header(std::string_view bytes);
+
+bool is_jpeg(std::string_view bytes);
+
+/// Whether the file ends as its format (JPEG, PNG) must; true for other formats.
+bool is_whole_image(std::string_view bytes);
+
+}  // namespace tessera::data

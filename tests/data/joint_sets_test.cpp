@@ -1,0 +1,301 @@
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "launcher/data/clip_dataset.h"
+#include "launcher/data/clip_loader.h"
+#include "launcher/data/coco.h"
+#include "launcher/data/image_mat.h"
+#include "launcher/data/pseudo_clip.h"
+#include "launcher/data/synth.h"
+#include "tests/data/fixture.h"
+
+namespace tessera::data {
+namespace {
+
+using test_support::expect_parts;
+using test_support::Json;
+using test_support::message_of;
+
+constexpr int64_t kImages = 12;
+
+/// A generated set of videos and a COCO file of images with categories of other ids.
+class JointSetsTest : public test_support::DataTest {
+ protected:
+  void SetUp() override {
+    DataTest::SetUp();
+    write_synth({.output = folder_ / "videos",
+                 .videos = 3,
+                 .frames = 4,
+                 .height = 40,
+                 .width = 60,
+                 .format = "png"});
+    coco_ = {{"images", Json::array()},
+             {"annotations", Json::array()},
+             {"categories", {{{"id", 70}, {"name", "left"}}, {{"id", 90}, {"name", "right"}}}}};
+    for (int64_t i = 0; i < kImages; ++i) {
+      const std::string name = std::to_string(i) + ".png";
+      write_frame("images/" + name, 40, 60, static_cast<int>(40 + i));
+      coco_["images"].push_back(
+          {{"id", 900100000000 + i}, {"width", 60}, {"height", 40}, {"file_name", name}});
+      add_box(i, 70, {5, 5, 25, 5, 25, 30, 5, 30});
+      add_box(i, 90, {15, 10, 50, 10, 50, 35, 15, 35});
+    }
+    options_.num_frames = 3;
+    options_.num_categories = 5;
+    options_.sampling.kind = "uniform_window";
+    options_.train.sets.resize(2);
+    options_.train.sets[0].annotations = (folder_ / "videos/annotations.json").string();
+    options_.train.sets[0].images = (folder_ / "videos/frames").string();
+    options_.train.sets[1].kind = "coco";
+    options_.train.sets[1].annotations = (folder_ / "coco.json").string();
+    options_.train.sets[1].images = (folder_ / "images").string();
+    options_.train.sets[1].class_map = {{70, 2}, {90, 5}};
+  }
+  void add_box(int64_t image, int64_t category, const std::vector<double>& polygon) {
+    coco_["annotations"].push_back({{"id", 1000 + coco_["annotations"].size()},
+                                    {"image_id", 900100000000 + image},
+                                    {"category_id", category},
+                                    {"iscrowd", 0},
+                                    {"segmentation", Json::array({polygon})}});
+  }
+  ClipDataset open() {
+    write("coco.json", coco_.dump());
+    return ClipDataset(options_, options_.train, "train");
+  }
+
+  Json coco_;
+  DataOptions options_;
+};
+
+TEST_F(JointSetsTest, ASampleOfEitherSetIsAClip) {
+  const ClipDataset dataset = open();
+  ASSERT_EQ(dataset.size(), 3 + kImages);
+  for (int64_t sample = 0; sample < dataset.size(); ++sample) {
+    const ClipSample clip = dataset.load(sample, 1, 0);
+    EXPECT_EQ(clip.frames.size(0), 3);
+    EXPECT_TRUE(at::equal(clip.targets.masks.flatten(2).any(2), clip.targets.valid));
+    if (sample < 3) continue;
+    EXPECT_EQ(clip.meta.video_id, 900100000000 + sample - 3);
+    ASSERT_EQ(clip.targets.labels.numel(), 2);
+    EXPECT_EQ(clip.targets.labels[0].item<int64_t>(), 1);  // id 70 -> 2, the second id of 1..5
+    EXPECT_EQ(clip.targets.labels[1].item<int64_t>(), 4);
+    // The frames differ: they were warped each on its own.
+    EXPECT_FALSE(at::equal(clip.frames[0], clip.frames[1]));
+    EXPECT_FALSE(at::equal(clip.frames[1], clip.frames[2]));
+  }
+}
+
+TEST_F(JointSetsTest, DependsOnSeedEpochAndSampleAlone) {
+  const ClipDataset dataset = open();
+  const ClipSample first = dataset.load(7, 4, 2);
+  dataset.load(8, 4, 2);
+  EXPECT_TRUE(at::equal(first.frames, dataset.load(7, 4, 2).frames));
+  EXPECT_FALSE(at::equal(first.frames, dataset.load(7, 4, 3).frames));
+  EXPECT_FALSE(at::equal(first.frames, dataset.load(7, 5, 2).frames));
+}
+
+/// A loader that goes on at a position gives what an uninterrupted one gives, over epochs' ends.
+TEST_F(JointSetsTest, GoesOnWhereItStopped) {
+  options_.train.sets[1].ratio = 0.4;
+  const auto dataset = std::make_shared<const ClipDataset>(open());
+  LoaderOptions loading{.batch_size = 2, .seed = 3, .workers = 2};
+  ClipLoader whole(dataset, loading);
+  std::vector<TrainingBatch> expected;
+  for (int i = 0; i < 12; ++i) expected.push_back(whole.next());
+  loading.position = 10;
+  loading.workers = 0;
+  ClipLoader rest(dataset, loading);
+  for (int i = 5; i < 12; ++i) {
+    const TrainingBatch batch = rest.next();
+    EXPECT_EQ(batch.sample_indices, expected[static_cast<size_t>(i)].sample_indices);
+    EXPECT_TRUE(at::equal(batch.batch.frames, expected[static_cast<size_t>(i)].batch.frames));
+  }
+}
+
+TEST_F(JointSetsTest, RatiosSayHowOftenASetIsSeen) {
+  options_.train.sets[0].ratio = 2;
+  options_.train.sets[1].ratio = 0.25;
+  const ClipDataset dataset = open();
+  ASSERT_EQ(dataset.size(), 6 + kImages / 4);
+  std::map<int64_t, int> seen;
+  for (int64_t epoch = 0; epoch < 4; ++epoch)
+    for (int64_t sample = 0; sample < dataset.size(); ++sample)
+      ++seen[dataset.load(sample, 1, epoch).meta.video_id];
+  EXPECT_EQ(seen.size(), 3U + kImages);
+  for (const auto& [id, times] : seen)
+    EXPECT_EQ(times, id < 1000 ? 8 : 1) << id;  // 4 epochs: twice each, and a quarter each
+}
+
+TEST_F(JointSetsTest, ImagesAloneAreClipsOfOneFrame) {
+  options_.num_frames = 1;
+  const ClipDataset dataset = open();
+  const ClipSample clip = dataset.load(3, 1, 0);
+  EXPECT_EQ(clip.frames.size(0), 1);
+  // As they are: overlapping masks both keep their pixels, polygons filled by COCO's rule.
+  EXPECT_EQ(clip.targets.masks[0].sum().item<int64_t>(), 20 * 25);
+  EXPECT_EQ(clip.targets.masks[1].sum().item<int64_t>(), 35 * 25);
+}
+
+TEST_F(JointSetsTest, ImagesWithTooFewOrTooManyInstancesAreLeftOut) {
+  add_box(0, 70, {1, 1, 9, 1, 9, 9});
+  coco_["annotations"].erase(2);
+  coco_["annotations"].erase(2);  // both of image 1
+  options_.train.sets[1].pseudo_clip.max_instances = 2;
+  EXPECT_EQ(open().size(), 3 + kImages - 2);
+  options_.train.sets[1].pseudo_clip.min_instances = 3;
+  options_.train.sets[1].pseudo_clip.max_instances = 3;
+  EXPECT_EQ(open().size(), 3 + 1);
+  options_.train.sets[1].class_map = {{70, 2}};  // two of them at most
+  expect_parts(message_of<DataError>([&] { open(); }), {"coco.json", "none of 12 images"});
+}
+
+TEST_F(JointSetsTest, SetsThatDoNotFitAreRefused) {
+  const auto message = [&] { return message_of<ConfigError>([&] { open(); }); };
+  auto& map = options_.train.sets[1].class_map;
+  map = {{70, 2}, {71, 3}};
+  expect_parts(message(), {"data.train.sets[1].class_map", "coco.json", "71"});
+  map = {{70, 2}, {70, 3}};
+  expect_parts(message(), {"data.train.sets[1].class_map", "70 a second time"});
+  map = {{70, 2}, {90, 6}};
+  expect_parts(message(), {"data.train.sets[1].class_map", "6", "1, 2, 3, 4, 5"});
+  map = {};
+  expect_parts(message(), {"data.train.sets[1].class_map", "70", "need a class_map"});
+  map = {{70, 2}};
+  options_.num_categories = 40;
+  expect_parts(message(), {"num_categories", "expected 5"});
+}
+
+TEST_F(JointSetsTest, FaultsOfACocoFileAreNamed) {
+  const auto message = [&] { return message_of<DataError>([&] { open(); }); };
+  const Json good = coco_;
+  coco_["annotations"][3]["segmentation"] = nullptr;
+  expect_parts(message(), {"coco.json", "annotation 1003", "image 900100000001", "got none"});
+  coco_ = good;
+  coco_["annotations"][3]["image_id"] = 5;
+  expect_parts(message(), {"coco.json", "annotation 1003", "'image_id'", "5"});
+  coco_ = good;
+  coco_["annotations"][3]["segmentation"] = {{"size", {40, 61}}, {"counts", {0, 2440}}};
+  expect_parts(message(), {"annotation 1003", "40 x 60", "40 x 61"});
+  coco_ = good;
+  coco_["images"][2]["file_name"] = "/etc/passwd";
+  expect_parts(message(), {"image 900100000002", "within the data folder"});
+  coco_ = good;
+  coco_["images"][2]["width"] = 1000000000;
+  coco_["images"][2]["height"] = 1000000000;
+  expect_parts(message(), {"image 900100000002", "1000000000 x 1000000000"});
+  coco_ = good;
+  std::filesystem::remove(folder_ / "images/4.png");
+  expect_parts(message(), {"4.png", "900100000004"});
+  for (const std::string& text : {std::string("{\"images\": [}"), std::string("[]"),
+                                  std::string("{\"images\": [{]}, \"annotations\": []}"),
+                                  std::string("{\"images\": []}"), std::string(100000, '[')}) {
+    const auto file = write("broken.json", text);
+    const std::string broken = message_of<DataError>([&] { read_coco(file); });
+    expect_parts(broken, {"broken.json"});
+    EXPECT_EQ(broken.find("broken.json", broken.find("broken.json") + 1), broken.npos) << broken;
+  }
+}
+
+/// Two instances that overlap, on an image whose red says how far right and green how far down.
+ClipImages overlapping() {
+  ClipImages clip;
+  cv::Mat image(60, 80, CV_32FC3);
+  for (int y = 0; y < 60; ++y)
+    for (int x = 0; x < 80; ++x)
+      image.at<cv::Vec3f>(y, x) = {static_cast<float>(x), static_cast<float>(y), 100};
+  clip.frames = {image};
+  cv::Mat first = cv::Mat::zeros(60, 80, CV_8UC1);
+  cv::Mat second = first.clone();
+  first(cv::Rect(20, 20, 30, 20)) = 1;
+  second(cv::Rect(35, 25, 30, 20)) = 1;
+  clip.masks = {{first}, {second}};
+  return clip;
+}
+
+PseudoClipOptions geometry_only() {
+  PseudoClipOptions options;
+  options.blur_probability = 0;
+  options.brightness = 0;
+  options.hue_saturation = 0;
+  options.shuffle = false;
+  return options;
+}
+
+TEST(PseudoClip, TheLaterMaskHasThePixel) {
+  ClipImages clip = overlapping();
+  Random random({1});
+  make_pseudo_clip(clip, 6, geometry_only(), random);
+  ASSERT_EQ(clip.frames.size(), 6U);
+  EXPECT_GT(cv::countNonZero(clip.masks[0][0] & clip.masks[1][0]), 0) << "the image stays as it is";
+  for (size_t t = 1; t < 6; ++t) {
+    EXPECT_EQ(cv::countNonZero(clip.masks[0][t] & clip.masks[1][t]), 0);
+    EXPECT_GT(cv::countNonZero(clip.masks[1][t]), 0);
+  }
+}
+
+/// Colours say where a pixel came from: masks must have gone the same way.
+TEST(PseudoClip, MasksMoveWithTheirPixels) {
+  ClipImages clip = overlapping();
+  Random random({2});
+  make_pseudo_clip(clip, 8, geometry_only(), random);
+  for (size_t t = 1; t < 8; ++t)
+    for (int y = 0; y < 60; ++y)
+      for (int x = 0; x < 80; ++x) {
+        const auto& from = clip.frames[t].at<cv::Vec3f>(y, x);
+        if (from[2] < 99.5F) continue;  // beyond the image, or at its rim
+        const bool inside =
+            from[0] > 35.6F && from[0] < 63.4F && from[1] > 25.6F && from[1] < 43.4F;
+        const bool outside =
+            from[0] < 34.4F || from[0] > 64.6F || from[1] < 24.4F || from[1] > 44.6F;
+        const bool marked = clip.masks[1][t].at<uint8_t>(y, x) != 0;
+        ASSERT_TRUE(marked || !inside) << t << ": " << x << ", " << y;
+        ASSERT_FALSE(marked && outside) << t << ": " << x << ", " << y;
+      }
+}
+
+TEST(PseudoClip, StaysWithinItsNumbers) {
+  PseudoClipOptions options = geometry_only();
+  options.perspective = 0;
+  options.rotate = 0;
+  options.translate = 0.1;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    ClipImages clip = overlapping();
+    Random random({seed});
+    make_pseudo_clip(clip, 2, options, random);
+    const auto& from = clip.frames[1].at<cv::Vec3f>(30, 40);
+    EXPECT_LE(std::abs(from[0] - 40), 8.05F);
+    EXPECT_LE(std::abs(from[1] - 30), 6.05F);
+  }
+  options.translate = 0;
+  options.brightness = 40;
+  float largest = 0;
+  for (uint64_t seed = 0; seed < 60; ++seed) {
+    ClipImages clip = overlapping();
+    Random random({seed});
+    make_pseudo_clip(clip, 2, options, random);
+    const float change = std::abs(clip.frames[1].at<cv::Vec3f>(30, 40)[2] - 100);
+    EXPECT_LE(change, 40.01F);
+    largest = std::max(largest, change);
+  }
+  EXPECT_GT(largest, 20);
+}
+
+TEST(PseudoClip, BlursAlongALine) {
+  PseudoClipOptions options = geometry_only();
+  options.perspective = options.rotate = options.translate = 0;
+  options.blur_probability = 1;
+  ClipImages clip = overlapping();
+  cv::Mat dot = cv::Mat::zeros(60, 80, CV_32FC3);
+  dot.at<cv::Vec3f>(30, 40) = {255, 255, 255};
+  clip.frames = {dot};
+  Random random({5});
+  make_pseudo_clip(clip, 2, options, random);
+  cv::Scalar sum = cv::sum(clip.frames[1]);
+  EXPECT_NEAR(sum[0], 255, 1);
+  EXPECT_LT(clip.frames[1].at<cv::Vec3f>(30, 40)[0], 60);
+  EXPECT_GT(clip.frames[1].at<cv::Vec3f>(30, 40)[0], 10);
+}
+
+}  // namespace
+}  // namespace tessera::data
