@@ -39,7 +39,11 @@ TEST_P(PublishedModels, HaveTheirPublishedSize) {
 INSTANTIATE_TEST_SUITE_P(Mask2FormerVis, PublishedModels,
                          testing::Values(Published{"mask2former_vis_r50_ytvis2019", 44, 0.5},
                                          Published{"mask2former_vis_r101_ytvis2019", 63, 0.5},
-                                         Published{"minvis_r50_ovis", 44, 0.5}));
+                                         Published{"minvis_r50_ovis", 44, 0.5},
+                                         Published{"mask2former_vis_swin_t_ytvis2019", 47, 0.5},
+                                         Published{"mask2former_vis_swin_s_ytvis2019", 69, 0.5},
+                                         Published{"mask2former_vis_swin_b_ytvis2019", 107, 0.5},
+                                         Published{"mask2former_vis_swin_l_ytvis2019", 216, 0.5}));
 
 }  // namespace
 }  // namespace tessera
