@@ -62,17 +62,25 @@ int main(int argc, char** argv) {
     nlohmann::json report = nlohmann::json::array();
     for (const auto& folder : folders) {
       const parity::Case c = parity::read_case(folder);
-      const parity::Table table =
-          parity::read_table(std::filesystem::path(tables) / (parity::table_name(c) + ".toml"));
-      if (show_toml) {
-        std::cout << parity::case_toml(c, table, registry);
-        continue;
+      if (parity::is_tracking_case(c) && show_toml)
+        throw ConfigError(folder +
+                          ": expected a case of a model for --show-toml, got one of linking.");
+      std::vector<parity::Comparison> comparisons;
+      if (parity::is_tracking_case(c)) {
+        comparisons = parity::check_tracking_case(c, registry);
+      } else {
+        const parity::Table table =
+            parity::read_table(std::filesystem::path(tables) / (parity::table_name(c) + ".toml"));
+        if (show_toml) {
+          std::cout << parity::case_toml(c, table, registry);
+          continue;
+        }
+        const at::ScalarType type = in_double ? at::kDouble : at::kFloat;
+        comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry, type)
+                      : table.kind == "backbone"
+                          ? parity::check_backbone_case(c, table, registry, type)
+                          : parity::check_operator_case(c);
       }
-      const at::ScalarType type = in_double ? at::kDouble : at::kFloat;
-      const auto comparisons =
-          table.kind == "model"      ? parity::check_model_case(c, table, registry, type)
-          : table.kind == "backbone" ? parity::check_backbone_case(c, table, registry, type)
-                                     : parity::check_operator_case(c);
       bool passed = !comparisons.empty();
       for (const auto& comparison : comparisons) passed = passed && comparison.passed;
       all_passed = all_passed && passed;

@@ -1,7 +1,7 @@
 # Flags of Tessera's own code; third-party headers are SYSTEM and stay quiet.
 add_library(tessera_flags INTERFACE)
 target_compile_options(tessera_flags INTERFACE
-  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror -Wno-psabi>)
+  $<$<COMPILE_LANGUAGE:CXX>:-Wall -Wextra -Werror $<$<CXX_COMPILER_ID:GNU>:-Wno-psabi>>)
 # GCC 12 warns wrongly of std::string's operator+ (its bugs 105329 and 105651).
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
   target_compile_options(tessera_flags INTERFACE
@@ -11,7 +11,7 @@ if(TESSERA_SANITIZE)
   target_compile_options(tessera_flags INTERFACE
     $<$<COMPILE_LANGUAGE:CXX>:-fsanitize=${TESSERA_SANITIZE} -fno-omit-frame-pointer>
     # The checks that sanitizers insert hide from GCC what is initialised.
-    $<$<COMPILE_LANGUAGE:CXX>:-Wno-maybe-uninitialized>)
+    $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
   target_link_options(tessera_flags INTERFACE -fsanitize=${TESSERA_SANITIZE})
 endif()
 

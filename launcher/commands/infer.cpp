@@ -1,9 +1,10 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <numeric>
 #include <set>
-#include <sstream>
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
@@ -11,10 +12,14 @@
 #include "launcher/data/clip_dataset.h"
 #include "launcher/data/image_io.h"
 #include "launcher/distributed/world.h"
-#include "launcher/evaluation/results_writer.h"
+#include "launcher/inference/frames_sweep.h"
+#include "launcher/inference/inference_progress.h"
+#include "launcher/inference/result_collector.h"
 #include "launcher/inference/video_inference.h"
+#include "launcher/inference/zip_file.h"
 #include "launcher/training/device.h"
 #include "launcher/visualisation/overlay.h"
+#include "launcher/weights/atomic_file.h"
 #include "launcher/weights/load_weights.h"
 
 namespace tessera::commands {
@@ -25,8 +30,16 @@ namespace fs = std::filesystem;
 struct InferArguments {
   ExperimentArguments experiment;
   std::string input, images, output, weights, overlay;
+  std::string zip, ground_truth;
+  std::vector<std::string> frames_sweep;
   double overlay_threshold = 0.3;
-  bool allow_random_weights = false;
+  bool allow_random_weights = false, with_zip = false, json = false;
+
+  /// Where a person reads along: standard output belongs to --json.
+  std::ostream& log() const { return json ? std::cerr : std::cout; }
+  std::string zip_file() const {
+    return zip.empty() ? fs::path(output).replace_extension(".zip").string() : zip;
+  }
 };
 
 /// The data set's categories by index: what results and overlays call them.
@@ -66,7 +79,7 @@ CategoryTable categories_of(const Experiment& experiment, const fs::path& input)
 void initialise(VisModel& model, const Experiment& experiment, const InferArguments& arguments,
                 const World& world) {
   std::ostream nowhere(nullptr);
-  std::ostream& out = world.is_first() ? std::cout : nowhere;
+  std::ostream& out = world.is_first() ? arguments.log() : nowhere;
   auto report = [&out](const std::string& file, const LoadReport& loaded) {
     out << "weights: " << file << ": " << loaded.text() << "\n";
   };
@@ -82,22 +95,23 @@ void initialise(VisModel& model, const Experiment& experiment, const InferArgume
   } else {
     throw ConfigError(
         "infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes "
-        "on "
-        "without.");
+        "on without.");
   }
 }
 
-void write_overlays(const data::InferenceVideo& video, const std::vector<VideoTrack>& tracks,
+void write_overlays(const data::InferenceVideo& video, const VideoTracks& found,
                     const CategoryTable& categories, const fs::path& folder, double threshold) {
   fs::create_directories(folder);
+  const auto& tracks = found.tracks();
   for (int64_t frame = 0; frame < video.length; ++frame) {
     std::vector<visualisation::OverlayInstance> instances;
-    for (size_t i = 0; i < tracks.size(); ++i) {
-      if (tracks[i].score < threshold || !tracks[i].segmentations[frame]) continue;
-      const data::Rle& rle = *tracks[i].segmentations[frame];
-      std::vector<uint8_t> bytes = data::to_mask(rle);
+    for (size_t i = 0; i < tracks.size() && frame < found.num_frames(); ++i) {
+      if (tracks[i].score < threshold) continue;
+      const std::optional<data::Rle> rle = found.mask(tracks[i], frame);
+      if (!rle) continue;
+      std::vector<uint8_t> bytes = data::to_mask(*rle);
       const at::Tensor mask =
-          at::from_blob(bytes.data(), {rle.height, rle.width}, at::kByte).to(at::kBool);
+          at::from_blob(bytes.data(), {rle->height, rle->width}, at::kByte).to(at::kBool);
       instances.push_back(
           {mask, static_cast<int64_t>(i), categories.names[tracks[i].category], tracks[i].score});
     }
@@ -133,81 +147,112 @@ std::vector<size_t> own_videos(const std::vector<data::InferenceVideo>& videos,
   return own;
 }
 
-/// Tracks of all processes on their way into one file, in the order of the videos.
-class Collected {
- public:
-  Collected(const World& world, const std::string& file) : world_(world) {
-    // Only the first process writes. It tries to at once: a bad path must not show after hours.
-    if (world.is_first()) writer_.emplace(file);
-  }
-
-  void add(size_t video, const evaluation::ResultTrack& track) {
-    ++count_;
-    if (world_.size() == 1)
-      writer_->append(track);  // a long set need not fit into memory
-    else
-      lines_ += std::to_string(video) + "\t" + evaluation::result_json(track) + "\n";
-  }
-
-  /// out: tracks of all processes, on the first one.
-  int64_t finish() {
-    if (world_.size() > 1) write_gathered();
-    if (writer_) writer_->finish();
-    return count_;
-  }
-
- private:
-  void write_gathered() {
-    std::vector<std::pair<int64_t, std::string>> tracks;
-    for (const std::string& part : world_.gather(lines_)) {
-      std::istringstream stream(part);
-      for (std::string line; std::getline(stream, line);) {
-        const size_t tab = line.find('\t');
-        tracks.emplace_back(std::stoll(line.substr(0, tab)), line.substr(tab + 1));
-      }
-    }
-    std::stable_sort(tracks.begin(), tracks.end(),
-                     [](const auto& a, const auto& b) { return a.first < b.first; });
-    if (!writer_) return;
-    for (const auto& [video, track] : tracks) writer_->append_json(track);
-    count_ = static_cast<int64_t>(tracks.size());
-  }
-
-  const World& world_;
-  std::optional<evaluation::ResultsWriter> writer_;
-  std::string lines_;
-  int64_t count_ = 0;
+/// Everything that inference on a set of videos needs besides the `[inference]` options.
+struct Session {
+  const InferArguments& arguments;
+  const World& world;
+  Experiment experiment;
+  CategoryTable categories;
+  std::vector<data::InferenceVideo> videos;
+  std::vector<std::string> folders;
+  at::Device device;
+  VisModel& model;
 };
 
+/// Runs the videos that are this process's, all processes' results into `file`.
+/// out: tracks of all, on the first process.
+int64_t infer_videos(const Session& session, const fs::path& file) {
+  const InferArguments& arguments = session.arguments;
+  ResultCollector results(session.world, file);
+  const VideoInference inference(session.model, session.experiment, session.device,
+                                 file.has_parent_path() ? file.parent_path() : fs::path("."));
+  const auto own = own_videos(session.videos, session.world);
+  for (size_t i = 0; i < own.size(); ++i) {
+    const data::InferenceVideo& video = session.videos[own[i]];
+    const FrameCount& limit = session.experiment.inference.frames;
+    std::optional<VideoTracks> tracks;
+    {
+      InferenceProgress progress(
+          std::cerr, isatty(STDERR_FILENO) != 0,
+          "video " + std::to_string(i + 1) + "/" + std::to_string(own.size()) + " " + video.name,
+          limit.is_all() ? video.length : std::min(limit.frames, video.length));
+      tracks = inference.run(video, [&](int64_t frames) { progress.show(frames); });
+    }
+    for (const VideoTracks::Track& track : tracks->tracks())
+      results.add(own[i], video.id, *tracks, track, session.categories.ids[track.category]);
+    arguments.log() << video.name << ": " << video.length << " frames, " << tracks->tracks().size()
+                    << " tracks" << std::endl;
+    if (!arguments.overlay.empty())
+      write_overlays(video, *tracks, session.categories,
+                     fs::path(arguments.overlay) / session.folders[own[i]],
+                     arguments.overlay_threshold);
+  }
+  return results.finish();
+}
+
+/// One result file and score for each number of frames.
+void run_sweep(Session& session) {
+  const InferArguments& arguments = session.arguments;
+  const fs::path truth = arguments.ground_truth.empty() ? arguments.input : arguments.ground_truth;
+  const std::vector<FrameCount> counts = parse_frame_counts(arguments.frames_sweep);
+  // Read once before hours of inference: a set without annotations must not show after them.
+  data::read_annotations(truth, {.compatible = true});
+  if (session.world.is_first()) fs::create_directories(arguments.output);
+  std::vector<SweepRow> rows;
+  for (const FrameCount& count : counts) {
+    session.experiment.inference.frames = count;
+    const fs::path file = fs::path(arguments.output) / ("frames_" + count.text() + ".json");
+    arguments.log() << "frames = " << count.text()
+                    << ", fill = " << session.experiment.inference.fill << std::endl;
+    infer_videos(session, file);
+    if (session.world.is_first()) rows.push_back(score_sweep_row(count, truth, file));
+  }
+  if (!session.world.is_first()) return;
+  if (arguments.json)
+    std::cout << sweep_json(rows, session.experiment.inference.fill).dump(1) << '\n';
+  else
+    std::cout << sweep_table(rows);
+}
+
+void check_arguments(const InferArguments& arguments) {
+  if (!arguments.frames_sweep.empty()) {
+    if (arguments.with_zip || !arguments.overlay.empty())
+      throw ConfigError(
+          "infer: expected neither --zip nor --overlay beside --frames-sweep, which makes a result "
+          "file for each number of frames, got one.");
+    return;
+  }
+  if (arguments.json || !arguments.ground_truth.empty())
+    throw ConfigError(
+        "infer: expected --json and --ground-truth beside --frames-sweep, got no --frames-sweep. "
+        "tessera score scores a result file.");
+}
+
 void run_infer(const InferArguments& arguments, const World& world) {
+  check_arguments(arguments);
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = arguments.experiment.load(registry);
   const CategoryTable categories = categories_of(experiment, arguments.input);
   const auto videos = data::open_videos(arguments.input, arguments.images);
-  const auto folders = overlay_folders(videos);
-  Collected results(world, arguments.output);
+  // A bad path must not show after hours; the results' own is tried when the first video begins.
+  if (arguments.with_zip && world.is_first()) const AtomicFile probe(arguments.zip_file());
   const at::Device device = prepare_device(experiment.train, world);
   at::manual_seed(static_cast<uint64_t>(experiment.train.seed));
   VisModel model(experiment.model, experiment.clip_facts());
   initialise(model, experiment, arguments, world);
   model.to(device);
-  const VideoInference inference(model, experiment, device);
-  for (const size_t index : own_videos(videos, world)) {
-    const data::InferenceVideo& video = videos[index];
-    const std::vector<VideoTrack> tracks = inference.run(video);
-    for (const VideoTrack& track : tracks)
-      results.add(index,
-                  {video.id, categories.ids[track.category], track.score, track.segmentations});
-    std::cout << video.name << ": " << video.length << " frames, " << tracks.size() << " tracks"
-              << std::endl;
-    if (!arguments.overlay.empty())
-      write_overlays(video, tracks, categories, fs::path(arguments.overlay) / folders[index],
-                     arguments.overlay_threshold);
-  }
-  const int64_t tracks = results.finish();
+  Session session{arguments, world, experiment, categories, videos, overlay_folders(videos),
+                  device,    model};
+  if (!arguments.frames_sweep.empty()) return run_sweep(session);
+  const int64_t tracks = infer_videos(session, arguments.output);
   if (!world.is_first()) return;
   std::cout << "results: " << arguments.output << " (" << videos.size() << " videos, " << tracks
             << " tracks)\n";
+  if (arguments.with_zip) {
+    // Submission servers look for this name.
+    write_zip(arguments.zip_file(), arguments.output, "results.json");
+    std::cout << "archive: " << arguments.zip_file() << "\n";
+  }
   if (!arguments.overlay.empty()) std::cout << "overlays: " << arguments.overlay << "\n";
 }
 
@@ -223,7 +268,16 @@ void add_infer(CLI::App& app, const World& world) {
       ->required();
   command->add_option("--images", arguments->images,
                       "Folder that an annotation file's file names start at");
-  command->add_option("--output", arguments->output, "Results (YouTube-VIS JSON)")->required();
+  command
+      ->add_option("--output", arguments->output,
+                   "Results (YouTube-VIS JSON); with --frames-sweep a folder")
+      ->required();
+  command
+      ->add_option("--zip", arguments->zip,
+                   "Also pack the results as results.json into a zip, as submission servers take "
+                   "them; without FILE beside the results")
+      ->type_name("[FILE]")
+      ->expected(0, 1);
   command->add_option(
       "--weights", arguments->weights,
       "Weights with the model's own names (safetensors), or an official .pth or .pkl "
@@ -234,11 +288,23 @@ void add_infer(CLI::App& app, const World& world) {
                       "Folder for frames with masks, class, score and track id");
   command->add_option("--overlay-threshold", arguments->overlay_threshold,
                       "Tracks drawn have at least this score");
+  command
+      ->add_option("--frames-sweep", arguments->frames_sweep,
+                   "Infer and score with each of these numbers of frames, e.g. 1,2,4,8,16,all: how "
+                   "much does AP need more than one frame?")
+      ->delimiter(',')
+      ->type_name("N,...");
+  command->add_option("--ground-truth", arguments->ground_truth,
+                      "Annotations that the sweep is scored against; without it --input");
+  command->add_flag("--json", arguments->json, "Print the sweep as JSON");
   command->footer(
       "Started by mpirun or srun, every process takes a part of the videos.\n"
       "Example: tessera infer experiments/vistr_r50.toml --input clip.mp4 --weights "
       "last.safetensors --output results.json --overlay frames");
-  command->callback([arguments, &world] { run_infer(*arguments, world); });
+  command->callback([arguments, command, &world] {
+    arguments->with_zip = command->count("--zip") > 0;
+    run_infer(*arguments, world);
+  });
 }
 
 }  // namespace tessera::commands

@@ -332,7 +332,7 @@ std::vector<at::Tensor> run_linker(Linker& part, int64_t frames, Numbers& number
   const at::Tensor linked = part.link(before, next, frames);
   check(at::equal(linked, at::arange(kQueries).flip(0)),
         "tracks in reverse order to be joined in reverse order");
-  return {};
+  return {part.cost(before, next, frames)};
 }
 
 std::vector<at::Tensor> run_auxiliary(Auxiliary& part, int64_t frames, Numbers& numbers) {

@@ -39,24 +39,29 @@ void append_segmentation(std::string& text, const std::optional<data::Rle>& rle)
   text += "\"}";
 }
 
-void check_track(const ResultTrack& track) {
-  if (!std::isfinite(track.score)) {
-    throw DataError("expected a finite score, got " + std::to_string(track.score) + ".");
-  }
-  for (size_t t = 0; t < track.segmentations.size(); ++t) {
-    if (!track.segmentations[t]) continue;
-    data::at_place([&] { return "frame " + std::to_string(t); },
-                   [&] { data::check(*track.segmentations[t]); });
-  }
+void check_score(double score) {
+  if (!std::isfinite(score))
+    throw DataError("expected a finite score, got " + std::to_string(score) + ".");
+}
+
+void check_mask(const std::optional<data::Rle>& mask, size_t frame) {
+  if (!mask) return;
+  data::at_place([&] { return "frame " + std::to_string(frame); }, [&] { data::check(*mask); });
+}
+
+/// A track's text up to its masks.
+std::string track_head(const ResultTrack& track) {
+  return "{\"video_id\":" + std::to_string(track.video_id) +
+         ",\"category_id\":" + std::to_string(track.category_id) +
+         ",\"score\":" + number_text(track.score) + ",\"segmentations\":[";
 }
 
 }  // namespace
 
 std::string result_json(const ResultTrack& track) {
-  check_track(track);
-  std::string text = "{\"video_id\":" + std::to_string(track.video_id) +
-                     ",\"category_id\":" + std::to_string(track.category_id) +
-                     ",\"score\":" + number_text(track.score) + ",\"segmentations\":[";
+  check_score(track.score);
+  for (size_t t = 0; t < track.segmentations.size(); ++t) check_mask(track.segmentations[t], t);
+  std::string text = track_head(track);
   for (size_t t = 0; t < track.segmentations.size(); ++t) {
     if (t > 0) text += ',';
     append_segmentation(text, track.segmentations[t]);
@@ -93,22 +98,51 @@ void ResultsWriter::append(const ResultTrack& track) {
   append_json(text);
 }
 
+void ResultsWriter::append(
+    const ResultTrack& track, size_t num_frames,
+    const std::function<std::optional<data::Rle>(size_t frame)>& mask_of_frame) {
+  expect_unfinished();
+  data::at_place([&] { return file_.string() + ": " + result_place(track, num_tracks_); },
+                 [&] {
+                   check_score(track.score);
+                   is_broken_ = true;
+                   begin_track();
+                   buffer_ += track_head(track);
+                   for (size_t t = 0; t < num_frames; ++t) {
+                     const std::optional<data::Rle> mask = mask_of_frame(t);
+                     check_mask(mask, t);
+                     if (t > 0) buffer_ += ',';
+                     append_segmentation(buffer_, mask);
+                     if (buffer_.size() >= kBufferBytes) flush();
+                   }
+                   buffer_ += "]}";
+                   is_broken_ = false;
+                 });
+}
+
 void ResultsWriter::append_json(const std::string& track) {
-  if (descriptor_ < 0) {
-    throw RuntimeError(file_.string() +
-                       ": expected an unfinished results file, got a finished one.");
-  }
-  buffer_ += num_tracks_ == 0 ? "\n" : ",\n";
+  expect_unfinished();
+  begin_track();
   buffer_ += track;
-  ++num_tracks_;
   if (buffer_.size() >= kBufferBytes) flush();
 }
 
-void ResultsWriter::finish() {
-  if (descriptor_ < 0) {
+void ResultsWriter::expect_unfinished() const {
+  if (descriptor_ < 0)
     throw RuntimeError(file_.string() +
                        ": expected an unfinished results file, got a finished one.");
-  }
+  if (is_broken_)
+    throw RuntimeError(file_.string() +
+                       ": expected whole tracks, got one that ended with an error.");
+}
+
+void ResultsWriter::begin_track() {
+  buffer_ += num_tracks_ == 0 ? "\n" : ",\n";
+  ++num_tracks_;
+}
+
+void ResultsWriter::finish() {
+  expect_unfinished();
   buffer_ += "\n]\n";
   flush();
   // Only data that has reached the disk may replace an older file.

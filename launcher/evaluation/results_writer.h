@@ -1,6 +1,9 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <functional>
+#include <optional>
 #include <string>
 
 #include "launcher/evaluation/results.h"
@@ -27,6 +30,9 @@ class ResultsWriter {
   /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would
   /// refuse the file.
   void append(const ResultTrack& track);
+  /// The same mask by mask: a track of a long video need not be in memory. `track` needs no masks.
+  void append(const ResultTrack& track, size_t num_frames,
+              const std::function<std::optional<data::Rle>(size_t frame)>& mask_of_frame);
   /// The same of what result_json gave, perhaps in another process.
   void append_json(const std::string& track);
 
@@ -34,6 +40,8 @@ class ResultsWriter {
   void finish();
 
  private:
+  void expect_unfinished() const;
+  void begin_track();
   void flush();
   [[noreturn]] void fail(const std::string& doing) const;
   void discard() noexcept;
@@ -43,6 +51,7 @@ class ResultsWriter {
   int descriptor_ = -1;
   std::string buffer_;
   size_t num_tracks_ = 0;
+  bool is_broken_ = false;  // a track's masks ended with an error
 };
 
 }  // namespace tessera::evaluation

@@ -1,12 +1,28 @@
 #include "launcher/inference/inference_options.h"
 
+#include "core/error.h"
+
 namespace tessera {
 
 void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
+  schema.field("frames", &InferenceOptions::frames,
+               "Frames of every video that the model is shown, from the first on; \"all\" but for "
+               "experiments on how much one frame says.");
+  schema
+      .field("fill", &InferenceOptions::fill,
+             "With a number of frames, what the results say of those after them: repeat: the last "
+             "mask; none: nothing, the lists are short (which only tessera score --compatible "
+             "takes, as the reference does).")
+      .one_of({"repeat", "none"});
   schema.field("window", &InferenceOptions::window,
                "Frames that the model sees at once; a model with a fixed clip length uses that.");
   schema.field("overlap", &InferenceOptions::overlap, "Frames that neighbouring windows share.")
       .at_least(0);
+  schema
+      .field("backbone_frames", &InferenceOptions::backbone_frames,
+             "Frames of a window that are read and go through the backbone at once: memory against "
+             "speed, the same features.")
+      .at_least(1);
   schema.field("linker", &InferenceOptions::linker, "Joins the tracks of neighbouring windows.");
   schema
       .field("select", &InferenceOptions::select,
@@ -15,6 +31,10 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .one_of({"slot", "top_k"});
   schema.field("top_k", &InferenceOptions::top_k, "Tracks kept with select = \"top_k\".")
       .at_least(1);
+  schema
+      .field("average", &InferenceOptions::average,
+             "What top_k averages over a track's frames: probabilities, or logits (MinVIS).")
+      .one_of({"probabilities", "logits"});
   schema
       .field("short_side", &InferenceOptions::short_side,
              "Shorter side that frames are resized to, pixels.")
@@ -29,6 +49,13 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .field("frame_score_threshold", &InferenceOptions::frame_score_threshold,
              "A track gets no mask in a frame where its own score is lower.")
       .between(0, 1);
+  schema.validate([](const InferenceOptions& options) {
+    if (options.select == "slot" && options.average == "logits")
+      throw ConfigError(
+          "average: expected \"probabilities\" beside select = \"slot\", which takes the best "
+          "class "
+          "of each frame, got \"logits\". Set select = \"top_k\".");
+  });
 }
 
 }  // namespace tessera

@@ -8,15 +8,18 @@
 
 namespace tessera {
 
-/// A window's length: a number of frames, or "all" (0) for the whole video as one clip.
-struct WindowLength {
+/// A number of frames, or "all" (0) of a video's.
+struct FrameCount {
   int64_t frames = 0;
+
+  bool is_all() const { return frames == 0; }
+  std::string text() const { return is_all() ? "all" : std::to_string(frames); }
 };
 
 template <>
-struct config_detail::FieldType<WindowLength> : config_detail::PlainField {
+struct config_detail::FieldType<FrameCount> : config_detail::PlainField {
   static std::string name() { return "integer or \"all\""; }
-  static void read(WindowLength& out, const ConfigNode& node, const std::string& path,
+  static void read(FrameCount& out, const ConfigNode& node, const std::string& path,
                    ReadContext& context) {
     if (auto* text = std::get_if<std::string>(&node.value); text && *text == "all") {
       out.frames = 0;
@@ -24,20 +27,24 @@ struct config_detail::FieldType<WindowLength> : config_detail::PlainField {
       expected(node, path, "a number of frames >= 1, or \"all\"", context);
     }
   }
-  static void read_absent(WindowLength&, const std::string&, ReadContext&) {}
-  static std::optional<ConfigNode> write(const WindowLength& value) {
-    if (value.frames == 0) return ConfigNode(ConfigNode::Value(std::string("all")));
+  static void read_absent(FrameCount&, const std::string&, ReadContext&) {}
+  static std::optional<ConfigNode> write(const FrameCount& value) {
+    if (value.is_all()) return ConfigNode(ConfigNode::Value(std::string("all")));
     return ConfigNode(ConfigNode::Value(value.frames));
   }
 };
 
 /// `[inference]`.
 struct InferenceOptions {
-  WindowLength window;
+  FrameCount frames;
+  std::string fill = "repeat";
+  FrameCount window;
   int64_t overlap = 0;
+  int64_t backbone_frames = 8;
   PluginOf<Linker> linker{"mask_iou"};
   std::string select = "slot";
   int64_t top_k = 10;
+  std::string average = "probabilities";
   int64_t short_side = 300;
   int64_t max_side = 540;
   double mask_threshold = 0.5;

@@ -6,28 +6,32 @@
 
 namespace tessera {
 
-SelectedTracks select_slots(const at::Tensor& probabilities) {
+TrackSums sum_frames(const at::Tensor& probabilities, const at::Tensor& averaged) {
   const auto [best, label] = probabilities.max(-1);  // [T,Q]
-  const int64_t classes = probabilities.size(-1);
-  // Votes as one-hot counts; argmax gives the first, that is the smallest, of equal counts.
-  const at::Tensor votes = at::one_hot(label, classes).sum(0);  // [Q,K]
+  TrackSums sums;
+  sums.frames = at::full({probabilities.size(1)}, probabilities.size(0), at::kLong);
+  sums.votes = at::one_hot(label, probabilities.size(-1)).sum(0).to(at::kCPU);
+  sums.best = best.to(at::kDouble).sum(0).to(at::kCPU);
+  sums.classes = averaged.to(at::kDouble).sum(0).to(at::kCPU);
+  return sums;
+}
+
+SelectedTracks select_slots(const TrackSums& sums) {
   SelectedTracks tracks;
-  tracks.rows = at::arange(probabilities.size(1), label.options());
-  tracks.category = votes.argmax(-1);
-  tracks.frame_score = best;
-  tracks.score = best.mean(0);
+  tracks.rows = at::arange(sums.frames.size(0));
+  // argmax gives the first, that is the smallest, of equal counts.
+  tracks.category = sums.votes.argmax(-1);
+  tracks.score = sums.best / sums.frames;
   return tracks;
 }
 
 SelectedTracks select_top_k(const at::Tensor& probabilities, int64_t count) {
-  const at::Tensor mean = probabilities.mean(0);  // [Q,K]
-  const int64_t classes = mean.size(1);
-  const auto [score, index] = mean.flatten().topk(std::min(count, mean.numel()));
+  const int64_t classes = probabilities.size(1);
+  const auto [score, index] = probabilities.flatten().topk(std::min(count, probabilities.numel()));
   SelectedTracks tracks;
   tracks.rows = at::floor_divide(index, classes);
   tracks.category = at::remainder(index, classes);
   tracks.score = score;
-  tracks.frame_score = score.unsqueeze(0).expand({probabilities.size(0), -1});
   return tracks;
 }
 

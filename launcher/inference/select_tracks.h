@@ -3,25 +3,34 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <string>
 
 namespace tessera {
 
+/// What tracks get class and score from, summed over frames: the frames of a long video add up
+/// without being kept.
+struct TrackSums {
+  at::Tensor frames;   // [Q] int64: how many were summed
+  at::Tensor votes;    // [Q,K] int64: frames in which the class was the best
+  at::Tensor best;     // [Q] double: the frames' largest probabilities
+  at::Tensor classes;  // [Q,C] double: what is averaged, probabilities or logits
+};
+
+/// in: probabilities [T,Q,K]; averaged [T,Q,C]. out: on the CPU.
+TrackSums sum_frames(const at::Tensor& probabilities, const at::Tensor& averaged);
+
 /// Which rows of a video's queries become tracks, with what class and score.
 struct SelectedTracks {
-  at::Tensor rows;         // [R] int64 query
-  at::Tensor category;     // [R] int64 class, an index into the last dimension of the probabilities
-  at::Tensor score;        // [R] float
-  at::Tensor frame_score;  // [T,R] float: best class probability of the frame (slot), or the score
+  at::Tensor rows;      // [R] int64 query
+  at::Tensor category;  // [R] int64 class, an index into the last dimension of the probabilities
+  at::Tensor score;     // [R] double
 };
 
 /// Every query is a track (VisTR): score = mean over frames of the frame's largest probability,
 /// category = the most frequent per-frame argmax, the smallest index on ties.
-/// in: probabilities [T,Q,K].
-SelectedTracks select_slots(const at::Tensor& probabilities);
+SelectedTracks select_slots(const TrackSums& sums);
 
-/// The `count` best (query, class) pairs of the mean over frames; a query may come twice.
-/// in: probabilities [T,Q,K].
+/// The `count` best (query, class) pairs; a query may come twice.
+/// in: probabilities [Q,K] of the whole video.
 SelectedTracks select_top_k(const at::Tensor& probabilities, int64_t count);
 
 /// Mask logits [R,T,h,w] on the padded input -> [R,T,H,W] logits at the original size: bilinear to

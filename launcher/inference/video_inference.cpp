@@ -4,34 +4,64 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
 #include <span>
 
 #include "core/error.h"
+#include "core/interfaces/build_context.h"
 #include "launcher/data/frame_tensor.h"
-#include "launcher/inference/select_tracks.h"
+#include "launcher/inference/track_chain.h"
 
 namespace tessera {
 namespace {
 
+// How much of the masks is in memory at once: maps at the mask head's size, and pixels of logits at
+// the video's size.
+constexpr int64_t kMapsAtOnce = 512;
+constexpr int64_t kPixelsAtOnce = int64_t{1} << 23;
+
 data::Rle encode(const at::Tensor& mask) {
-  const at::Tensor bytes = mask.to(at::kCPU, at::kByte).contiguous();
   return data::from_mask(
-      std::span(bytes.const_data_ptr<uint8_t>(), static_cast<size_t>(bytes.numel())), bytes.size(0),
-      bytes.size(1));
+      std::span(mask.const_data_ptr<uint8_t>(), static_cast<size_t>(mask.numel())), mask.size(0),
+      mask.size(1));
 }
 
-at::Tensor probabilities_of(const ClassLogits& classes, int64_t frames, int64_t categories) {
-  at::Tensor p = classes.probabilities().select(0, 0);
-  if (classes.scope == ClassScope::clip) p = p.unsqueeze(0).expand({frames, -1, -1});
-  return p.narrow(-1, classes.label_offset, categories);
+/// The classes frame by frame, [1,T,Q,C], cut to some of the frames.
+ClassLogits frames_of(ClassLogits classes, int64_t num_frames, int64_t first, int64_t count) {
+  if (classes.scope == ClassScope::clip)
+    classes.logits = classes.logits.unsqueeze(1).expand({-1, num_frames, -1, -1});
+  classes.scope = ClassScope::frame;
+  classes.logits = classes.logits.narrow(1, first, count);
+  return classes;
 }
 
 }  // namespace
 
-VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at::Device device)
+std::optional<data::Rle> VideoTracks::mask(const Track& track, int64_t frame) const {
+  return masks_->get(track.id, std::min(frame, seen_frames_ - 1));
+}
+
+std::vector<std::optional<data::Rle>> VideoTracks::masks(const Track& track) const {
+  std::vector<std::optional<data::Rle>> list;
+  for (int64_t frame = 0; frame < num_frames_; ++frame) list.push_back(mask(track, frame));
+  return list;
+}
+
+/// What the model said of one window.
+struct VideoInference::Seen {
+  ClassLogits classes;  // [1,T,Q,C], without filling
+  std::shared_ptr<const MaskSource> masks;
+  at::Tensor mask_logits;  // [Q,T,h,w] where the linker wants them
+  WindowTracks tracks;
+  FrameGeometry geometry;
+};
+
+VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at::Device device,
+                               std::filesystem::path scratch)
     : model_(model),
       experiment_(experiment),
       device_(device),
+      scratch_(std::move(scratch)),
       window_(experiment.inference.window.frames) {
   const InferenceOptions& options = experiment.inference;
   if (const int64_t fixed = model.needs().fixed_frames; fixed > 0) {
@@ -60,21 +90,15 @@ std::vector<VideoInference::Window> VideoInference::windows_of(int64_t num_frame
   }
 }
 
-std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) const {
-  at::NoGradGuard no_grad;
+FeaturePyramid VideoInference::features(const data::InferenceVideo& video, const Window& window,
+                                        FrameGeometry& geometry,
+                                        const FrameProgress& progress) const {
   const InferenceOptions& options = experiment_.inference;
-  const double logit_threshold = std::log(options.mask_threshold) -
-                                 std::log1p(-options.mask_threshold);  // sigmoid(x) > threshold
-  std::vector<Growing> tracks;
-  std::vector<int64_t> rows_of_tracks;  // track -> row of the window before, -1 = not in it
-  WindowTracks before;
-  int64_t decided = 0;  // frames whose masks are final
-  for (const Window& window : windows_of(video.length)) {
-    const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : window.length;
+  FeaturePyramid whole;
+  for (int64_t first = 0; first < window.length; first += options.backbone_frames) {
+    const int64_t count = std::min(options.backbone_frames, window.length - first);
     std::vector<at::Tensor> frames;
-    for (int64_t i = 0; i < window.length; ++i) frames.push_back(video.read(window.start + i));
-    for (int64_t i = window.length; i < model_frames; ++i)
-      frames.push_back(frames[i % window.length]);
+    for (int64_t i = 0; i < count; ++i) frames.push_back(video.read(window.start + first + i));
     const at::Tensor prepared = data::prepare_frames(at::stack(frames), options.short_side,
                                                      options.max_side, experiment_.data.normalise);
     ClipMeta meta;
@@ -87,93 +111,145 @@ std::vector<VideoTrack> VideoInference::run(const data::InferenceVideo& video) c
     ClipBatch batch = data::batch_frames({prepared}, {meta}, model_.needs().size_divisor);
     batch.frames = batch.frames.to(device_);
     batch.padding_mask = batch.padding_mask.to(device_);
-
-    const ForwardContext context;
-    const VisModel::Output output = model_.forward(batch, context);
-    const LayerPrediction& last = output.predictions.last();
-    const at::Tensor probabilities =
-        probabilities_of(last.classes, model_frames, experiment_.data.num_categories)
-            .narrow(0, 0, window.length);
-    const int64_t queries = probabilities.size(1);
-    const FrameGeometry geometry{batch.frames.size(3), batch.frames.size(4), meta.height,
-                                 meta.width,           video.height,         video.width};
-    const at::Tensor logits =
-        last.masks->logits(0, at::arange(queries, at::TensorOptions(at::kLong).device(device_)))
-            .narrow(1, 0, window.length);  // [Q,T,h,w]
-
-    // Which track each row goes on with.
-    WindowTracks now;
-    now.first_frame = window.start;
-    now.class_probabilities = probabilities.mean(0);
-    now.mask_logits = linker_->wants_masks() ? logits.to(at::kCPU) : at::Tensor();
-    const InstanceLayer& embedded = output.embeddings.layers.back();
-    now.embeddings = embedded.frame.defined() ? embedded.frame[0].mean(0) : embedded.clip[0];
-    std::vector<int64_t> track_of_row(queries, -1);
-    if (!tracks.empty()) {
-      const int64_t overlap = before.first_frame + model_frames - window.start;
-      const at::Tensor linked = linker_->link(before, now, std::max<int64_t>(overlap, 0));
-      for (size_t track = 0; track < tracks.size(); ++track)
-        if (rows_of_tracks[track] >= 0)
-          if (const int64_t row = linked[rows_of_tracks[track]].item<int64_t>(); row >= 0)
-            track_of_row[row] = static_cast<int64_t>(track);
-    }
-    rows_of_tracks.assign(tracks.size(), -1);
-    for (int64_t row = 0; row < queries; ++row) {
-      if (track_of_row[row] < 0) {
-        track_of_row[row] = static_cast<int64_t>(tracks.size());
-        tracks.emplace_back();
-        tracks.back().segmentations.resize(video.length);
-        rows_of_tracks.push_back(-1);
+    geometry = {batch.frames.size(3), batch.frames.size(4), meta.height,
+                meta.width,           video.height,         video.width};
+    FeaturePyramid part = model_.features(batch, ForwardContext());
+    if (progress) progress(window.start + first + count);
+    if (count == window.length) return part;
+    // Written into their place: joining a list of parts at the end would take the memory twice.
+    auto place = [&](at::Tensor& all, const at::Tensor& some) {
+      if (!some.defined()) return;
+      if (!all.defined()) {
+        std::vector<int64_t> sizes = some.sizes().vec();
+        sizes[1] = window.length;
+        all = at::empty(sizes, some.options());
       }
-      rows_of_tracks[track_of_row[row]] = row;
+      all.narrow(1, first, count).copy_(some);
+    };
+    whole.levels.resize(part.levels.size());
+    for (size_t i = 0; i < part.levels.size(); ++i) {
+      place(whole.levels[i].features, part.levels[i].features);
+      place(whole.levels[i].padding_mask, part.levels[i].padding_mask);
+      whole.levels[i].stride = part.levels[i].stride;
     }
-
-    const at::Tensor host = probabilities.to(at::kCPU, at::kFloat);
-    for (int64_t frame = std::max(decided, window.start); frame < window.start + window.length;
-         ++frame) {
-      const int64_t local = frame - window.start;
-      // One frame at a time: full-size logits of all rows and frames would not fit for long videos.
-      const at::Tensor masks =
-          resize_mask_logits(logits.narrow(1, local, 1), geometry).squeeze(1) > logit_threshold;
-      for (int64_t row = 0; row < queries; ++row) {
-        Growing& track = tracks[track_of_row[row]];
-        track.probabilities.push_back(host[local][row]);
-        const double own_score = host[local][row].max().item<double>();
-        if (own_score < options.frame_score_threshold) continue;
-        data::Rle rle = encode(masks[row]);
-        if (data::area(rle) > 0) track.segmentations[frame] = std::move(rle);
-      }
-    }
-    decided = window.start + window.length;
-    before = std::move(now);
   }
-  return finish(tracks);
+  return whole;
 }
 
-std::vector<VideoTrack> VideoInference::finish(const std::vector<Growing>& tracks) const {
-  std::vector<VideoTrack> result;
-  auto add = [&](const Growing& track, int64_t category, double score) {
-    const bool seen = std::any_of(track.segmentations.begin(), track.segmentations.end(),
-                                  [](const auto& mask) { return mask.has_value(); });
-    if (seen) result.push_back({category, score, track.segmentations});
-  };
-  if (experiment_.inference.select == "slot") {
-    for (const Growing& track : tracks) {
-      const SelectedTracks selected = select_slots(at::stack(track.probabilities).unsqueeze(1));
-      add(track, selected.category[0].item<int64_t>(), selected.score[0].item<double>());
+VideoInference::Seen VideoInference::see(const data::InferenceVideo& video, const Window& window,
+                                         bool is_linked, const FrameProgress& progress) const {
+  Seen seen;
+  FeaturePyramid pyramid = features(video, window, seen.geometry, progress);
+  const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : window.length;
+  if (model_frames > window.length) {
+    // A backbone sees each frame by itself, so features can be repeated in place of frames.
+    const at::Tensor frames = at::remainder(at::arange(model_frames), window.length).to(device_);
+    for (FeatureLevel& level : pyramid.levels) {
+      level.features = level.features.index_select(1, frames);
+      if (level.padding_mask.defined())
+        level.padding_mask = level.padding_mask.index_select(1, frames);
     }
-  } else {
-    std::vector<at::Tensor> means;
-    for (const Growing& track : tracks) means.push_back(at::stack(track.probabilities).mean(0));
-    const SelectedTracks selected =
-        select_top_k(at::stack(means).unsqueeze(0), experiment_.inference.top_k);
-    for (int64_t i = 0; i < selected.rows.size(0); ++i)
-      add(tracks[selected.rows[i].item<int64_t>()], selected.category[i].item<int64_t>(),
-          selected.score[i].item<double>());
   }
-  std::stable_sort(result.begin(), result.end(),
-                   [](const VideoTrack& a, const VideoTrack& b) { return a.score > b.score; });
-  return result;
+  VisModel::Output output = model_.predict(std::move(pyramid), ForwardContext());
+  LayerPrediction& last = output.predictions.layers.back();
+  seen.classes = frames_of(last.classes, model_frames, 0, window.length);
+  seen.masks = std::move(last.masks);
+  seen.tracks.first_frame = window.start;
+  seen.tracks.class_probabilities =
+      category_probabilities(seen.classes, experiment_.data.num_categories).select(0, 0).mean(0);
+  const InstanceLayer& embedded = output.embeddings.layers.back();
+  seen.tracks.embeddings = embedded.frame.defined()
+                               ? embedded.frame[0].narrow(0, 0, window.length).mean(0)
+                               : embedded.clip[0];
+  if (is_linked && linker_->wants_masks()) {
+    const at::Tensor rows = at::arange(seen.classes.logits.size(2)).to(device_);
+    seen.mask_logits = seen.masks->logits(0, rows).narrow(1, 0, window.length);
+    seen.tracks.mask_logits = seen.mask_logits.to(at::kCPU);
+  }
+  return seen;
+}
+
+void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t first_frame,
+                                 const std::vector<int64_t>& rows,
+                                 const std::vector<int64_t>& track_of_row, MaskStore& store) const {
+  const InferenceOptions& options = experiment_.inference;
+  const double logit_threshold = std::log(options.mask_threshold) -
+                                 std::log1p(-options.mask_threshold);  // sigmoid(x) > threshold
+  const at::Tensor score = category_probabilities(seen.classes, experiment_.data.num_categories)
+                               .select(0, 0)
+                               .amax(-1)
+                               .to(at::kCPU, at::kDouble)
+                               .contiguous();  // [T,Q]
+  const auto score_of = score.accessor<double, 2>();
+  const int64_t first = first_frame - window.start;
+  const int64_t pixels = seen.geometry.original_height * seen.geometry.original_width;
+  const int64_t rows_at_once = std::max<int64_t>(
+      1, std::min(kMapsAtOnce / window.length, kPixelsAtOnce / std::max<int64_t>(pixels, 1)));
+  std::vector<int64_t> wanted;
+  for (const int64_t row : rows) {
+    bool is_wanted = false;
+    for (int64_t t = first; t < window.length; ++t)
+      is_wanted = is_wanted || score_of[t][row] >= options.frame_score_threshold;
+    if (is_wanted) wanted.push_back(row);
+  }
+  for (size_t begin = 0; begin < wanted.size(); begin += static_cast<size_t>(rows_at_once)) {
+    const std::vector<int64_t> some(wanted.begin() + static_cast<std::ptrdiff_t>(begin),
+                                    wanted.begin() + static_cast<std::ptrdiff_t>(std::min(
+                                                         wanted.size(), begin + rows_at_once)));
+    const at::Tensor index = at::tensor(some).to(device_);
+    const at::Tensor logits = seen.mask_logits.defined()
+                                  ? seen.mask_logits.index_select(0, index)
+                                  : seen.masks->logits(0, index);  // [R,T,h,w]
+    for (int64_t t = first; t < window.length; ++t) {
+      // One frame at a time: full-size logits of all frames would not fit for long videos.
+      const at::Tensor masks =
+          (resize_mask_logits(logits.narrow(1, t, 1), seen.geometry).squeeze(1) > logit_threshold)
+              .to(at::kCPU, at::kByte)
+              .contiguous();
+      for (size_t i = 0; i < some.size(); ++i) {
+        if (score_of[t][some[i]] < options.frame_score_threshold) continue;
+        const data::Rle rle = encode(masks[static_cast<int64_t>(i)]);
+        if (data::area(rle) > 0) store.put(track_of_row[some[i]], window.start + t, rle);
+      }
+    }
+  }
+}
+
+VideoTracks VideoInference::run(const data::InferenceVideo& video,
+                                const FrameProgress& progress) const {
+  at::NoGradGuard no_grad;
+  const InferenceOptions& options = experiment_.inference;
+  const int64_t num_seen =
+      options.frames.is_all() ? video.length : std::min(options.frames.frames, video.length);
+  const std::vector<Window> windows = windows_of(num_seen);
+  auto store = std::make_shared<MaskStore>(scratch_, num_seen);
+  TrackChain chain(linker_);
+  TrackScores scores(options, experiment_.data.num_categories);
+  std::vector<ScoredTrack> tracks;
+  int64_t decided = 0;  // frames whose masks are final
+  for (const Window& window : windows) {
+    const Seen seen = see(video, window, windows.size() > 1, progress);
+    const std::vector<int64_t> track_of_row = chain.add(seen.tracks, decided - window.start);
+    scores.add(frames_of(seen.classes, window.length, decided - window.start,
+                         window.start + window.length - decided),
+               track_of_row);
+    // The video's best are known before any mask is made where it is one window.
+    std::set<int64_t> kept;
+    if (windows.size() == 1) {
+      tracks = scores.finish();
+      for (const ScoredTrack& track : tracks) kept.insert(track.id);
+    }
+    std::vector<int64_t> rows;
+    for (size_t row = 0; row < track_of_row.size(); ++row)
+      if (windows.size() > 1 || kept.contains(track_of_row[row]))
+        rows.push_back(static_cast<int64_t>(row));
+    store_masks(seen, window, decided, rows, track_of_row, *store);
+    decided = window.start + window.length;
+  }
+  if (windows.size() > 1) tracks = scores.finish();
+  std::erase_if(tracks, [&](const ScoredTrack& track) { return !store->has(track.id); });
+  return VideoTracks(std::move(tracks), std::move(store), num_seen,
+                     options.fill == "none" ? num_seen : video.length);
 }
 
 }  // namespace tessera

@@ -1,51 +1,85 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <vector>
 
 #include "launcher/data/frame_source.h"
 #include "launcher/data/rle.h"
 #include "launcher/experiment.h"
+#include "launcher/inference/mask_store.h"
+#include "launcher/inference/select_tracks.h"
+#include "launcher/inference/track_scores.h"
 
 namespace tessera {
 
-/// One object through a whole video.
-struct VideoTrack {
-  int64_t category = 0;  // index into the data set's categories
-  double score = 0.0;
-  std::vector<std::optional<data::Rle>> segmentations;  // [frames of the video], none = absent
-};
-
-/// Runs a model over whole videos, window by window, and joins the windows' tracks.
-class VideoInference {
+/// The objects of a video. Their masks are on disk and read when asked for.
+class VideoTracks {
  public:
-  /// `model` is used, not owned, and put into evaluation mode. Throws ConfigError for windows that
-  /// the model cannot take or an overlap that leaves no step.
-  VideoInference(VisModel& model, const Experiment& experiment, at::Device device);
+  using Track = ScoredTrack;
+  VideoTracks(std::vector<Track> tracks, std::shared_ptr<const MaskStore> masks,
+              int64_t seen_frames, int64_t num_frames)
+      : tracks_(std::move(tracks)),
+        masks_(std::move(masks)),
+        seen_frames_(seen_frames),
+        num_frames_(num_frames) {}
 
-  /// Tracks with at least one pixel, best first. A video shorter than the model's fixed clip length
-  /// is continued from its start, and the surplus is dropped.
-  std::vector<VideoTrack> run(const data::InferenceVideo& video) const;
+  /// Those with at least one pixel, best first.
+  const std::vector<Track>& tracks() const { return tracks_; }
+  /// Entries of each track's list: the video's frames, or fewer with `[inference] fill = "none"`.
+  int64_t num_frames() const { return num_frames_; }
+  /// A track's mask in a frame of the list; none where the object is absent.
+  std::optional<data::Rle> mask(const Track& track, int64_t frame) const;
+  /// The whole list.
+  std::vector<std::optional<data::Rle>> masks(const Track& track) const;
 
  private:
-  /// A track while the video is read: what is known of it in each frame.
-  struct Growing {
-    std::vector<at::Tensor> probabilities;  // [K] for every frame that it was seen in
-    std::vector<std::optional<data::Rle>> segmentations;
-  };
+  std::vector<Track> tracks_;
+  std::shared_ptr<const MaskStore> masks_;
+  int64_t seen_frames_, num_frames_;
+};
+
+/// Told how many frames of a video are through the backbone.
+using FrameProgress = std::function<void(int64_t frames)>;
+
+/// Runs a model over whole videos, window by window, and joins the windows' tracks. With several
+/// windows memory does not depend on the video's length.
+class VideoInference {
+ public:
+  /// `model` is used, not owned, and put into evaluation mode; `experiment` must outlive this. The
+  /// masks of the video at work lie in the folder `scratch`. Throws ConfigError for windows that
+  /// the model cannot take or an overlap that leaves no step.
+  VideoInference(VisModel& model, const Experiment& experiment, at::Device device,
+                 std::filesystem::path scratch = std::filesystem::temp_directory_path());
+
+  /// A video shorter than the model's fixed clip length is continued from its start, and the
+  /// surplus is dropped.
+  VideoTracks run(const data::InferenceVideo& video, const FrameProgress& progress = {}) const;
+
+ private:
   struct Window {
     int64_t start = 0, length = 0;  // length <= the model's clip: the rest is filling
   };
+  struct Seen;
 
   std::vector<Window> windows_of(int64_t num_frames) const;
-  std::vector<VideoTrack> finish(const std::vector<Growing>& tracks) const;
+  FeaturePyramid features(const data::InferenceVideo& video, const Window& window,
+                          FrameGeometry& geometry, const FrameProgress& progress) const;
+  Seen see(const data::InferenceVideo& video, const Window& window, bool is_linked,
+           const FrameProgress& progress) const;
+  void store_masks(const Seen& seen, const Window& window, int64_t first_frame,
+                   const std::vector<int64_t>& rows, const std::vector<int64_t>& track_of_row,
+                   MaskStore& store) const;
 
   VisModel& model_;
   const Experiment& experiment_;
   at::Device device_;
+  std::filesystem::path scratch_;
   int64_t window_ = 0;  // 0 = whole video
-  std::shared_ptr<Linker> linker_;
+  std::shared_ptr<const Linker> linker_;
 };
 
 }  // namespace tessera

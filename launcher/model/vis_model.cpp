@@ -108,14 +108,23 @@ VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
   for (const auto& rule : options.names) rules_.emplace_back(rule.from, rule.to);
 }
 
+FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
+  return backbone_->forward(batch, context);
+}
+
 VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext& context) {
+  return predict(features(batch, context), context);
+}
+
+VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext& context) {
   Output output;
-  output.pyramid = backbone_->forward(batch, context);
+  output.pyramid = std::move(pyramid);
+  const int64_t num_frames = output.pyramid.levels.front().features.size(1);
   output.memory = encoder_->forward(output.pyramid, context);
   // A model without decoder layers only trains features.
   if (facts_.queries.num_layers == 0) return output;
   const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);
-  HeadRunner heads(*instance_head_, *mask_head_, *prepared, batch.frames.size(1), context);
+  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, context);
   output.embeddings = decoder_->forward(output.memory, heads, context);
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
     output.predictions.layers.push_back(

@@ -55,6 +55,11 @@ class VisModel : public torch::nn::Module {
   /// Every layer is predicted; masks are lazy. `context` must outlive the output.
   Output forward(const ClipBatch& batch, const ForwardContext& context);
 
+  /// The two halves of forward(). Backbones see each frame by itself: features of a long clip may
+  /// be computed in parts and joined along T.
+  FeaturePyramid features(const ClipBatch& batch, const ForwardContext& context);
+  Output predict(FeaturePyramid pyramid, const ForwardContext& context);
+
   /// Joined needs of all parts.
   const ClipNeeds& needs() const { return needs_; }
   /// What parts that come after the model are told: clip, pyramid, memory, queries.

@@ -35,9 +35,10 @@ std::vector<Comparison> check_inference_case(const Case& c, const Table& table,
   const ClassLogits classes{logits, ClassScope::clip, ClassActivation::softmax_no_object, 0};
   const at::Tensor probabilities =
       classes.probabilities().expand({masks.size(2), -1, -1});  // [T,Q,K]
-  const SelectedTracks tracks = experiment.inference.select == "slot"
-                                    ? select_slots(probabilities)
-                                    : select_top_k(probabilities, experiment.inference.top_k);
+  const SelectedTracks tracks =
+      experiment.inference.select == "slot"
+          ? select_slots(sum_frames(probabilities, probabilities))
+          : select_top_k(probabilities.mean(0), experiment.inference.top_k);
   std::map<std::string, Sources> variants;
   Sources& sources = variants[""];
   sources["tracks.rows"] = tracks.rows;

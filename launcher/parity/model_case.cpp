@@ -145,12 +145,15 @@ void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& ba
   at::Tensor probabilities = classes.probabilities().select(0, 0);  // [T,Q,K] or [Q,K]
   if (probabilities.dim() == 2)
     probabilities = probabilities.unsqueeze(0).expand({batch.frames.size(1), -1, -1});
-  const SelectedTracks tracks = experiment.inference.select == "slot"
-                                    ? select_slots(probabilities)
-                                    : select_top_k(probabilities, experiment.inference.top_k);
+  const bool slots = experiment.inference.select == "slot";
+  const SelectedTracks tracks =
+      slots ? select_slots(sum_frames(probabilities, probabilities))
+            : select_top_k(probabilities.mean(0), experiment.inference.top_k);
   sources["tracks.score"] = tracks.score;
   sources["tracks.category"] = tracks.category;
-  sources["tracks.frame_score"] = tracks.frame_score;
+  sources["tracks.frame_score"] =
+      slots ? probabilities.amax(-1)  // [T,Q]
+            : tracks.score.unsqueeze(0).expand({probabilities.size(0), -1});
   const int64_t height = c.config["post_size"][0], width = c.config["post_size"][1];
   // The reference's script resizes the whole padded map, so the unpadded part is the whole here.
   const FrameGeometry whole{batch.frames.size(3),

@@ -39,6 +39,12 @@ std::vector<Comparison> check_backbone_case(const Case& parity_case, const Table
 bool is_optimiser_case(const Case& parity_case);
 std::vector<Comparison> check_optimiser_case(const Case& parity_case);
 
+/// Whether a case is about linking frames by their query embeddings: it holds what a model that
+/// runs frame by frame gave, and needs no table.
+bool is_tracking_case(const Case& parity_case);
+/// Links the frames with the linker `embedding` and compares every stored tensor.
+std::vector<Comparison> check_tracking_case(const Case& parity_case, Registry& registry);
+
 /// The experiment of a case with all overrides, as resolved TOML.
 std::string case_toml(const Case& parity_case, const Table& table, Registry& registry);
 

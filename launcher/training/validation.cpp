@@ -26,10 +26,12 @@ Validation::Validation(const Experiment& experiment) : experiment_(experiment) {
 std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device) const {
   const VideoInference inference(model, experiment_, device);
   evaluation::Results results;
-  for (const data::InferenceVideo& video : videos_)
-    for (VideoTrack& track : inference.run(video))
+  for (const data::InferenceVideo& video : videos_) {
+    const VideoTracks found = inference.run(video);
+    for (const VideoTracks::Track& track : found.tracks())
       results.tracks.push_back({video.id, category_ids_.at(static_cast<size_t>(track.category)),
-                                track.score, std::move(track.segmentations)});
+                                track.score, found.masks(track)});
+  }
   return evaluation::score(ground_truth_, results).stats;
 }
 

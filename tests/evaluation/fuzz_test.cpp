@@ -8,6 +8,7 @@
 
 #include "launcher/evaluation/score.h"
 #include "tests/evaluation/fixture.h"
+#include "tests/fuzz/mutate.h"
 
 namespace tessera::evaluation {
 namespace {
@@ -18,37 +19,8 @@ int num_rounds() {
   return wanted == nullptr ? 800 : std::atoi(wanted);
 }
 
+using fuzz::mutated;
 using test_support::Json;
-
-/// Damages the bytes of a file.
-std::string mutated(std::string text, std::mt19937& random) {
-  const char* const kPieces[] = {"null", "-1",   "[]",   "{}",      "\"\"",  "1e999",
-                                 "0",    "-0.5", "true", "9999999", "\"o",   "[[",
-                                 "}",    "oooo", ",",    "\\u0000", "1e300", "NaN",
-                                 "\"\"", "123",  "-",    "\xff",    "[1,2",  "4294967296"};
-  const int num_changes = 1 + random() % 4;
-  for (int i = 0; i < num_changes && !text.empty(); ++i) {
-    const size_t at = random() % text.size();
-    const size_t length = random() % 8;
-    switch (random() % 5) {
-      case 0:
-        text[at] = static_cast<char>(random() % 256);
-        break;
-      case 1:
-        text[at] = static_cast<char>('0' + random() % 64);
-        break;
-      case 2:
-        text.erase(at, length);
-        break;
-      case 3:
-        text.insert(at, text.substr(random() % text.size(), length));
-        break;
-      default:
-        text.replace(at, random() % 3, kPieces[random() % std::size(kPieces)]);
-    }
-  }
-  return text;
-}
 
 /// Replaces one value somewhere in the tree, so that the file stays valid JSON.
 void replace_value(Json& json, std::mt19937& random) {

@@ -22,6 +22,12 @@ data::InferenceVideo video_of(int64_t length) {
   return {1, "square", 64, 96, length, std::make_shared<MovingSquare>()};
 }
 
+struct VideoTrack {
+  int64_t category = 0;
+  double score = 0.0;
+  std::vector<std::optional<data::Rle>> segmentations;
+};
+
 class VideoInferenceTest : public testing::Test {
  protected:
   VideoInferenceTest() : registry_(Registry::default_search_paths()) {}
@@ -31,7 +37,11 @@ class VideoInferenceTest : public testing::Test {
         load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml", overrides, registry_);
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
-    return VideoInference(model, experiment, at::kCPU).run(video_of(length));
+    const VideoTracks found = VideoInference(model, experiment, at::kCPU).run(video_of(length));
+    std::vector<VideoTrack> tracks;
+    for (const auto& track : found.tracks())
+      tracks.push_back({track.category, track.score, found.masks(track)});
+    return tracks;
   }
 
   Registry registry_;
@@ -73,6 +83,65 @@ TEST_F(VideoInferenceTest, RefusesWindowsThatTheModelCannotTake) {
 
 TEST_F(VideoInferenceTest, KeepsTheBestPairsWithTopK) {
   EXPECT_LE(run(5, {"inference.select=top_k", "inference.top_k=3"}).size(), 3u);
+}
+
+void expect_same(const std::vector<VideoTrack>& a, const std::vector<VideoTrack>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].category, b[i].category);
+    EXPECT_NEAR(a[i].score, b[i].score, 1e-5);
+    EXPECT_EQ(a[i].segmentations, b[i].segmentations);
+  }
+}
+
+TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesTheBackboneTakes) {
+  expect_same(run(5, {"inference.backbone_frames=2"}), run(5, {"inference.backbone_frames=5"}));
+}
+
+// The best are chosen before their masks are made where the video is one window, after where not.
+TEST_F(VideoInferenceTest, GivesTheSameTracksForAWholeVideoAndAWindowAsLongAsIt) {
+  const std::vector<std::string> any_length = {"model.decoder.queries=per_clip",
+                                               "inference.select=top_k", "inference.top_k=4",
+                                               "inference.frame_score_threshold=0.0"};
+  auto with = [&](std::vector<std::string> more) {
+    more.insert(more.begin(), any_length.begin(), any_length.end());
+    return run(6, more);
+  };
+  const auto whole = with({"inference.window=all"});
+  ASSERT_FALSE(whole.empty());
+  EXPECT_LE(whole.size(), 4u);
+  expect_same(whole, with({"inference.window=6"}));
+}
+
+TEST_F(VideoInferenceTest, LinksByEmbeddingsWithoutOverlap) {
+  const std::vector<std::string> by_mask = {"model.decoder.queries=per_clip", "inference.window=2"};
+  std::vector<std::string> by_embedding = by_mask;
+  by_embedding.push_back("inference.linker={plugin=\"embedding\"}");
+  const auto linked = run(8, by_embedding);
+  // As many tracks as queries, where windows that share no frame begin anew.
+  EXPECT_LT(linked.size(), run(8, by_mask).size());
+  for (const VideoTrack& track : linked) EXPECT_EQ(track.segmentations.size(), 8u);
+}
+
+TEST_F(VideoInferenceTest, ShowsTheModelSomeFramesAndFillsTheRest) {
+  const std::vector<std::string> any_length = {"model.decoder.queries=per_clip"};
+  auto with = [&](const std::string& fill) {
+    return run(6,
+               {"model.decoder.queries=per_clip", "inference.frames=2", "inference.fill=" + fill});
+  };
+  const auto repeated = with("repeat"), cut = with("none");
+  ASSERT_FALSE(cut.empty());
+  ASSERT_EQ(cut.size(), repeated.size());
+  for (size_t i = 0; i < cut.size(); ++i) {
+    ASSERT_EQ(cut[i].segmentations.size(), 2u);
+    ASSERT_EQ(repeated[i].segmentations.size(), 6u);
+    EXPECT_EQ(repeated[i].segmentations[0], cut[i].segmentations[0]);
+    for (size_t frame = 1; frame < 6; ++frame)
+      EXPECT_EQ(repeated[i].segmentations[frame], cut[i].segmentations[1]);
+  }
+  // Two frames are what a video of two frames is.
+  const auto short_video = run(2, any_length);
+  expect_same(cut, short_video);
 }
 
 }  // namespace

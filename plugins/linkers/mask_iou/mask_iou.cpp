@@ -1,12 +1,12 @@
-// Joins the tracks of overlapping windows by the IoU of their masks on the shared frames, one
-// assignment for all tracks. Without overlap nothing can be compared: every track starts anew.
+// Joins the tracks of overlapping windows by the IoU of their masks on the shared frames. Without
+// overlap nothing can be compared: every track starts anew.
+
+#include "core/matching/mask_iou.h"
 
 #include <ATen/ATen.h>
 
 #include "core/interfaces/linker.h"
-#include "core/matching/assignment.h"
 #include "core/plugin/plugin.h"
-#include "core/structures/shape.h"
 
 namespace tessera::linker::mask_iou {
 
@@ -25,23 +25,13 @@ class MaskIou final : public Linker {
 
   bool wants_masks() const override { return true; }
 
-  at::Tensor link(const WindowTracks& before, const WindowTracks& next, int64_t overlap) override {
-    ShapeBinding sizes;
-    expect_shape(before.mask_logits, "[P,*,h,w]", "masks of the window before", sizes);
-    expect_shape(next.mask_logits, "[Q,*,h,w]", "masks of the next window", sizes);
-    at::Tensor linked = at::full({sizes['P']}, -1, at::kLong);
-    if (overlap == 0 || sizes['P'] == 0 || sizes['Q'] == 0) return linked;
-    const int64_t frames = before.mask_logits.size(1);
-    const at::Tensor a =
-        (before.mask_logits.slice(1, frames - overlap) > 0).flatten(1).to(at::kFloat);
-    const at::Tensor b = (next.mask_logits.slice(1, 0, overlap) > 0).flatten(1).to(at::kFloat);
-    const at::Tensor inter = a.matmul(b.t());  // [P,Q] pixels
-    const at::Tensor united = a.sum(1).unsqueeze(1) + b.sum(1).unsqueeze(0) - inter;
-    const at::Tensor iou = inter / united.clamp_min(1.0);
-    for (const auto& [row, column] : assign_minimum_cost(-iou))
-      if (iou[row][column].item<double>() >= options_.minimum_iou) linked[row] = column;
-    return linked;
+  at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
+                  int64_t overlap) const override {
+    if (overlap == 0) return {};
+    return 1 - overlap_mask_iou(before.mask_logits, next.mask_logits, overlap);
   }
+
+  double largest_cost() const override { return 1 - options_.minimum_iou; }
 
  private:
   Options options_;

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace tessera {
+
+/// Writes a zip archive with one file at its top level, which is what submission servers take. The
+/// archive is there whole or not at all.
+/// in: source, the file to pack; name, what it is called in the archive.
+/// Throws RuntimeError where the source cannot be read or the archive not be written.
+void write_zip(const std::filesystem::path& archive, const std::filesystem::path& source,
+               const std::string& name);
+
+}  // namespace tessera

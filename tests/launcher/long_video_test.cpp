@@ -1,0 +1,131 @@
+// The parts that a long video goes through: tracks over windows, running scores, masks on disk.
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "core/error.h"
+#include "launcher/inference/frames_sweep.h"
+#include "launcher/inference/mask_store.h"
+#include "launcher/inference/track_chain.h"
+#include "launcher/inference/track_scores.h"
+
+namespace tessera {
+namespace {
+
+/// Joins rows by what the test says: class_probabilities [Q,1] hold a name for each row.
+class ByName final : public Linker {
+ public:
+  at::Tensor cost(const WindowTracks& before, const WindowTracks& next, int64_t) const override {
+    return (before.class_probabilities != next.class_probabilities.t()).to(at::kFloat);
+  }
+  double largest_cost() const override { return 0.5; }
+};
+
+WindowTracks named(const std::vector<double>& names) {
+  WindowTracks tracks;
+  tracks.class_probabilities = at::tensor(names).unsqueeze(1);
+  return tracks;
+}
+
+using Ids = std::vector<int64_t>;
+
+TEST(TrackChain, KeepsIdentitiesThroughOtherOrdersBirthsAndDeaths) {
+  TrackChain chain(std::make_shared<ByName>());
+  EXPECT_EQ(chain.add(named({5, 6, 7}), 0), (Ids{0, 1, 2}));
+  EXPECT_EQ(chain.add(named({7, 5, 6}), 0), (Ids{2, 0, 1}));
+  EXPECT_EQ(chain.add(named({6, 8, 7}), 0), (Ids{1, 3, 2}));  // 5 is gone, 8 is new
+  EXPECT_EQ(chain.add(named({5, 7, 8}), 0), (Ids{4, 2, 3}));  // what was gone begins anew
+}
+
+ClassLogits classes_of(const at::Tensor& logits) {
+  ClassLogits classes;
+  classes.logits = logits.unsqueeze(0);
+  classes.scope = ClassScope::frame;
+  return classes;
+}
+
+void expect_same(const std::vector<ScoredTrack>& a, const std::vector<ScoredTrack>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].id, b[i].id);
+    EXPECT_EQ(a[i].category, b[i].category);
+    EXPECT_NEAR(a[i].score, b[i].score, 1e-12);
+  }
+}
+
+TEST(TrackScores, GivesTheSameWindowByWindowAsAtOnce) {
+  at::manual_seed(3);
+  const at::Tensor logits = at::randn({7, 4, 6}, at::kDouble) * 2;
+  for (const char* select : {"slot", "top_k"}) {
+    for (const char* average : {"probabilities", "logits"}) {
+      InferenceOptions options;
+      options.select = select;
+      options.average = average;
+      options.top_k = 5;
+      TrackScores whole(options, 5), parts(options, 5);
+      whole.add(classes_of(logits), {0, 1, 2, 3});
+      parts.add(classes_of(logits.narrow(0, 0, 3)), {0, 1, 2, 3});
+      const at::Tensor reversed = logits.narrow(0, 3, 4).flip(1);
+      parts.add(classes_of(reversed), {3, 2, 1, 0});
+      expect_same(parts.finish(), whole.finish());
+    }
+  }
+}
+
+TEST(TrackScores, AveragesLogitsBeforeTheSoftmaxWhereAsked) {
+  const at::Tensor logits = at::tensor({0.0, 4.0, 4.0, 0.0, 3.0, 0.0}, at::kDouble).view({2, 1, 3});
+  InferenceOptions options;
+  options.select = "top_k";
+  options.top_k = 1;
+  options.average = "logits";
+  TrackScores scores(options, 2);
+  scores.add(classes_of(logits), {0});
+  const double a = std::exp(0.0), b = std::exp(3.5), none = std::exp(2.0);
+  EXPECT_NEAR(scores.finish()[0].score, b / (a + b + none), 1e-12);
+}
+
+TEST(TrackScores, RemembersTracksThatEnded) {
+  InferenceOptions options;
+  TrackScores scores(options, 2);
+  // Track 0 is sure for one frame and ends; track 1 goes on.
+  scores.add(classes_of(at::tensor({9.0, 0.0, 0.0, 0.0, 1.0, 0.0}).view({1, 2, 3})), {0, 1});
+  scores.add(classes_of(at::tensor({0.0, 1.0, 0.0}).view({1, 1, 3})), {1});
+  const auto tracks = scores.finish();
+  ASSERT_EQ(tracks.size(), 2u);
+  EXPECT_EQ(tracks[0].id, 0);
+  EXPECT_EQ(tracks[0].category, 0);
+  EXPECT_GT(tracks[0].score, 0.99);
+  EXPECT_EQ(tracks[1].category, 1);
+}
+
+TEST(MaskStore, GivesBackWhatWasPutAndNothingElse) {
+  const auto folder = std::filesystem::temp_directory_path();
+  MaskStore store(folder, 1000);
+  const data::Rle a{4, 5, {0, 4, 16}}, b{4, 5, {3, 2, 15}};
+  store.put(0, 999, a);
+  store.put(70, 3, b);
+  EXPECT_EQ(store.get(0, 999), a);
+  EXPECT_EQ(store.get(70, 3), b);
+  EXPECT_FALSE(store.get(0, 0));
+  EXPECT_FALSE(store.get(70, 4));
+  EXPECT_FALSE(store.get(500, 0));  // beyond everything that was written
+  EXPECT_TRUE(store.has(0));
+  EXPECT_TRUE(store.has(70));
+  EXPECT_FALSE(store.has(69));
+  EXPECT_FALSE(store.has(71));
+  EXPECT_THROW(MaskStore(folder / "not there", 1), RuntimeError);
+}
+
+TEST(FramesSweep, ReadsNumbersOfFrames) {
+  const auto counts = parse_frame_counts({"1", "16", "all"});
+  EXPECT_EQ(counts[1].frames, 16);
+  EXPECT_TRUE(counts[2].is_all());
+  for (const char* wrong : {"0", "-1", "two", "3x", ""})
+    EXPECT_THROW(parse_frame_counts({wrong}), ConfigError) << wrong;
+}
+
+}  // namespace
+}  // namespace tessera
