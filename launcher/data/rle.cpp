@@ -340,4 +340,13 @@ Rle merge(const Rle& a, const Rle& b) {
   return builder.take();
 }
 
+Rle subtract(const Rle& a, const Rle& b) {
+  check_same_size(a, b);
+  RunBuilder builder(a.height, a.width);
+  sweep(a, b, [&](bool in_a, bool in_b, uint64_t length) {
+    builder.add(in_a && !in_b, static_cast<uint32_t>(length));
+  });
+  return builder.take();
+}
+
 }  // namespace tessera::data

@@ -65,4 +65,7 @@ uint64_t intersection_area(const Rle& a, const Rle& b);
 /// Pixels that are foreground in either of two valid masks. Throws DataError if the sizes differ.
 Rle merge(const Rle& a, const Rle& b);
 
+/// Pixels that are foreground in a and not in b, both valid. Throws DataError if the sizes differ.
+Rle subtract(const Rle& a, const Rle& b);
+
 }  // namespace tessera::data

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
 
 namespace tessera::evaluation {
 namespace {
@@ -11,27 +12,6 @@ constexpr size_t kNumRecallPoints = 101;
 /// The products, not i / 100: they differ in the last bit at ten points, and recalls do hit them.
 double recall_point(size_t i) {
   return i + 1 == kNumRecallPoints ? 1. : i * 0.01;
-}
-
-struct Entry {
-  double score = 0;
-  ThresholdBits matched = 0;
-  ThresholdBits ignored = 0;
-};
-
-std::vector<Entry> ranked_entries(const std::vector<const CellMatches*>& cells, size_t range,
-                                  size_t max_detections) {
-  std::vector<Entry> entries;
-  for (const CellMatches* cell : cells) {
-    const RangeMatches& matches = cell->ranges[range];
-    const size_t count = std::min(cell->scores.size(), max_detections);
-    for (size_t d = 0; d < count; ++d) {
-      entries.push_back({cell->scores[d], matches.matched[d], matches.ignored[d]});
-    }
-  }
-  std::stable_sort(entries.begin(), entries.end(),
-                   [](const Entry& a, const Entry& b) { return a.score > b.score; });
-  return entries;
 }
 
 /// Mean over the recall points of the precision at the first entry that reaches each.
@@ -50,15 +30,12 @@ double mean_precision(const std::vector<double>& recall, std::vector<double> pre
 
 }  // namespace
 
-Curve accumulate(const std::vector<const CellMatches*>& cells, size_t range,
-                 size_t max_detections) {
-  int64_t num_ground_truth = 0;
-  for (const CellMatches* cell : cells) num_ground_truth += cell->ranges[range].num_ground_truth;
+Curve accumulate(std::vector<RankedEntry> entries, int64_t num_ground_truth) {
   Curve curve;
   if (num_ground_truth == 0) return curve;
   curve.is_defined = true;
-
-  const std::vector<Entry> entries = ranked_entries(cells, range, max_detections);
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const RankedEntry& a, const RankedEntry& b) { return a.score > b.score; });
   std::vector<double> recall(entries.size());
   std::vector<double> precision(entries.size());
   for (size_t threshold = 0; threshold < kNumThresholds; ++threshold) {
@@ -76,6 +53,21 @@ Curve accumulate(const std::vector<const CellMatches*>& cells, size_t range,
     curve.recall[threshold] = entries.empty() ? 0 : recall.back();
   }
   return curve;
+}
+
+Curve accumulate(const std::vector<const CellMatches*>& cells, size_t range,
+                 size_t max_detections) {
+  int64_t num_ground_truth = 0;
+  std::vector<RankedEntry> entries;
+  for (const CellMatches* cell : cells) {
+    const RangeMatches& matches = cell->ranges[range];
+    num_ground_truth += matches.num_ground_truth;
+    const size_t count = std::min(cell->scores.size(), max_detections);
+    for (size_t d = 0; d < count; ++d) {
+      entries.push_back({cell->scores[d], matches.matched[d], matches.ignored[d]});
+    }
+  }
+  return accumulate(std::move(entries), num_ground_truth);
 }
 
 }  // namespace tessera::evaluation

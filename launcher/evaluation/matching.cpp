@@ -1,6 +1,7 @@
 #include "launcher/evaluation/matching.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace tessera::evaluation {
 namespace {
@@ -13,7 +14,6 @@ constexpr std::array<double, kNumThresholds> kThresholds = {
     0x1.cccccccccccccp-1, 0x1.e666666666666p-1};
 
 constexpr double kLargestThreshold = 1 - 1e-10;
-constexpr size_t kNone = static_cast<size_t>(-1);
 
 bool has_mask(const Track& track, size_t frame) {
   return (*track.segmentations)[frame].has_value();
@@ -45,82 +45,84 @@ Track make_track(const std::vector<std::optional<data::Rle>>& segmentations) {
   return track;
 }
 
-/// Greedy matching of one cell in one range: each prediction, surest first, takes the best ground
-/// truth that is left.
-class RangeMatcher {
- public:
-  RangeMatcher(const std::vector<const Prediction*>& predictions,
-               const std::vector<const GroundTruth*>& ground_truth,
-               const std::vector<std::vector<double>>& ious, const Range& range)
-      : predictions_(predictions), ground_truth_(ground_truth), ious_(ious), range_(range) {
-    for (size_t g = 0; g < ground_truth.size(); ++g) {
-      is_ignored_.push_back(ground_truth[g]->is_crowd || !in_area(*ground_truth[g]) ||
-                            ground_truth[g]->occlusion < range.min_occlusion ||
-                            ground_truth[g]->occlusion > range.max_occlusion);
-      order_.push_back(g);
-    }
-    std::stable_partition(order_.begin(), order_.end(), [&](size_t g) { return !is_ignored_[g]; });
-  }
+bool is_in(const Range& range, const Track& track) {
+  return track.mean_area >= range.min_area && track.mean_area <= range.max_area &&
+         track.num_frames >= range.min_frames && track.num_frames <= range.max_frames;
+}
 
-  RangeMatches run() {
-    RangeMatches result;
-    result.matched.resize(predictions_.size());
-    result.ignored.resize(predictions_.size());
-    result.num_ground_truth = std::count(is_ignored_.begin(), is_ignored_.end(), false);
-    for (size_t threshold = 0; threshold < kNumThresholds; ++threshold) {
-      match_at(threshold, result);
-    }
-    return result;
-  }
+bool counts_in(const Range& range, const GroundTruth& truth) {
+  return !truth.is_crowd && is_in(range, truth) && truth.occlusion >= range.min_occlusion &&
+         truth.occlusion <= range.max_occlusion;
+}
 
- private:
-  bool in_area(const Track& track) const {
-    return track.mean_area >= range_.min_area && track.mean_area <= range_.max_area;
-  }
-
-  void match_at(size_t threshold, RangeMatches& result) const {
+RangeMatches match_in_range(const std::vector<const Prediction*>& predictions,
+                            const std::vector<const GroundTruth*>& ground_truth, const Ious& ious,
+                            const Range& range) {
+  std::vector<bool> is_ignored;
+  for (const GroundTruth* truth : ground_truth) is_ignored.push_back(!counts_in(range, *truth));
+  RangeMatches result;
+  result.matched.resize(predictions.size());
+  result.ignored.resize(predictions.size());
+  result.num_ground_truth = std::count(is_ignored.begin(), is_ignored.end(), false);
+  for (size_t threshold = 0; threshold < kNumThresholds; ++threshold) {
     const auto bit = static_cast<ThresholdBits>(1u << threshold);
-    std::vector<bool> is_taken(ground_truth_.size(), false);
-    for (size_t d = 0; d < predictions_.size(); ++d) {
-      const size_t match = best_match(d, kThresholds[threshold], is_taken);
-      bool is_matched = match != kNone;
-      bool is_ignored = is_matched && is_ignored_[match];
-      if (is_matched) is_taken[match] = true;
-      if (is_matched && ground_truth_[match]->match_is_lost) is_matched = false;
-      if (!is_matched && !in_area(*predictions_[d])) is_ignored = true;
+    const auto matches = match_greedily(ious, ground_truth, is_ignored, kThresholds[threshold]);
+    for (size_t d = 0; d < predictions.size(); ++d) {
+      bool is_matched = matches[d] != kNoMatch;
+      bool ignore = is_matched && is_ignored[matches[d]];
+      if (is_matched && ground_truth[matches[d]]->match_is_lost) is_matched = false;
+      if (!is_matched && !is_in(range, *predictions[d])) ignore = true;
       if (is_matched) result.matched[d] |= bit;
-      if (is_ignored) result.ignored[d] |= bit;
+      if (ignore) result.ignored[d] |= bit;
     }
   }
-
-  size_t best_match(size_t prediction, double threshold, const std::vector<bool>& is_taken) const {
-    double best = std::min(threshold, kLargestThreshold);
-    size_t match = kNone;
-    for (const size_t g : order_) {
-      if (is_taken[g] && !ground_truth_[g]->is_crowd) continue;
-      // From here on all are ignored, and a match that counts is better than any of them.
-      if (match != kNone && !is_ignored_[match] && is_ignored_[g]) break;
-      const double iou = ious_[prediction][g];
-      if (iou < best) continue;  // on equal values the later one wins
-      best = iou;
-      match = g;
-    }
-    return match;
-  }
-
-  const std::vector<const Prediction*>& predictions_;
-  const std::vector<const GroundTruth*>& ground_truth_;
-  const std::vector<std::vector<double>>& ious_;
-  Range range_;
-  std::vector<bool> is_ignored_;
-  std::vector<size_t> order_;
-};
+  return result;
+}
 
 }  // namespace
 
 double track_iou(const std::vector<std::optional<data::Rle>>& a,
                  const std::vector<std::optional<data::Rle>>& b) {
   return track_iou(make_track(a), make_track(b));
+}
+
+const std::array<double, kNumThresholds>& iou_thresholds() {
+  return kThresholds;
+}
+
+std::vector<size_t> match_greedily(const Ious& ious,
+                                   const std::vector<const GroundTruth*>& ground_truth,
+                                   const std::vector<bool>& is_ignored, double threshold) {
+  std::vector<size_t> order(ground_truth.size());
+  std::iota(order.begin(), order.end(), size_t{0});
+  std::stable_partition(order.begin(), order.end(), [&](size_t g) { return !is_ignored[g]; });
+  std::vector<bool> is_taken(ground_truth.size(), false);
+  std::vector<size_t> matches(ious.size(), kNoMatch);
+  for (size_t d = 0; d < ious.size(); ++d) {
+    double best = std::min(threshold, kLargestThreshold);
+    size_t& match = matches[d];
+    for (const size_t g : order) {
+      if (is_taken[g] && !ground_truth[g]->is_crowd) continue;
+      // From here on all are ignored, and a match that counts is better than any of them.
+      if (match != kNoMatch && !is_ignored[match] && is_ignored[g]) break;
+      if (ious[d][g] < best) continue;  // on equal values the later one wins
+      best = ious[d][g];
+      match = g;
+    }
+    if (match != kNoMatch) is_taken[match] = true;
+  }
+  return matches;
+}
+
+CellMatches match_ranked(const std::vector<const Prediction*>& ranked,
+                         const std::vector<const GroundTruth*>& ground_truth, const Ious& ious,
+                         const std::vector<Range>& ranges) {
+  CellMatches cell;
+  for (const Prediction* prediction : ranked) cell.scores.push_back(prediction->score);
+  for (const Range& range : ranges) {
+    cell.ranges.push_back(match_in_range(ranked, ground_truth, ious, range));
+  }
+  return cell;
 }
 
 CellMatches match_cell(const std::vector<const Prediction*>& predictions,
@@ -131,16 +133,11 @@ CellMatches match_cell(const std::vector<const Prediction*>& predictions,
                    [](const Prediction* a, const Prediction* b) { return a->score > b->score; });
   if (ranked.size() > kMaxDetections) ranked.resize(kMaxDetections);
 
-  std::vector<std::vector<double>> ious(ranked.size());
+  Ious ious(ranked.size());
   for (size_t d = 0; d < ranked.size(); ++d) {
     for (const GroundTruth* truth : ground_truth) ious[d].push_back(track_iou(*ranked[d], *truth));
   }
-  CellMatches cell;
-  for (const Prediction* prediction : ranked) cell.scores.push_back(prediction->score);
-  for (const Range& range : ranges) {
-    cell.ranges.push_back(RangeMatcher(ranked, ground_truth, ious, range).run());
-  }
-  return cell;
+  return match_ranked(ranked, ground_truth, ious, ranges);
 }
 
 }  // namespace tessera::evaluation

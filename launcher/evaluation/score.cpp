@@ -76,13 +76,34 @@ class Scorer {
   }
 
   ScoreResult run() {
+    check_options();
     prepare_ground_truth();
     prepare_predictions();
     match();
-    return summarize();
+    ScoreResult result = summarize();
+    if (options_.diagnose) {
+      result.diagnostics =
+          diagnose(ground_truth_, predictions_, *options_.diagnose, options_.num_threads);
+    }
+    return result;
   }
 
  private:
+  void check_options() const {
+    if (!options_.diagnose) return;
+    if (options_.compatible) {
+      throw ConfigError(
+          "--diagnose: expected to be used without --compatible, got both. Frames and masks that "
+          "do "
+          "not fit the video have no meaning for a track: score them first, then put the files "
+          "right.");
+    }
+    if (!std::isfinite(options_.diagnose->score_threshold)) {
+      throw ConfigError("--score-threshold: expected a finite number, got " +
+                        std::to_string(options_.diagnose->score_threshold) + ".");
+    }
+  }
+
   void prepare_ground_truth() {
     truths_.resize(ground_truth_.annotations.size());
     parallel_for(truths_.size(), options_.num_threads, [&](size_t i) {

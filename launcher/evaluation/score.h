@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "launcher/data/ytvis.h"
+#include "launcher/evaluation/diagnostics/diagnostics.h"
 #include "launcher/evaluation/results.h"
 #include "launcher/evaluation/stat.h"
 
@@ -29,6 +30,8 @@ struct ScoreOptions {
   /// video, masks of another size, unlisted categories, a ground truth with id 0.
   bool compatible = false;
   size_t num_threads = 0;  // 0: one for each core
+  /// Also what average precision hides. Not with `compatible`.
+  std::optional<DiagnosticOptions> diagnose = std::nullopt;
 };
 
 struct CategoryScore {
@@ -47,6 +50,7 @@ struct CategoryScore {
 struct ScoreResult {
   std::vector<Stat> stats;                // 12 of YouTube-VIS or 18 of OVIS, in the usual order
   std::vector<CategoryScore> categories;  // by ascending id
+  std::optional<Diagnostics> diagnostics = std::nullopt;  // if asked for
 
   /// The value of a stat. Throws ConfigError for an unknown name.
   double stat(std::string_view name) const;
@@ -55,7 +59,8 @@ struct ScoreResult {
 /// Average precision and recall of video instance segmentation (Yang et al. 2019) as YTVOSeval
 /// computes them, or with occlusion levels (Qi et al. 2022).
 /// Throws DataError if a result or a ground truth track does not fit its video, if a result names
-/// an unknown video or category, and for OVIS if the ground truth states no occlusion.
+/// an unknown video or category, and for OVIS if the ground truth states no occlusion; ConfigError
+/// if diagnostics are asked for together with `compatible` or with a threshold that is not finite.
 ScoreResult score(const data::AnnotationFile& ground_truth, const Results& results,
                   const ScoreOptions& options = {});
 

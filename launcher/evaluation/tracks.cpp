@@ -42,6 +42,7 @@ void fill_areas(Track& track, const Masks& segmentations) {
     // Tracks may come from memory, and intersections rely on runs that fill the frame.
     at_place([&] { return "frame " + std::to_string(t); }, [&] { data::check(*segmentations[t]); });
     track.areas[t] = data::area(*segmentations[t]);
+    if (track.areas[t] > 0) ++track.num_frames;
   }
 }
 

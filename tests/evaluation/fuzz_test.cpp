@@ -66,7 +66,7 @@ class Fuzz : public test_support::FolderTest {
   bool try_files(bool compatible) const {
     bool is_accepted = true;
     for (const Protocol protocol : {Protocol::kYtvis, Protocol::kOvis}) {
-      const ScoreOptions options{.protocol = protocol, .compatible = compatible, .num_threads = 1};
+      ScoreOptions options{.protocol = protocol, .compatible = compatible, .num_threads = 1};
       const std::string whole = outcome([&] {
         const auto truth = data::read_annotations(folder_ / "gt.json", {.compatible = compatible});
         return score(truth, read_results(folder_ / "results.json"), options);
@@ -75,6 +75,13 @@ class Fuzz : public test_support::FolderTest {
                   return score_files(folder_ / "gt.json", folder_ / "results.json", options);
                 }),
                 whole);
+      if (!compatible) {  // whatever scores has diagnostics
+        options.diagnose = DiagnosticOptions{};
+        EXPECT_EQ(outcome([&] {
+                    return score_files(folder_ / "gt.json", folder_ / "results.json", options);
+                  }),
+                  whole);
+      }
       if (!whole.starts_with("error: ")) continue;
       EXPECT_NE(whole.find(folder_.string()), std::string::npos) << "no file in: " << whole;
       is_accepted = false;

@@ -117,7 +117,7 @@ TEST(Rle, TheQuickWayLeavesWhatIsWrongToTheOther) {
   EXPECT_FALSE(decode_usual_counts("00000PPPPPP000", runs));  // six characters of one number
 }
 
-TEST(Rle, AgreesWithPixelsOnAreaBoxIntersectionAndUnion) {
+TEST(Rle, AgreesWithPixelsOnAreaBoxIntersectionUnionAndDifference) {
   std::mt19937 random(2);
   for (int i = 0; i < 300; ++i) {
     const int64_t height = 1 + random() % 9;
@@ -125,11 +125,12 @@ TEST(Rle, AgreesWithPixelsOnAreaBoxIntersectionAndUnion) {
     const auto a = random_mask(random, height * width, random() % 101);
     const auto b = random_mask(random, height * width, random() % 101);
     uint64_t both = 0;
-    std::vector<uint8_t> either(a.size());
+    std::vector<uint8_t> either(a.size()), only_a(a.size());
     int64_t left = width, top = height, right = -1, bottom = -1;
     for (size_t p = 0; p < a.size(); ++p) {
       both += a[p] & b[p];
       either[p] = a[p] | b[p];
+      only_a[p] = a[p] & !b[p];
       if (a[p] == 0) continue;
       const auto x = static_cast<int64_t>(p) % width;
       const auto y = static_cast<int64_t>(p) / width;
@@ -141,6 +142,7 @@ TEST(Rle, AgreesWithPixelsOnAreaBoxIntersectionAndUnion) {
     ASSERT_EQ(area(rle_a), static_cast<uint64_t>(std::count(a.begin(), a.end(), 1)));
     ASSERT_EQ(intersection_area(rle_a, rle_b), both);
     ASSERT_EQ(merge(rle_a, rle_b), from_mask(either, height, width));
+    ASSERT_EQ(subtract(rle_a, rle_b), from_mask(only_a, height, width));
     const Box expected = right < 0 ? Box{}
                                    : Box{double(left), double(top), double(right - left + 1),
                                          double(bottom - top + 1)};

@@ -33,10 +33,52 @@ std::string table_row(const std::string& name, size_t name_width, int64_t num_tr
   return text + "\n";
 }
 
+std::string shown(const DiagnosticStat& stat) {
+  if (stat.kind == StatKind::kFraction) return percent(stat.value);
+  if (stat.value == kUndefined) return "-";
+  char text[32];
+  std::snprintf(text, sizeof(text), stat.kind == StatKind::kCount ? "%.0f" : "%.2f", stat.value);
+  return text;
+}
+
+std::string group_row(const std::string& name, size_t name_width, const DiagnosticGroup& group) {
+  std::string text = padded_right(name, name_width);
+  for (const DiagnosticStat& stat : group.stats) {
+    text += padded_left(shown(stat), column_width(stat.name));
+  }
+  return text + "\n";
+}
+
+std::string diagnostics_table(const ScoreResult& result, size_t name_width, bool per_category) {
+  const Diagnostics& diagnostics = *result.diagnostics;
+  std::string text;
+  bool has_occlusion = false;
+  for (size_t g = 0; g < diagnostics.all.size(); ++g) {
+    const DiagnosticGroup& group = diagnostics.all[g];
+    has_occlusion = has_occlusion || group.name == "occlusion";
+    text += "\n" + padded_right(group.name, name_width);
+    for (const DiagnosticStat& stat : group.stats) {
+      text += padded_left(stat.name, column_width(stat.name));
+    }
+    text += "\n" + group_row("all", name_width, group);
+    if (!per_category) continue;
+    for (size_t c = 0; c < result.categories.size(); ++c) {
+      text += group_row(result.categories[c].name, name_width, diagnostics.categories[c][g]);
+    }
+  }
+  char threshold[64];
+  std::snprintf(threshold, sizeof(threshold), "%g", diagnostics.options.score_threshold);
+  text += std::string("\ntracking, identity: of predictions with a score of at least ") +
+          threshold + " (--score-threshold).\n";
+  if (!has_occlusion)
+    text += "AP by occlusion: the ground truth does not state it for every track.\n";
+  return text;
+}
+
 }  // namespace
 
 std::string score_table(const ScoreResult& result, bool per_category) {
-  size_t name_width = 12;
+  size_t name_width = 14;
   int64_t num_tracks = 0;
   for (const CategoryScore& category : result.categories) {
     if (per_category) name_width = std::max(name_width, category.name.size() + 2);
@@ -50,7 +92,9 @@ std::string score_table(const ScoreResult& result, bool per_category) {
       text += table_row(category.name, name_width, category.num_ground_truth[0], category.stats);
     }
   }
-  return text + "In percent; '-' = no ground truth.\n";
+  if (result.diagnostics) text += diagnostics_table(result, name_width, per_category);
+  return text + "In percent" + (result.diagnostics ? ", but for counts and switches" : "") +
+         "; '-' = no ground truth.\n";
 }
 
 }  // namespace tessera::evaluation
