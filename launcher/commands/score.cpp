@@ -23,6 +23,8 @@ struct ScoreArguments {
   bool compatible = false;
   bool json = false;
   bool per_category = false;
+  bool diagnose = false;
+  evaluation::DiagnosticOptions diagnostics;
 };
 
 /// Throws RuntimeError with the system's reason.
@@ -37,9 +39,9 @@ void write_text(const std::string& file, const std::string& text) {
 }
 
 void run(const ScoreArguments& arguments) {
-  const evaluation::ScoreOptions options{
-      .protocol = evaluation::protocol_from_name(arguments.protocol),
-      .compatible = arguments.compatible};
+  evaluation::ScoreOptions options{.protocol = evaluation::protocol_from_name(arguments.protocol),
+                                   .compatible = arguments.compatible};
+  if (arguments.diagnose) options.diagnose = arguments.diagnostics;
   const evaluation::ScoreResult result =
       evaluation::score_files(arguments.ground_truth, arguments.results, options);
   if (!arguments.csv.empty()) write_text(arguments.csv, evaluation::score_csv(result));
@@ -72,9 +74,19 @@ void add_score(CLI::App& app) {
                    "Also write a row for each category and one for all to this file")
       ->type_name("FILE");
   command->add_flag("--per-category", arguments->per_category, "One row for each category");
+  CLI::Option* diagnose = command->add_flag(
+      "--diagnose", arguments->diagnose,
+      "Also what AP hides: AP by window, HOTA, IDF1, identity switches, what each error costs");
+  command
+      ->add_option("--score-threshold", arguments->diagnostics.score_threshold,
+                   "Predictions that are tracks for HOTA, IDF1, switches, gaps and jitter")
+      ->capture_default_str()
+      ->needs(diagnose);
   command->footer(
       "Example:\n"
-      "  tessera score --ground-truth valid.json --results runs/demo/results.json --per-category");
+      "  tessera score --ground-truth valid.json --results runs/demo/results.json --per-category\n"
+      "  tessera score --ground-truth valid.json --results results.json --diagnose --csv "
+      "scores.csv");
   command->callback([arguments] { run(*arguments); });
 }
 
