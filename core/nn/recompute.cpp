@@ -78,7 +78,7 @@ struct Plan final : torch::CustomClassHolder {
 
 struct Recompute final : torch::autograd::Function<Recompute> {
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
-                            const std::vector<at::Tensor>& parameters, const Work& work) {
+                            at::TensorList parameters, const Work& work) {
     context->saved_data["plan"] = c10::IValue::make_capsule(
         c10::make_intrusive<Plan>(work, Surroundings::of(input.device())));
     std::vector<at::Tensor> saved{input};
@@ -122,7 +122,7 @@ struct Recompute final : torch::autograd::Function<Recompute> {
 at::Tensor recompute(const Work& work, const at::Tensor& input,
                      const std::vector<at::Tensor>& parameters) {
   if (!at::GradMode::is_enabled()) return work(input);
-  return Recompute::apply(input, parameters, work);
+  return Recompute::apply(input, at::TensorList(parameters), work);
 }
 
 }  // namespace tessera

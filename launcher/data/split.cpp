@@ -105,6 +105,7 @@ class Dealer {
       give(*next, rarest);
       order.erase(next);
     }
+    fill_empty_parts();
     return part_of_;
   }
 
@@ -135,6 +136,20 @@ class Dealer {
       left_[c] -= static_cast<double>(group.objects_of[c]);
     }
     part_of_[index] = static_cast<size_t>(part - wanted_.begin());
+  }
+
+  /// A small share of few videos can come to nothing; nobody asks for a part to have an empty one.
+  void fill_empty_parts() {
+    std::vector<size_t> count(wanted_.size(), 0);
+    for (const size_t part : part_of_) ++count[part];
+    for (size_t part = 0; part < count.size(); ++part) {
+      if (count[part] > 0) continue;
+      const auto fullest =
+          static_cast<size_t>(std::max_element(count.begin(), count.end()) - count.begin());
+      *std::find(part_of_.begin(), part_of_.end(), fullest) = part;
+      --count[fullest];
+      ++count[part];
+    }
   }
 
   const std::vector<Group>& groups_;
@@ -191,12 +206,6 @@ std::vector<SplitSummary> split_data_set(const SplitDataOptions& options) {
     ++summaries[part].annotations;
     ++summaries[part].annotations_of[annotation.category_index];
   }
-  for (const SplitSummary& summary : summaries)
-    if (summary.videos == 0)
-      throw DataError(options.annotations.string() +
-                      ": expected enough videos for every part, got " +
-                      std::to_string(file.videos.size()) + ", which leaves none for '" +
-                      summary.name + "'. Give it a larger share.");
 
   // The file was read above: cutting it again cannot fail.
   const MappedFile mapped(options.annotations);

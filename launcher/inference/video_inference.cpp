@@ -113,7 +113,7 @@ FeaturePyramid VideoInference::features(const data::InferenceVideo& video, const
     batch.padding_mask = batch.padding_mask.to(device_);
     geometry = {batch.frames.size(3), batch.frames.size(4), meta.height,
                 meta.width,           video.height,         video.width};
-    FeaturePyramid part = model_.features(batch, ForwardContext());
+    FeaturePyramid part = model_.features(batch, context_);
     if (progress) progress(window.start + first + count);
     if (count == window.length) return part;
     // Written into their place: joining a list of parts at the end would take the memory twice.
@@ -150,7 +150,7 @@ VideoInference::Seen VideoInference::see(const data::InferenceVideo& video, cons
         level.padding_mask = level.padding_mask.index_select(1, frames);
     }
   }
-  VisModel::Output output = model_.predict(std::move(pyramid), ForwardContext());
+  VisModel::Output output = model_.predict(std::move(pyramid), context_);
   LayerPrediction& last = output.predictions.layers.back();
   seen.classes = frames_of(last.classes, model_frames, 0, window.length);
   seen.masks = std::move(last.masks);

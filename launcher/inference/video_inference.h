@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "core/interfaces/part.h"
 #include "launcher/data/frame_source.h"
 #include "launcher/data/rle.h"
 #include "launcher/experiment.h"
@@ -80,6 +81,7 @@ class VideoInference {
   std::filesystem::path scratch_;
   int64_t window_ = 0;  // 0 = whole video
   std::shared_ptr<const Linker> linker_;
+  const ForwardContext context_;  // lazy masks refer to it
 };
 
 }  // namespace tessera

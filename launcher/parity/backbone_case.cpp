@@ -27,7 +27,7 @@ std::vector<Comparison> check_backbone_case(const Case& c, const Table& table, R
     names.push_back({item.key(), item.value(), true});
   for (const auto& item : backbone->named_buffers())
     names.push_back({item.key(), item.value(), false});
-  load_weights(names, generated_weights(c), c.folder.string(), {});
+  load_weights(names, generated_weights(c).tensors, c.folder.string(), {});
   backbone->to(type);
 
   const auto frames = c.inputs.find("frames");

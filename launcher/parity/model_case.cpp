@@ -247,7 +247,8 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   const Experiment experiment = load_experiment(table.experiment, overrides, registry);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  load_weights(model.named_tensors(), generated_weights(c), c.folder.string(), experiment.weights);
+  load_weights(model.named_tensors(), generated_weights(c).tensors, c.folder.string(),
+               experiment.weights);
   model.to(type);
 
   Sources sources;

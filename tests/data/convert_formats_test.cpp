@@ -122,11 +122,23 @@ TEST_F(ConvertFormatsTest, FaultsOfCocoFramesAreNamed) {
   file["images"][0]["file_name"] = "../../secret.png";
   expect_parts(message(file), {"images[0]", "within the data folder"});
   file = coco(true);
-  file["annotations"][1]["image_id"] = file["annotations"][0]["image_id"];
-  expect_parts(message(file), {"annotation 1", "video 1", "frame 0", "one mask"});
+  // Two masks of one track.
+  const Json& list = file["annotations"];
+  size_t first = 0;
+  while (list[first]["segmentation"].is_null() || list[first + 1]["segmentation"].is_null() ||
+         list[first]["track_id"] != list[first + 1]["track_id"])
+    ++first;
+  const std::string second = "annotation " + std::to_string(first + 1);
+  const auto frame_of = [&](size_t i) {
+    return "frame " + std::to_string(list[i]["image_id"].get<int64_t>() % 100);
+  };
+  const std::string first_frame = frame_of(first), second_frame = frame_of(first + 1);
+  file["annotations"][first + 1]["image_id"] = file["annotations"][first]["image_id"];
+  expect_parts(message(file), {second, first_frame, "one mask"});
   file = coco(true);
-  file["annotations"][1]["category_id"] = 1 + file["annotations"][0]["category_id"].get<int>() % 5;
-  expect_parts(message(file), {"annotation 1", "frame 1", "category"});
+  file["annotations"][first + 1]["category_id"] =
+      1 + file["annotations"][first]["category_id"].get<int>() % 5;
+  expect_parts(message(file), {second, second_frame, "category"});
 }
 
 TEST_F(ConvertFormatsTest, MotsComesBackToThePixel) {
