@@ -15,6 +15,8 @@ void Experiment::describe(Schema<Experiment>& schema) {
   schema.field("plugins", &Experiment::plugins, "Where plugins are.");
   schema.field("model", &Experiment::model, "The parts of the model.").required();
   schema.field("loss", &Experiment::loss, "Matcher and loss terms.");
+  schema.field("auxiliaries", &Experiment::auxiliaries,
+               "Networks trained beside the model, each with an optimiser of its own.");
   schema.field("data", &Experiment::data, "Clips: data sets, sampling, augmentation.");
   schema.field("train", &Experiment::train, "Optimiser, schedule, length of training.");
   schema.field("inference", &Experiment::inference, "Windows, selection of tracks, sizes.");

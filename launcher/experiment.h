@@ -9,6 +9,7 @@
 #include "launcher/data/data_options.h"
 #include "launcher/inference/inference_options.h"
 #include "launcher/model/vis_model.h"
+#include "launcher/training/auxiliary_options.h"
 #include "launcher/training/train_options.h"
 #include "launcher/weights/weights_options.h"
 
@@ -25,6 +26,7 @@ struct Experiment {
   PluginsOptions plugins;
   ModelOptions model;
   CriterionOptions loss;
+  std::vector<AuxiliaryOptions> auxiliaries;
   DataOptions data;
   TrainOptions train;
   InferenceOptions inference;

@@ -8,37 +8,41 @@
 
 int main(int argc, char** argv) {
   std::unique_ptr<tessera::World> world;
-  const int status = tessera::run_main([&] {
-    tessera::load_cuda_if_present();
-    world = std::make_unique<tessera::World>();
-    CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.", "tessera");
-    app.require_subcommand(1);
-    app.footer(
-        "Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
-    int code = tessera::kOk;
-    using namespace tessera::commands;
-    add_bench(app);
-    add_config(app);
-    add_data(app);
-    add_forward(app);
-    add_infer(app, *world);
-    add_plugins(app);
-    add_report(app);
-    add_score(app);
-    add_train(app, *world);
-    add_weights(app);
-    try {
-      app.parse(argc, argv);
-    } catch (const CLI::Success& help) {
-      return app.exit(help);
-    } catch (const CLI::RuntimeError& status) {  // a command's own exit code
-      code = status.get_exit_code();
-    } catch (const CLI::ParseError& error) {
-      app.exit(error, std::cout, std::cerr);
-      return static_cast<int>(tessera::kConfigError);
-    }
-    return code;
-  });
+  const int status = tessera::run_main(
+      [&] {
+        tessera::load_cuda_if_present();
+        world = std::make_unique<tessera::World>();
+        CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.",
+                     "tessera");
+        app.require_subcommand(1);
+        app.footer(
+            "Example: tessera train experiments/smoke/deformable_vistr.toml --output runs/first");
+        int code = tessera::kOk;
+        using namespace tessera::commands;
+        add_bench(app);
+        add_config(app);
+        add_data(app);
+        add_forward(app);
+        add_infer(app, *world);
+        add_launch(app);
+        add_plugins(app);
+        add_report(app);
+        add_score(app);
+        add_train(app, *world);
+        add_weights(app);
+        try {
+          app.parse(argc, argv);
+        } catch (const CLI::Success& help) {
+          return app.exit(help);
+        } catch (const CLI::RuntimeError& status) {  // a command's own exit code
+          code = status.get_exit_code();
+        } catch (const CLI::ParseError& error) {
+          app.exit(error, std::cout, std::cerr);
+          return static_cast<int>(tessera::kConfigError);
+        }
+        return code;
+      },
+      [&] { return world ? world->who() : std::string(); });
   if (world) world->finish(status);
   return status;
 }

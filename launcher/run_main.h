@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 namespace tessera {
 
@@ -16,6 +17,7 @@ enum ExitCode : int {
 };
 
 /// The one place that catches: runs `body`, prints an error to stderr and returns its exit code.
-int run_main(const std::function<int()>& body);
+/// `who`, where given, is asked what to put in front ("rank 1 on node7").
+int run_main(const std::function<int()>& body, const std::function<std::string()>& who = {});
 
 }  // namespace tessera

@@ -19,6 +19,7 @@ void add_data_stats(CLI::App& data);
 void add_data_view(CLI::App& data);
 void add_forward(CLI::App& app);
 void add_infer(CLI::App& app, const World& world);
+void add_launch(CLI::App& app);
 void add_plugins(CLI::App& app);
 void add_report(CLI::App& app);
 void add_score(CLI::App& app);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
-#include <numeric>
 #include <set>
 
 #include "core/error.h"
@@ -16,6 +15,7 @@
 #include "launcher/inference/inference_progress.h"
 #include "launcher/inference/result_collector.h"
 #include "launcher/inference/video_inference.h"
+#include "launcher/inference/video_share.h"
 #include "launcher/inference/zip_file.h"
 #include "launcher/training/device.h"
 #include "launcher/visualisation/overlay.h"
@@ -132,21 +132,6 @@ std::vector<std::string> overlay_folders(const std::vector<data::InferenceVideo>
   return folders;
 }
 
-/// The videos that a process takes, in their order: dealt out from the longest to the shortest, so
-/// that all have about as many frames.
-std::vector<size_t> own_videos(const std::vector<data::InferenceVideo>& videos,
-                               const World& world) {
-  std::vector<size_t> order(videos.size());
-  std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return videos[a].length > videos[b].length; });
-  std::vector<size_t> own;
-  for (size_t i = 0; i < order.size(); ++i)
-    if (static_cast<int64_t>(i) % world.size() == world.rank()) own.push_back(order[i]);
-  std::sort(own.begin(), own.end());
-  return own;
-}
-
 /// Everything that inference on a set of videos needs besides the `[inference]` options.
 struct Session {
   const InferArguments& arguments;
@@ -166,7 +151,7 @@ int64_t infer_videos(const Session& session, const fs::path& file) {
   ResultCollector results(session.world, file);
   const VideoInference inference(session.model, session.experiment, session.device,
                                  file.has_parent_path() ? file.parent_path() : fs::path("."));
-  const auto own = own_videos(session.videos, session.world);
+  const auto own = own_videos(session.videos, session.world.rank(), session.world.size());
   for (size_t i = 0; i < own.size(); ++i) {
     const data::InferenceVideo& video = session.videos[own[i]];
     const FrameCount& limit = session.experiment.inference.frames;

@@ -34,6 +34,8 @@ report::ReportedRun read_run(const fs::path& folder, double earlier_seconds) {
   if (fs::exists(folder / "metrics.jsonl")) {
     run.history = report::read_history(folder / "metrics.jsonl");
     run.earlier_seconds = earlier_seconds;
+    if (fs::exists(folder / "profile.jsonl"))
+      run.history.splits = report::read_profile(folder / "profile.jsonl");
   }
   run.configuration = read_text(folder / "resolved.toml");
   return run;

@@ -1,6 +1,7 @@
 #include <ATen/Context.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
@@ -9,6 +10,9 @@
 #include "core/error.h"
 #include "launcher/commands/commands.h"
 #include "launcher/data/clip_dataset.h"
+#include "launcher/distributed/communicator.h"
+#include "launcher/distributed/same_build.h"
+#include "launcher/distributed/supervisor.h"
 #include "launcher/distributed/world.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
@@ -30,6 +34,7 @@ struct TrainArguments {
   std::string resume;
   std::optional<int64_t> iterations;
   bool allow_changes = false;
+  bool profile = false;
 };
 
 /// Where the run begins. Refuses to go on with an experiment that would not be the same run.
@@ -45,14 +50,32 @@ TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::
   return state;
 }
 
-void print_model(const VisModel& model) {
+void print_model(const VisModel& model, std::ostream& out) {
   int64_t parameters = 0, trained = 0;
   for (const auto& [name, tensor, is_parameter] : model.named_tensors()) {
     if (!is_parameter) continue;
     parameters += tensor.numel();
     if (tensor.requires_grad()) trained += tensor.numel();
   }
-  std::cout << "model: " << parameters << " parameters, " << trained << " of them trained\n";
+  out << "model: " << parameters << " parameters, " << trained << " of them trained\n";
+}
+
+/// Where to go on, the same on every rank: rank 0 looks, and puts damaged files aside.
+std::optional<fs::path> shared_checkpoint(const RunFolder& folder, const std::string& resume,
+                                          const World& world) {
+  std::string found;
+  if (world.is_first())
+    if (const auto file = find_checkpoint(folder, resume, std::cerr)) found = file->string();
+  found = world.from_first(found);
+  if (found.empty()) return std::nullopt;
+  return fs::path(found);
+}
+
+/// What is known of a job of several ranks that this run folder saw end too early.
+void show_last_words(const fs::path& records) {
+  std::ifstream failure(records / "failure.txt");
+  std::string message;
+  if (std::getline(failure, message)) std::cout << "the job before ended: " << message << '\n';
 }
 
 fs::path output_of(const TrainArguments& arguments) {
@@ -66,68 +89,91 @@ struct RunResult {
 };
 
 RunResult run_one(const TrainArguments& arguments, const World& world) {
-  if (world.size() > 1)
-    throw ConfigError("train: expected one process, got " + std::to_string(world.size()) +
-                      ". Training over several processes is not there yet; start it without "
-                      "mpirun or srun.");
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
   if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
   const TrainOptions& options = experiment.train;
-  const RunFolder folder(output_of(arguments));
+  const int64_t clips = clips_per_part(options, world.size());
+  std::ostream nowhere(nullptr);
+  std::ostream& out = world.is_first() ? std::cout : nowhere;
   const std::string resolved = resolved_toml(experiment);
+  expect_same_everywhere(world, resolved);
+  const RunFolder folder(output_of(arguments), /*cleans=*/world.is_first());
   TrainSettings settings;
-  settings.resume = find_checkpoint(folder, arguments.resume);
+  settings.resume = shared_checkpoint(folder, arguments.resume, world);
   const TrainState state = starting_state(settings.resume, resolved, arguments.allow_changes);
-  folder.expect_no_checkpoint_after(state.iteration);
-  folder.write_resolved(resolved);
-  std::cout << "run folder: " << folder.path().string() << '\n';
+  if (world.is_first()) {
+    folder.expect_no_checkpoint_after(state.iteration);
+    folder.write_resolved(resolved);
+    show_last_words(rank_records(folder.path()));
+    fs::remove_all(rank_records(folder.path()));
+  }
+  out << "run folder: " << folder.path().string() << '\n';
 
   const at::Device device = prepare_device(options, world);
-  at::manual_seed(static_cast<uint64_t>(options.seed));
-  VisModel model(experiment.model, experiment.clip_facts());
-  if (settings.resume) {
-    std::cout << "going on from " << settings.resume->string() << " at iteration "
-              << state.iteration << '\n';
-  } else if (experiment.weights.init) {
-    const LoadReport report = load_weights(model, *experiment.weights.init, experiment.weights);
-    std::cout << "weights: " << *experiment.weights.init << ": " << report.text() << '\n';
-  } else {
-    std::cout << "weights: random\n";
-  }
-  Criterion criterion(experiment.loss, model.facts());
-  model.to(device);
-  criterion.to(device);
-  print_model(model);
-
-  const auto dataset =
-      std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
-  data::ClipLoader loader(dataset, {.batch_size = clips_per_part(options),
-                                    .seed = static_cast<uint64_t>(options.seed),
-                                    .position = state.consumed_samples,
-                                    .size_divisor = model.needs().size_divisor,
-                                    .workers = experiment.data.workers});
-  std::cout << "data: " << dataset->size() << " clips an epoch; device: " << device << std::endl;
-
-  settings.stop_at = arguments.iterations;
-  settings.samples_per_epoch = static_cast<double>(dataset->size());
-  settings.experiment = resolved;
-  settings.progress = &std::cout;
-  settings.terminal = isatty(STDOUT_FILENO) != 0;
+  const Communicator communicator(world, device, options.distributed);
+  Supervisor supervisor(world, communicator, options.distributed, rank_records(folder.path()));
   const PreemptionGuard guard;
-  settings.stop_requested = [&guard] { return guard.requested(); };
-  const TrainResult result = train(experiment, model, criterion, loader, folder, settings, device);
+  try {
+    at::manual_seed(static_cast<uint64_t>(options.seed));
+    VisModel model(experiment.model, experiment.clip_facts());
+    if (settings.resume) {
+      out << "going on from " << settings.resume->string() << " at iteration " << state.iteration
+          << '\n';
+    } else if (experiment.weights.init) {
+      const LoadReport report = load_weights(model, *experiment.weights.init, experiment.weights);
+      out << "weights: " << *experiment.weights.init << ": " << report.text() << '\n';
+    } else {
+      out << "weights: random\n";
+    }
+    model.recompute_activations(options.recompute);
+    Criterion criterion(experiment.loss, model.facts());
+    const auto auxiliaries = make_auxiliaries(experiment, model.facts());
+    model.to(device);
+    criterion.to(device);
+    for (const auto& auxiliary : auxiliaries) auxiliary->to(device);
+    print_model(model, out);
 
-  std::cout << "checkpoint: " << result.checkpoint.string() << '\n'
-            << "weights for inference: " << folder.last_weights().string() << '\n';
-  if (result.best)
-    std::cout << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
-              << ")\n";
-  std::cout << "metrics: " << folder.metrics().string() << std::endl;
-  if (!result.preempted) return {kOk, result.best};
-  std::cerr << "preempted at iteration " << result.iteration
-            << ", checkpoint written, run again with --resume auto\n";
-  return {kPreempted, result.best};
+    const auto dataset =
+        std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
+    data::ClipLoader loader(dataset, {.batch_size = clips,
+                                      .seed = static_cast<uint64_t>(options.seed),
+                                      .position = state.consumed_samples,
+                                      .size_divisor = model.needs().size_divisor,
+                                      .rank = world.rank(),
+                                      .num_ranks = world.size(),
+                                      .workers = experiment.data.workers});
+    out << "data: " << dataset->size() << " clips an epoch; device: " << device;
+    if (world.size() > 1) out << "; ranks: " << world.size();
+    out << std::endl;
+
+    settings.stop_at = arguments.iterations;
+    settings.samples_per_epoch = static_cast<double>(dataset->size());
+    settings.experiment = resolved;
+    settings.progress = &std::cout;
+    settings.terminal = isatty(STDOUT_FILENO) != 0;
+    settings.stop_requested = [&guard] { return guard.requested(); };
+    settings.communicator = &communicator;
+    settings.supervisor = &supervisor;
+    settings.profile = arguments.profile;
+    const TrainResult result =
+        train(experiment, model, criterion, auxiliaries, loader, folder, settings, device);
+    supervisor.finish();
+    out << "checkpoint: " << result.checkpoint.string() << '\n'
+        << "weights for inference: " << folder.last_weights().string() << '\n';
+    if (result.best)
+      out << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
+          << ")\n";
+    out << "metrics: " << folder.metrics().string() << std::endl;
+    if (!result.preempted) return {kOk, result.best};
+    if (world.is_first())
+      std::cerr << "preempted at iteration " << result.iteration
+                << ", checkpoint written, run again with --resume auto\n";
+    return {kPreempted, result.best};
+  } catch (const std::exception& error) {
+    supervisor.fail(error);  // the other ranks end with this message
+    throw;
+  }
 }
 
 /// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
@@ -147,6 +193,7 @@ int run(const TrainArguments& arguments, const World& world) {
     if (result.code != kOk) return result.code;
     if (result.best) scores.push_back({seed, *result.best});
   }
+  if (!world.is_first()) return kOk;
   if (scores.empty()) {
     std::cout << "scores of the seeds: none, because train.evaluate_every is 0\n";
     return kOk;
@@ -190,7 +237,10 @@ void add_train(CLI::App& app, const World& world) {
       ->type_name("N");
   command->add_flag("--allow-changes", arguments->allow_changes,
                     "Resume although the experiment was changed since");
+  command->add_flag("--profile", arguments->profile,
+                    "Write where each step's time goes to profile.jsonl in the run folder");
   command->footer(
+      "Started by mpirun or srun, the processes train as one.\n"
       "Exit code 6: stopped by SIGTERM or SIGINT with a checkpoint written; run again.\n"
       "Example:\n"
       "  tessera train experiments/smoke/deformable_vistr.toml --set train.seed=3 --output runs/a");

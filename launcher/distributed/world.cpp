@@ -1,5 +1,7 @@
 #include "launcher/distributed/world.h"
 
+#include <unistd.h>
+
 #include <cstdlib>
 #include <limits>
 #include <numeric>
@@ -20,7 +22,16 @@ bool is_started_with_others() {
   return false;
 }
 
+std::string machine_name() {
+  char name[256] = {};
+  return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
+}
+
 }  // namespace
+
+std::string World::who() const {
+  return size_ == 1 ? "" : "rank " + std::to_string(rank_) + " on " + host_;
+}
 
 #ifdef TESSERA_WITH_MPI
 
@@ -34,7 +45,7 @@ void expect_success(int status, const char* what) {
 
 }  // namespace
 
-World::World() {
+World::World() : host_(machine_name()) {
   if (!is_started_with_others()) return;
   int provided = 0;
   // Other threads compute; MPI is called from this one alone.
@@ -83,6 +94,31 @@ std::vector<std::string> World::gather(const std::string& bytes) const {
   return parts;
 }
 
+std::string World::from_first(const std::string& text) const {
+  if (size_ == 1) return text;
+  int64_t length = static_cast<int64_t>(text.size());
+  expect_success(MPI_Bcast(&length, 1, MPI_INT64_T, 0, MPI_COMM_WORLD), "MPI_Bcast");
+  std::string shared = is_first() ? text : std::string(static_cast<size_t>(length), '\0');
+  expect_success(MPI_Bcast(shared.data(), static_cast<int>(length), MPI_CHAR, 0, MPI_COMM_WORLD),
+                 "MPI_Bcast");
+  return shared;
+}
+
+std::vector<std::string> World::gather_everywhere(const std::string& text) const {
+  // Each text with its length before it: one broadcast carries them all.
+  std::string packed;
+  for (const std::string& part : gather(text)) packed += std::to_string(part.size()) + ":" + part;
+  packed = from_first(packed);
+  std::vector<std::string> parts;
+  for (size_t at = 0; at < packed.size();) {
+    const size_t colon = packed.find(':', at);
+    const size_t length = std::stoull(packed.substr(at, colon - at));
+    parts.push_back(packed.substr(colon + 1, length));
+    at = colon + 1 + length;
+  }
+  return parts;
+}
+
 void World::finish(int code) {
   if (!joined_) return;
   joined_ = false;
@@ -92,7 +128,7 @@ void World::finish(int code) {
 
 #else
 
-World::World() {
+World::World() : host_(machine_name()) {
   if (is_started_with_others())
     throw ConfigError(
         "expected a build with MPI where several processes are started, got one without. Install "
@@ -103,6 +139,14 @@ World::~World() = default;
 
 std::vector<std::string> World::gather(const std::string& bytes) const {
   return {bytes};
+}
+
+std::vector<std::string> World::gather_everywhere(const std::string& text) const {
+  return {text};
+}
+
+std::string World::from_first(const std::string& text) const {
+  return text;
 }
 
 void World::finish(int) {}

@@ -62,6 +62,12 @@ Results read_results(const std::filesystem::path& file) {
   return results;
 }
 
+ResultTrack parse_result(const std::string& json) {
+  const Json value = Json::parse(json, nullptr, /*allow_exceptions=*/false);
+  return at_place([] { return std::string("result of another rank"); },
+                  [&] { return read_track(value); });
+}
+
 std::string result_place(const ResultTrack& track, size_t index) {
   return "result " + std::to_string(index) + " (video " + std::to_string(track.video_id) + ")";
 }

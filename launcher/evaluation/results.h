@@ -29,6 +29,9 @@ struct Results {
 /// Whether the results fit the ground truth is checked by `score`.
 Results read_results(const std::filesystem::path& file);
 
+/// One track from its text, as result_json gave it. Throws DataError as read_results does.
+ResultTrack parse_result(const std::string& json);
+
 /// "result 17 (video 3)", for errors.
 std::string result_place(const ResultTrack& track, size_t index);
 

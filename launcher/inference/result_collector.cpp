@@ -1,9 +1,8 @@
 #include "launcher/inference/result_collector.h"
 
-#include <algorithm>
-#include <sstream>
-#include <utility>
 #include <vector>
+
+#include "launcher/inference/video_share.h"
 
 namespace tessera {
 
@@ -22,7 +21,7 @@ void ResultCollector::add(size_t video, int64_t video_id, const VideoTracks& tra
     return;
   }
   result.segmentations = tracks.masks(track);
-  lines_ += std::to_string(video) + "\t" + evaluation::result_json(result) + "\n";
+  lines_ += line_of_video(video, evaluation::result_json(result));
 }
 
 int64_t ResultCollector::finish() {
@@ -32,18 +31,9 @@ int64_t ResultCollector::finish() {
 }
 
 void ResultCollector::write_gathered() {
-  std::vector<std::pair<int64_t, std::string>> tracks;
-  for (const std::string& part : world_.gather(lines_)) {
-    std::istringstream stream(part);
-    for (std::string line; std::getline(stream, line);) {
-      const size_t tab = line.find('\t');
-      tracks.emplace_back(std::stoll(line.substr(0, tab)), line.substr(tab + 1));
-    }
-  }
-  std::stable_sort(tracks.begin(), tracks.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
+  const std::vector<std::string> tracks = in_order_of_videos(world_.gather(lines_));
   if (!writer_) return;
-  for (const auto& [video, track] : tracks) writer_->append_json(track);
+  for (const std::string& track : tracks) writer_->append_json(track);
   count_ = static_cast<int64_t>(tracks.size());
 }
 

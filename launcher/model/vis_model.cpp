@@ -5,8 +5,10 @@
 #include <numeric>
 #include <regex>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
+#include "launcher/model/activation_checkpoint.h"
 
 namespace tessera {
 namespace {
@@ -108,8 +110,55 @@ VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
   for (const auto& rule : options.names) rules_.emplace_back(rule.from, rule.to);
 }
 
+void VisModel::recompute_activations(const std::vector<std::string>& parts) {
+  recompute_backbone_ = recompute_encoder_ = false;
+  for (const std::string& part : parts) {
+    if (part != "backbone" && part != "encoder")
+      throw ConfigError("train.recompute: expected parts of backbone and encoder, got '" + part +
+                        "'." + suggestion(part, {"backbone", "encoder"}));
+    (part == "backbone" ? recompute_backbone_ : recompute_encoder_) = true;
+  }
+}
+
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
-  return backbone_->forward(batch, context);
+  if (!recompute_backbone_ || !at::GradMode::is_enabled())
+    return backbone_->forward(batch, context);
+  // The second run comes when batch and context are gone; nobody looks at it.
+  ForwardContext again = context;
+  again.probe = {};
+  return run_checkpointed<FeaturePyramid>(
+      *backbone_, {batch.frames},
+      [backbone = backbone_, batch, again](const std::vector<at::Tensor>& given) {
+        ClipBatch same = batch;
+        same.frames = given.at(0);
+        return backbone->forward(same, again);
+      },
+      [](FeaturePyramid& pyramid) {
+        std::vector<at::Tensor*> fields;
+        for (FeatureLevel& level : pyramid.levels) fields.push_back(&level.features);
+        return fields;
+      });
+}
+
+Memory VisModel::run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context) {
+  if (!recompute_encoder_ || !at::GradMode::is_enabled())
+    return encoder_->forward(pyramid, context);
+  ForwardContext again = context;
+  again.probe = {};
+  std::vector<at::Tensor> features;
+  FeaturePyramid rest = pyramid;  // all but the features, which backward would otherwise keep twice
+  for (FeatureLevel& level : rest.levels) features.push_back(std::exchange(level.features, {}));
+  return run_checkpointed<Memory>(
+      *encoder_, features,
+      [encoder = encoder_, rest, again](const std::vector<at::Tensor>& given) {
+        FeaturePyramid same = rest;
+        for (size_t i = 0; i < given.size(); ++i) same.levels[i].features = given[i];
+        return encoder->forward(same, again);
+      },
+      [](Memory& memory) {
+        return std::vector<at::Tensor*>{&memory.tokens, &memory.valid_ratio, &memory.position,
+                                        &memory.pixel_features};
+      });
 }
 
 VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext& context) {
@@ -120,7 +169,7 @@ VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext&
   Output output;
   output.pyramid = std::move(pyramid);
   const int64_t num_frames = output.pyramid.levels.front().features.size(1);
-  output.memory = encoder_->forward(output.pyramid, context);
+  output.memory = run_encoder(output.pyramid, context);
   // A model without decoder layers only trains features.
   if (facts_.queries.num_layers == 0) return output;
   const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -31,9 +32,13 @@ struct ModelOptions {
   static void describe(Schema<ModelOptions>& schema);
 };
 
-/// Prefix of the canonical names of tensors that only training has (parameters of loss terms): kept
-/// in checkpoints, left out of weight files.
+/// Prefixes of the canonical names of tensors that only training has (parameters of loss terms and
+/// of auxiliary networks): kept in checkpoints, left out of weight files.
 inline constexpr std::string_view kTrainingOnly = "loss.";
+inline constexpr std::string_view kAuxiliary = "auxiliary.";
+inline bool is_training_only(std::string_view name) {
+  return name.starts_with(kTrainingOnly) || name.starts_with(kAuxiliary);
+}
 
 struct NamedTensor {
   std::string name;  // canonical: the reference implementation's name where one exists
@@ -60,6 +65,10 @@ class VisModel : public torch::nn::Module {
   FeaturePyramid features(const ClipBatch& batch, const ForwardContext& context);
   Output predict(FeaturePyramid pyramid, const ForwardContext& context);
 
+  /// Parts ("backbone", "encoder") whose activations are computed a second time in backward instead
+  /// of being kept. Throws ConfigError for another name.
+  void recompute_activations(const std::vector<std::string>& parts);
+
   /// Joined needs of all parts.
   const ClipNeeds& needs() const { return needs_; }
   /// What parts that come after the model are told: clip, pyramid, memory, queries.
@@ -68,7 +77,10 @@ class VisModel : public torch::nn::Module {
   std::vector<NamedTensor> named_tensors() const;
 
  private:
+  Memory run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context);
+
   std::vector<std::pair<std::string, std::string>> rules_;
+  bool recompute_backbone_ = false, recompute_encoder_ = false;
   ClipNeeds needs_;
   BuildContext facts_;
   std::shared_ptr<Backbone> backbone_;

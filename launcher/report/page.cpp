@@ -121,6 +121,29 @@ std::string curves(const Page& page) {
          "</div>\n";
 }
 
+/// Where the time of the first run's steps goes; "" where nobody asked for a profile.
+std::string timeline(const Page& page) {
+  if (page.runs.empty() || page.runs.front().history.splits.empty()) return "";
+  const std::pair<const char*, double StepSplit::*> parts[] = {
+      {"forward", &StepSplit::forward},
+      {"backward", &StepSplit::backward},
+      {"exposed communication", &StepSplit::exposed},
+      {"data wait", &StepSplit::data},
+      {"optimiser", &StepSplit::optimiser}};
+  std::vector<Series> lines;
+  for (const auto& [name, part] : parts) {
+    Series line{name, {}, false};
+    for (const StepSplit& split : page.runs.front().history.splits)
+      line.points.emplace_back(split.iteration, 1000 * split.*part);
+    lines.push_back(std::move(line));
+  }
+  return "<div class=\"charts\">\n" +
+         svg_chart(lines, {.title = "Where a step's time goes (" + page.runs.front().name + ")",
+                           .x_label = "iteration",
+                           .y_label = "milliseconds"}) +
+         "</div>\n";
+}
+
 std::string json_list(const std::vector<std::string>& texts) {
   std::string out = "[";
   for (size_t i = 0; i < texts.size(); ++i) out += (i == 0 ? "\"" : ",\"") + texts[i] + "\"";
@@ -172,7 +195,7 @@ std::string html_page(const Page& page) {
          html_text(page.title) +
          "</title><meta name=\"viewport\" content=\"width=device-width\"><style>" + kStyle +
          "</style></head><body>\n<h1>" + html_text(page.title) + "</h1>\n" + summary(page) +
-         curves(page) + video_section(page, true) + video_section(page, false) +
+         curves(page) + timeline(page) + video_section(page, true) + video_section(page, false) +
          configurations(page) + "<script>" + kScript + "</script>\n</body></html>\n";
 }
 

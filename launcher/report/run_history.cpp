@@ -47,4 +47,24 @@ RunHistory read_history(const std::filesystem::path& metrics) {
   return history;
 }
 
+std::vector<StepSplit> read_profile(const std::filesystem::path& profile) {
+  std::ifstream stream(profile);
+  std::vector<StepSplit> splits;
+  std::string line;
+  for (int64_t number = 1; std::getline(stream, line); ++number) {
+    try {
+      const auto json = nlohmann::json::parse(line);
+      StepSplit split{json.at("iteration").get<int64_t>(), json.at("data").get<double>(),
+                      json.at("forward").get<double>(),    json.at("backward").get<double>(),
+                      json.at("exposed").get<double>(),    json.at("optimiser").get<double>()};
+      split.backward -= split.exposed;
+      splits.push_back(split);
+    } catch (const nlohmann::json::exception& error) {
+      throw DataError(profile.string() + ":" + std::to_string(number) +
+                      ": expected a line of a profile, got '" + error.what() + "'.");
+    }
+  }
+  return splits;
+}
+
 }  // namespace tessera::report

@@ -101,29 +101,74 @@ TrainState state_of(const TensorMetadata& metadata, const std::filesystem::path&
   return state;
 }
 
+std::string optimiser_prefix(const std::string& name) {
+  return (name.empty() ? "" : std::string(kAuxiliary) + name + ".") + std::string(kOptimiser);
+}
+
+/// A checkpoint whose checksum is right.
+SafetensorsFile read_whole(const std::filesystem::path& file) {
+  SafetensorsFile content = read_safetensors(file);
+  state_of(content.metadata, file);
+  const std::string& stored = MetadataReader(content.metadata, file).text("checksum");
+  if (const std::string found = checksum(content.tensors, content.metadata); found != stored)
+    throw DataError(file.string() + ": expected the checksum " + stored + ", got " + found +
+                    ". The file is damaged: --resume auto goes on from the checkpoint before it.");
+  return content;
+}
+
+/// Why a checkpoint cannot be used, or "".
+std::string damage_of(const std::filesystem::path& file) {
+  try {
+    read_whole(file);
+  } catch (const DataError& error) {
+    return error.what();
+  }
+  return "";
+}
+
 }  // namespace
 
-std::filesystem::path save_checkpoint(const RunFolder& folder, const TrainState& state,
-                                      const std::vector<NamedTensor>& model,
-                                      const Optimiser& optimiser, int64_t keep_last) {
-  TensorList tensors;
-  for (const auto& [name, tensor, is_parameter] : model)
-    tensors.emplace_back(std::string(kModel) + name, tensor);
-  for (const auto& [name, tensor] : optimiser.state())
-    tensors.emplace_back(std::string(kOptimiser) + name, tensor);
-  TensorMetadata metadata{{"format", std::string(kFormat)},
-                          {"iteration", std::to_string(state.iteration)},
-                          {"consumed_samples", std::to_string(state.consumed_samples)},
-                          {"seed", std::to_string(state.seed)},
-                          {"experiment", state.experiment}};
-  if (state.best) metadata["best"] = exact_text(*state.best);
-  metadata["checksum"] = checksum(tensors, metadata);
-  const std::filesystem::path file = folder.checkpoint(state.iteration);
-  write_safetensors(file, tensors, metadata);
-  save_weights(model, folder.last_weights(),
-               {{"iteration", std::to_string(state.iteration)}, {"experiment", state.experiment}});
+Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& model,
+                       const NamedOptimisers& optimisers) {
+  Snapshot snapshot;
+  snapshot.iteration = state.iteration;
+  auto add = [&](const std::string& name, const at::Tensor& tensor) {
+    snapshot.tensors.emplace_back(name, tensor.detach().to(at::kCPU, /*non_blocking=*/false,
+                                                           /*copy=*/true));
+  };
+  for (const auto& [name, tensor, is_parameter] : model) add(std::string(kModel) + name, tensor);
+  for (const auto& [name, optimiser] : optimisers)
+    for (const auto& [slot, tensor] : optimiser->state())
+      add(optimiser_prefix(name) + slot, tensor);
+  snapshot.metadata = {{"format", std::string(kFormat)},
+                       {"iteration", std::to_string(state.iteration)},
+                       {"consumed_samples", std::to_string(state.consumed_samples)},
+                       {"seed", std::to_string(state.seed)},
+                       {"experiment", state.experiment}};
+  if (state.best) snapshot.metadata["best"] = exact_text(*state.best);
+  return snapshot;
+}
+
+std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapshot,
+                                       int64_t keep_last) {
+  snapshot.metadata["checksum"] = checksum(snapshot.tensors, snapshot.metadata);
+  const std::filesystem::path file = folder.checkpoint(snapshot.iteration);
+  write_safetensors(file, snapshot.tensors, snapshot.metadata);
+  TensorList weights;
+  for (const auto& [name, tensor] : snapshot.tensors)
+    if (name.starts_with(kModel) && !is_training_only(name.substr(kModel.size())))
+      weights.emplace_back(name.substr(kModel.size()), tensor);
+  write_safetensors(folder.last_weights(), weights,
+                    {{"iteration", std::to_string(snapshot.iteration)},
+                     {"experiment", snapshot.metadata.at("experiment")}});
   folder.keep_checkpoints(keep_last);
   return file;
+}
+
+std::filesystem::path save_checkpoint(const RunFolder& folder, const TrainState& state,
+                                      const std::vector<NamedTensor>& model, Optimiser& optimiser,
+                                      int64_t keep_last) {
+  return write_checkpoint(folder, take_snapshot(state, model, {{"", &optimiser}}), keep_last);
 }
 
 TrainState read_train_state(const std::filesystem::path& file) {
@@ -131,40 +176,61 @@ TrainState read_train_state(const std::filesystem::path& file) {
 }
 
 TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
-                           Optimiser& optimiser) {
-  const SafetensorsFile content = read_safetensors(file);
+                           const NamedOptimisers& optimisers) {
+  const SafetensorsFile content = read_whole(file);
   const TrainState state = state_of(content.metadata, file);
-  const std::string& stored = MetadataReader(content.metadata, file).text("checksum");
-  if (const std::string found = checksum(content.tensors, content.metadata); found != stored)
-    throw DataError(file.string() + ": expected the checksum " + stored + ", got " + found +
-                    ". The file is damaged: remove it to resume from the checkpoint before it.");
-  TensorList optimiser_state;
-  for (const auto& [name, tensor] : content.tensors)
-    if (name.starts_with(kOptimiser))
-      optimiser_state.emplace_back(name.substr(kOptimiser.size()), tensor);
   WeightsOptions options;
   options.prefix = std::string(kModel);
   load_weights(model, content.tensors, file.string(), options);
-  try {
-    optimiser.load_state(optimiser_state);
-  } catch (const DataError& error) {
-    throw DataError(file.string() + ": " + error.what());
+  for (const auto& [name, optimiser] : optimisers) {
+    const std::string prefix = optimiser_prefix(name);
+    TensorList optimiser_state;
+    for (const auto& [tensor_name, tensor] : content.tensors)
+      if (tensor_name.starts_with(prefix))
+        optimiser_state.emplace_back(tensor_name.substr(prefix.size()), tensor);
+    try {
+      optimiser->load_state(optimiser_state);
+    } catch (const DataError& error) {
+      throw DataError(file.string() + ": " + (name.empty() ? "" : "auxiliary " + name + ": ") +
+                      error.what());
+    }
   }
   return state;
 }
 
+TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
+                           Optimiser& optimiser) {
+  return load_checkpoint(file, model, NamedOptimisers{{"", &optimiser}});
+}
+
 std::optional<std::filesystem::path> find_checkpoint(const RunFolder& folder,
-                                                     const std::string& resume) {
+                                                     const std::string& resume,
+                                                     std::ostream& notes) {
   if (resume.empty()) return std::nullopt;
-  if (resume == "auto") {
-    const auto found = folder.checkpoints();
-    if (found.empty()) return std::nullopt;
-    return found.back().second;
+  if (resume != "auto") {
+    if (!std::filesystem::exists(resume))
+      throw DataError("--resume " + resume +
+                      ": expected \"auto\" or a checkpoint, got no such file.");
+    return std::filesystem::path(resume);
   }
-  if (!std::filesystem::exists(resume))
-    throw DataError("--resume " + resume +
-                    ": expected \"auto\" or a checkpoint, got no such file.");
-  return std::filesystem::path(resume);
+  const auto found = folder.checkpoints();
+  std::vector<std::string> damaged;
+  for (auto one = found.rbegin(); one != found.rend(); ++one) {
+    if (const std::string reason = damage_of(one->second); !reason.empty()) {
+      damaged.push_back(reason);
+      notes << "damaged, put aside as '" << one->second.filename().string()
+            << ".damaged': " << reason << std::endl;
+      continue;
+    }
+    for (auto bad = found.rbegin(); bad != one; ++bad) folder.put_aside(bad->second);
+    return one->second;
+  }
+  // Beginning anew without a word would throw away what the run had learnt.
+  if (!damaged.empty())
+    throw DataError(folder.path().string() + ": expected a whole checkpoint, got " +
+                    std::to_string(damaged.size()) + " damaged: " + join(damaged, " ") +
+                    " Remove them to begin anew.");
+  return std::nullopt;
 }
 
 }  // namespace tessera

@@ -9,10 +9,10 @@ namespace {
 
 /// What may change when a run goes on: where it runs, how long, what it shows, what comes after.
 const std::vector<std::string> kFreeKeys{
-    "description",     "plugins",          "inference",       "weights",
-    "train.epochs",    "train.iterations", "train.log_every", "train.evaluate_every",
-    "train.keep_last", "train.threads",    "train.device",    "train.checkpoint_every",
-    "data.workers",    "data.validation"};
+    "description",     "plugins",          "inference",        "weights",
+    "train.epochs",    "train.iterations", "train.log_every",  "train.evaluate_every",
+    "train.keep_last", "train.threads",    "train.device",     "train.checkpoint_every",
+    "data.workers",    "data.validation",  "train.distributed"};
 
 bool is_free(const std::string& path) {
   for (const auto& key : kFreeKeys)

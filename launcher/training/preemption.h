@@ -5,7 +5,8 @@
 
 namespace tessera {
 
-/// While it lives, SIGTERM and SIGINT only ask to stop; the second one of a kind kills as usual.
+/// While it lives, SIGTERM, SIGINT and SIGUSR1 (which mpirun passes on without ending the job) only
+/// ask to stop; the second one of a kind kills as usual.
 /// One at a time.
 class PreemptionGuard {
  public:
@@ -18,8 +19,8 @@ class PreemptionGuard {
   bool requested() const;
 
  private:
-  static constexpr std::array<int, 2> kSignals{SIGTERM, SIGINT};
-  std::array<struct sigaction, 2> before_;
+  static constexpr std::array<int, 3> kSignals{SIGTERM, SIGINT, SIGUSR1};
+  std::array<struct sigaction, 3> before_;
 };
 
 }  // namespace tessera

@@ -32,10 +32,11 @@ int64_t iteration_of(const std::string& name) {
 
 }  // namespace
 
-RunFolder::RunFolder(fs::path path) : path_(std::move(path)) {
+RunFolder::RunFolder(fs::path path, bool cleans) : path_(std::move(path)) {
   std::error_code error;
   fs::create_directories(path_, error);
   if (error) fail(path_, "a run folder that can be made", error);
+  if (!cleans) return;
   std::vector<fs::path> leftovers;
   for (const auto& entry : fs::directory_iterator(path_, error))
     if (is_temporary_name(entry.path().filename().string())) leftovers.push_back(entry.path());
@@ -72,6 +73,12 @@ void RunFolder::keep_checkpoints(int64_t count) const {
     if (!fs::remove(found[i].second, error) && error)
       fail(found[i].second, "to remove an old checkpoint", error);
   }
+}
+
+void RunFolder::put_aside(const fs::path& checkpoint) const {
+  std::error_code error;
+  fs::rename(checkpoint, checkpoint.string() + ".damaged", error);
+  if (error) fail(checkpoint, "to rename a damaged checkpoint", error);
 }
 
 void RunFolder::expect_no_checkpoint_after(int64_t iteration) const {

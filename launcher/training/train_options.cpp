@@ -147,6 +147,10 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       "deterministic", &TrainOptions::deterministic,
       "Refuse operators that give other bits from run to run (needed for exact resuming on "
       "a GPU; slower).");
+  schema.field("recompute", &TrainOptions::recompute,
+               "Parts (backbone, encoder) whose activations are computed again in backward instead "
+               "of being kept: less memory, more time.");
+  schema.field("distributed", &TrainOptions::distributed, "How several processes train as one.");
   schema.validate([](const TrainOptions& options) {
     if (options.epochs.has_value() == options.iterations.has_value())
       throw ConfigError(std::string("expected exactly one of epochs and iterations, got ") +

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/schema.h"
+#include "launcher/distributed/distributed_options.h"
 
 namespace tessera {
 
@@ -63,6 +64,8 @@ struct TrainOptions {
   int64_t threads = 0;
   std::string device = "auto";
   bool deterministic = false;
+  std::vector<std::string> recompute;
+  DistributedOptions distributed;
   static void describe(Schema<TrainOptions>& schema);
 };
 

@@ -1,5 +1,10 @@
 #include "launcher/training/trainer.h"
 
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include <set>
+
 #include "core/error.h"
 #include "launcher/training/validation.h"
 
@@ -28,41 +33,112 @@ std::string origin_of(const data::TrainingBatch& batch) {
   return join(clips, "; ");
 }
 
+using Auxiliaries = std::vector<std::shared_ptr<Auxiliary>>;
+
 class ClipLossSource final : public LossSource {
  public:
-  ClipLossSource(VisModel& model, Criterion& criterion, data::ClipLoader& loader, at::Device device)
-      : model_(model), criterion_(criterion), loader_(loader), device_(device) {}
+  ClipLossSource(const Experiment& experiment, VisModel& model, Criterion& criterion,
+                 const Auxiliaries& auxiliaries, data::ClipLoader& loader, at::Device device,
+                 const Communicator* communicator)
+      : experiment_(experiment),
+        model_(model),
+        criterion_(criterion),
+        auxiliaries_(auxiliaries),
+        loader_(loader),
+        device_(device) {
+    if (communicator && communicator->size() > 1)
+      mean_over_ranks_ = [communicator](const at::Tensor& x) { return communicator->mean(x); };
+  }
 
   void fetch() override { batch_ = loader_.next(); }
+
+  std::vector<uint64_t> random_key() const override {
+    std::vector<uint64_t> key{static_cast<uint64_t>(batch_.epoch)};
+    for (const int64_t sample : batch_.sample_indices) key.push_back(static_cast<uint64_t>(sample));
+    return key;
+  }
 
   PartialLoss compute() override {
     move_to(device_, batch_);
     const ForwardContext context;
     const VisModel::Output output = model_.forward(batch_.batch, context);
-    CriterionResult result =
-        criterion_.forward(output.memory, output.predictions, batch_.targets, context);
-    return {std::move(result.total), std::move(result.terms), batch_.epoch,
-            static_cast<int64_t>(batch_.sample_indices.size())};
+    CriterionResult result = criterion_.forward(output.memory, output.predictions, batch_.targets,
+                                                context, mean_over_ranks_);
+    PartialLoss loss{std::move(result.total),
+                     std::move(result.terms),
+                     batch_.epoch,
+                     static_cast<int64_t>(batch_.sample_indices.size()),
+                     {}};
+    if (auxiliaries_.empty()) return loss;
+    const Matches matches = result.matches.empty() ? Matches() : result.matches.back();
+    const AuxiliaryInput input{batch_.batch,       output.pyramid, output.memory,
+                               output.predictions, batch_.targets, matches};
+    for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);
+    return loss;
   }
   std::string origin() const override { return origin_of(batch_); }
 
  private:
+  void add_auxiliary(size_t index, const AuxiliaryInput& input, const ForwardContext& context,
+                     PartialLoss& loss) {
+    Auxiliary& network = *auxiliaries_[index];
+    const std::string name = experiment_.auxiliaries[index].name + ".";
+    for (NamedLoss& term : network.model_losses(input, context)) {
+      loss.total = loss.total + term.weight * term.value;
+      loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
+    }
+    at::Tensor own = at::zeros({}, loss.total.options().requires_grad(false));
+    for (NamedLoss& term : network.own_losses(input, context)) {
+      own = own + term.weight * term.value;
+      loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
+    }
+    loss.auxiliary_totals.push_back(own);
+  }
+
+  const Experiment& experiment_;
   VisModel& model_;
   Criterion& criterion_;
+  const Auxiliaries& auxiliaries_;
   data::ClipLoader& loader_;
   at::Device device_;
+  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
   data::TrainingBatch batch_;
 };
 
 }  // namespace
 
-int64_t clips_per_part(const TrainOptions& options) {
-  return options.total_batch / options.accumulation;
+int64_t clips_per_part(const TrainOptions& options, int64_t num_ranks) {
+  const int64_t parts = options.accumulation * num_ranks;
+  if (options.total_batch % parts != 0) {
+    std::vector<std::string> fitting;
+    for (int64_t ranks = 1; ranks * options.accumulation <= options.total_batch; ++ranks)
+      if (options.total_batch % (ranks * options.accumulation) == 0)
+        fitting.push_back(std::to_string(ranks));
+    throw ConfigError("train.total_batch: expected a multiple of the " + std::to_string(num_ranks) +
+                      " ranks times train.accumulation = " + std::to_string(options.accumulation) +
+                      ", got " + std::to_string(options.total_batch) + ". Take " +
+                      std::to_string((options.total_batch / parts + 1) * parts) +
+                      ", or start one of these numbers of ranks: " + join(fitting) + ".");
+  }
+  return options.total_batch / parts;
+}
+
+std::vector<std::shared_ptr<Auxiliary>> make_auxiliaries(const Experiment& experiment,
+                                                         const BuildContext& facts) {
+  Auxiliaries auxiliaries;
+  std::set<std::string> names;
+  for (const AuxiliaryOptions& options : experiment.auxiliaries) {
+    if (!names.insert(options.name).second)
+      throw ConfigError("auxiliaries: expected names of their own, got '" + options.name +
+                        "' twice.");
+    auxiliaries.push_back(facts.make(options.network));
+  }
+  return auxiliaries;
 }
 
 TrainResult train(const Experiment& experiment, VisModel& model, Criterion& criterion,
-                  data::ClipLoader& loader, const RunFolder& folder, const TrainSettings& settings,
-                  at::Device device) {
+                  const Auxiliaries& auxiliaries, data::ClipLoader& loader, const RunFolder& folder,
+                  const TrainSettings& settings, at::Device device) {
   if (experiment.loss.terms.empty() && experiment.loss.features.empty())
     throw ConfigError(
         "loss: expected at least one of loss.terms and loss.features to train with, got none.");
@@ -77,20 +153,37 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
         std::to_string(loader.position()) + ".");
   model.train();
   criterion.train();
-  ClipLossSource source(model, criterion, loader, device);
+  TrainSettings complete = settings;
+  for (size_t i = 0; i < auxiliaries.size(); ++i) {
+    const AuxiliaryOptions& options = experiment.auxiliaries[i];
+    auxiliaries[i]->train();
+    AuxiliaryTraining training{
+        options.name, {}, options.optimiser, options.schedule, options.clip_gradients};
+    const std::string prefix = std::string(kAuxiliary) + options.name + ".";
+    for (const auto& item : auxiliaries[i]->named_parameters())
+      training.tensors.push_back({prefix + item.key(), item.value(), true});
+    for (const auto& item : auxiliaries[i]->named_buffers())
+      training.tensors.push_back({prefix + item.key(), item.value(), false});
+    complete.auxiliaries.push_back(std::move(training));
+  }
+  ClipLossSource source(experiment, model, criterion, auxiliaries, loader, device,
+                        settings.communicator);
   std::vector<NamedTensor> tensors = model.named_tensors();
   for (const auto& item : criterion.named_parameters())
     tensors.push_back({std::string(kTrainingOnly) + item.key(), item.value(), true});
   if (experiment.train.evaluate_every == 0)
-    return run_training(experiment.train, tensors, source, folder, settings);
+    return run_training(experiment.train, tensors, source, folder, complete);
   const Validation validation(experiment);
-  TrainSettings validated = settings;
-  validated.validate = [&] {
-    const auto stats = validation.run(model, device);
+  // A validation may take longer than a step ever does: each video is progress.
+  const auto on_video = [&settings] {
+    if (settings.supervisor) settings.supervisor->note_progress();
+  };
+  complete.validate = [&] {
+    const auto stats = validation.run(model, device, settings.communicator, on_video);
     model.train();
     return stats;
   };
-  return run_training(experiment.train, tensors, source, folder, validated);
+  return run_training(experiment.train, tensors, source, folder, complete);
 }
 
 }  // namespace tessera

@@ -1,12 +1,21 @@
 #include "launcher/training/training_loop.h"
 
 #include <ATen/Context.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/tensor.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <fstream>
 #include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "launcher/data/random.h"
+#include "launcher/distributed/gradient_reducer.h"
+#include "launcher/training/checkpoint_writer.h"
 #include "launcher/training/metrics_log.h"
 #include "launcher/training/progress.h"
 #include "launcher/training/schedule.h"
@@ -21,15 +30,66 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// One seed for every step (splitmix64's finaliser). Seeding before each step is why checkpoints
-/// hold no generator state and a resumed run draws the same numbers as an uninterrupted one.
-uint64_t step_seed(int64_t seed, int64_t iteration) {
-  uint64_t mixed = static_cast<uint64_t>(seed) * 0x9E3779B97F4A7C15ull +
-                   static_cast<uint64_t>(iteration) + 0x9E3779B97F4A7C15ull;
-  mixed = (mixed ^ (mixed >> 30)) * 0xBF58476D1CE4E5B9ull;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94D049BB133111EBull;
-  return mixed ^ (mixed >> 31);
+/// Seeding before each part with what is in it is why checkpoints hold no generator state, why a
+/// resumed run draws the same numbers as an uninterrupted one, and why ranks draw different ones.
+uint64_t part_seed(int64_t seed, const std::vector<uint64_t>& key) {
+  auto mixed = static_cast<uint64_t>(seed);
+  for (const uint64_t number : key) mixed = data::Random({mixed, number}).next();
+  return mixed;
 }
+
+std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors) {
+  std::vector<at::Tensor> parameters;
+  for (const auto& tensor : tensors)
+    if (tensor.is_parameter && tensor.tensor.requires_grad()) parameters.push_back(tensor.tensor);
+  return parameters;
+}
+
+/// The model or an auxiliary network with all that makes its steps.
+struct Learner {
+  Learner(std::string name, const std::vector<NamedTensor>& tensors,
+          const OptimiserOptions& optimiser_options, std::vector<ParameterGroup> groups,
+          const ScheduleOptions& schedule, double clip_gradients, const Communicator& communicator,
+          const DistributedOptions& distributed)
+      : name(std::move(name)),
+        optimiser(optimiser_options, std::move(groups)),
+        parameters(optimiser.parameters()),
+        inputs(trained(tensors)),
+        reducer(communicator, inputs, distributed),
+        schedule(schedule),
+        clip_gradients(clip_gradients) {}
+
+  /// Gradients of `loss` are added to these parameters and to no others; on the last part of a step
+  /// they are averaged over the ranks. in: scalar.
+  void backward(at::Tensor loss, bool last) {
+    // A clip that nothing can be learnt from; other ranks wait for this one's gradients.
+    if (!loss.requires_grad()) loss = loss + 0.0 * inputs.at(0).sum();
+    if (last) reducer.prepare(loss);
+    loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, inputs);
+    if (last) reducer.finish();
+  }
+
+  /// Clips and steps. out: the norm before clipping.
+  double step(const ScheduleLength& length, int64_t iteration) {
+    const at::Tensor norm = gradient_norm(parameters);
+    const double value = norm.item<double>();
+    if (!std::isfinite(value)) return value;  // the caller stops: nothing is spoilt
+    if (clip_gradients > 0) clip_gradients_to(norm);
+    optimiser.step(schedule_factor(schedule, length, iteration));
+    return value;
+  }
+  void clip_gradients_to(const at::Tensor& norm) {
+    tessera::clip_gradients(parameters, norm, clip_gradients);
+  }
+
+  std::string name;
+  Optimiser optimiser;
+  std::vector<at::Tensor> parameters;  // group by group
+  std::vector<at::Tensor> inputs;      // in the model's order
+  GradientReducer reducer;
+  const ScheduleOptions& schedule;
+  double clip_gradients;
+};
 
 class TrainingLoop {
  public:
@@ -40,14 +100,33 @@ class TrainingLoop {
         source_(source),
         folder_(folder),
         settings_(settings),
+        communicator_(settings.communicator ? *settings.communicator : alone_),
         length_(ScheduleLength::of(
             options, settings.samples_per_epoch / static_cast<double>(options.total_batch))),
-        optimiser_(make_optimiser()),
-        parameters_(optimiser_.parameters()) {
+        all_tensors_(model),
+        writer_(folder, options.keep_last) {
+    freeze_parameters(model_, options_.frozen);
+    add_learner("", model_, options_.optimiser,
+                make_groups(model_, options_.optimiser, options_.groups), options_.schedule,
+                options_.clip_gradients);
+    for (const AuxiliaryTraining& auxiliary : settings.auxiliaries) {
+      add_learner(auxiliary.name, auxiliary.tensors, auxiliary.optimiser,
+                  make_groups(auxiliary.tensors, auxiliary.optimiser, {}), auxiliary.schedule,
+                  auxiliary.clip_gradients);
+      all_tensors_.insert(all_tensors_.end(), auxiliary.tensors.begin(), auxiliary.tensors.end());
+    }
     state_.seed = options.seed;
     state_.experiment = settings.experiment;
     if (settings.resume) resume(*settings.resume);
-    folder.expect_no_checkpoint_after(state_.iteration);
+    if (communicator_.is_first()) folder.expect_no_checkpoint_after(state_.iteration);
+    std::vector<at::Tensor> tensors;
+    for (const auto& tensor : all_tensors_) {
+      tensors.push_back(tensor.tensor);
+      if (!tensor.is_parameter && tensor.tensor.is_floating_point())
+        buffers_.push_back({tensor.tensor, 0});
+    }
+    communicator_.take_from_first(tensors);
+    for (Buffer& buffer : buffers_) buffer.version = buffer.tensor._version();
   }
 
   TrainResult run() {
@@ -56,22 +135,30 @@ class TrainingLoop {
       throw ConfigError("--iterations: expected at most the " + std::to_string(length_.iterations) +
                         " iterations of the experiment, got " + std::to_string(end) +
                         ". Set train.iterations or train.epochs to train longer.");
-    MetricsLog log(folder_.metrics(), state_.iteration);
+    const bool writes = communicator_.is_first();
+    std::optional<MetricsLog> log;
+    if (writes) log.emplace(folder_.metrics(), state_.iteration);
     std::ostream nowhere(nullptr);
-    Progress progress(settings_.progress ? *settings_.progress : nowhere, settings_.terminal, end);
+    Progress progress(settings_.progress && writes ? *settings_.progress : nowhere,
+                      settings_.terminal, end);
+    std::ofstream profile;
+    if (settings_.profile && writes) profile.open(folder_.profile(), std::ios::app);
     TrainResult result;
     int64_t unlogged_steps = 0;
     double data_seconds = 0;
     Clock::time_point since = Clock::now();
     while (state_.iteration < end && !result.preempted) {
-      StepMetrics metrics = step(data_seconds);
+      StepTimes times;
+      StepMetrics metrics = step(times, state_.iteration + 1 == end);
       ++unlogged_steps;
-      result.last_loss = metrics.total;
+      data_seconds += times.data;
+      if (profile.is_open()) write_times(profile, times);
       const bool last = state_.iteration == end;
       if (is_logged(state_.iteration) || last) {
+        result.last_loss = metrics.total;
         metrics.seconds = seconds_since(since) / static_cast<double>(unlogged_steps);
         metrics.data_seconds = data_seconds / static_cast<double>(unlogged_steps);
-        if (is_logged(state_.iteration)) log.write(metrics);
+        if (log && is_logged(state_.iteration)) log->write(metrics);
         progress.show(metrics);
         unlogged_steps = 0;
         data_seconds = 0;
@@ -79,13 +166,16 @@ class TrainingLoop {
       }
       if (is_validated(state_.iteration)) {
         const auto start = Clock::now();
-        validate(log, progress);
+        validate(log ? &*log : nullptr, progress);
         since += Clock::now() - start;  // metrics are about training alone
       }
-      result.preempted = settings_.stop_requested() && !last;
+      // A signal may reach one rank before another; all must stop after the same step.
+      result.preempted = communicator_.maximum(settings_.stop_requested() ? 1 : 0) > 0 && !last;
       if (state_.iteration % options_.checkpoint_every == 0 || last || result.preempted)
-        last_checkpoint_ = save_checkpoint(folder_, state_, model_, optimiser_, options_.keep_last);
+        checkpoint();
     }
+    writer_.finish();
+    communicator_.wait_for_all();  // nobody leaves, so that nobody is ended, before it is written
     result.iteration = state_.iteration;
     result.checkpoint = last_checkpoint_;
     result.best = state_.best;
@@ -93,13 +183,26 @@ class TrainingLoop {
   }
 
  private:
-  Optimiser make_optimiser() const {
-    freeze_parameters(model_, options_.frozen);
-    return Optimiser(options_.optimiser, make_groups(model_, options_.optimiser, options_.groups));
+  struct Buffer {
+    at::Tensor tensor;
+    int64_t version;  // when the ranks' were last the same
+  };
+
+  void add_learner(const std::string& name, const std::vector<NamedTensor>& tensors,
+                   const OptimiserOptions& optimiser, std::vector<ParameterGroup> groups,
+                   const ScheduleOptions& schedule, double clip_gradients) {
+    learners_.push_back(std::make_unique<Learner>(name, tensors, optimiser, std::move(groups),
+                                                  schedule, clip_gradients, communicator_,
+                                                  options_.distributed));
+    optimisers_.emplace_back(name, &learners_.back()->optimiser);
+  }
+
+  void enter(Phase phase) {
+    if (settings_.supervisor) settings_.supervisor->enter(phase, state_.iteration + 1);
   }
 
   void resume(const std::filesystem::path& file) {
-    const TrainState stored = load_checkpoint(file, model_, optimiser_);
+    const TrainState stored = load_checkpoint(file, all_tensors_, optimisers_);
     if (stored.seed != options_.seed)
       throw ConfigError("train.seed: expected " + std::to_string(stored.seed) + " as in " +
                         file.string() + ", got " + std::to_string(options_.seed) + ".");
@@ -109,37 +212,106 @@ class TrainingLoop {
     last_checkpoint_ = file;
   }
 
-  /// One optimiser step; adds what was spent waiting for clips to `data_seconds`.
-  StepMetrics step(double& data_seconds) {
-    at::manual_seed(step_seed(options_.seed, state_.iteration));
+  void checkpoint() {
+    enter(Phase::checkpoint);
+    if (communicator_.is_first()) writer_.write(take_snapshot(state_, all_tensors_, optimisers_));
+    last_checkpoint_ = folder_.checkpoint(state_.iteration);
+  }
+
+  /// One optimiser step of every learner.
+  StepMetrics step(StepTimes& times, bool last_step) {
+    const auto begin = Clock::now();
+    const bool logged = is_logged(state_.iteration + 1) || last_step;
     StepMetrics metrics;
     std::map<std::string, size_t> places;
-    optimiser_.zero_grad();
+    for (auto& learner : learners_) learner->optimiser.zero_grad();
     const double share = 1.0 / static_cast<double>(options_.accumulation);
     std::string origins;
     for (int64_t part = 0; part < options_.accumulation; ++part) {
-      const auto start = Clock::now();
+      enter(Phase::waiting_for_data);
+      auto start = Clock::now();
+      auto lap = [&start] {
+        const double seconds = seconds_since(start);
+        start = Clock::now();
+        return seconds;
+      };
       source_.fetch();
-      data_seconds += seconds_since(start);
+      times.data += lap();
+      enter(Phase::forward);
+      at::manual_seed(part_seed(options_.seed, source_.random_key()));
       const PartialLoss loss = compute();
       if (part == 0) metrics.epoch = loss.epoch;
       origins += (part == 0 ? "" : "; ") + source_.origin();
       const double total = loss.total.item<double>();
       if (!std::isfinite(total)) fail_not_finite(total, loss);
-      (share == 1.0 ? loss.total : loss.total * share).backward();
+      times.forward += lap();
+      enter(Phase::backward);
+      backward(loss, share, part + 1 == options_.accumulation, times);
+      times.backward += lap();
       metrics.total += share * total;
-      if (is_logged(state_.iteration + 1)) add_terms(loss, share, metrics, places);
-      state_.consumed_samples += loss.num_samples;
+      if (logged) add_terms(loss, share, metrics, places);
+      state_.consumed_samples += loss.num_samples * communicator_.size();
     }
-    const double factor = schedule_factor(options_.schedule, length_, state_.iteration);
-    metrics.lr = options_.optimiser.lr * factor;
-    const at::Tensor norm = gradient_norm(parameters_);
-    metrics.grad_norm = norm.item<double>();
-    if (!std::isfinite(metrics.grad_norm)) fail_gradient(metrics, origins);
-    if (options_.clip_gradients > 0) clip_gradients(parameters_, norm, options_.clip_gradients);
-    optimiser_.step(factor);
+    enter(Phase::optimiser_step);
+    const auto optimiser_start = Clock::now();
+    if (logged) average(metrics);
+    metrics.lr =
+        options_.optimiser.lr * schedule_factor(options_.schedule, length_, state_.iteration);
+    for (auto& learner : learners_) {
+      const double norm = learner->step(length_, state_.iteration);
+      if (learner->name.empty()) metrics.grad_norm = norm;
+      if (!std::isfinite(norm)) fail_gradient(*learner, norm, metrics.total, origins);
+    }
+    average_buffers();
     metrics.iteration = ++state_.iteration;
+    times.optimiser = seconds_since(optimiser_start);
+    times.total = seconds_since(begin);
     return metrics;
+  }
+
+  void backward(const PartialLoss& loss, double share, bool last, StepTimes& times) {
+    if (loss.auxiliary_totals.size() + 1 != learners_.size())
+      throw RuntimeError("train: expected the losses of " + std::to_string(learners_.size() - 1) +
+                         " auxiliary networks, got " +
+                         std::to_string(loss.auxiliary_totals.size()) + ".");
+    for (size_t i = 0; i < learners_.size(); ++i) {
+      const at::Tensor& total = i == 0 ? loss.total : loss.auxiliary_totals[i - 1];
+      learners_[i]->backward(share == 1.0 ? total : total * share, last);
+      if (last) times.exposed += learners_[i]->reducer.exposed_seconds();
+    }
+  }
+
+  /// Losses are those of the whole batch.
+  void average(StepMetrics& metrics) const {
+    if (communicator_.size() == 1) return;
+    std::vector<double> values{metrics.total};
+    for (const auto& [name, value] : metrics.terms) values.push_back(value);
+    const at::Tensor mean = communicator_.mean(at::tensor(values, at::kDouble));
+    metrics.total = mean[0].item<double>();
+    for (size_t i = 0; i < metrics.terms.size(); ++i)
+      metrics.terms[i].second = mean[static_cast<int64_t>(i) + 1].item<double>();
+  }
+
+  /// Running statistics that a step changed; most models have none.
+  void average_buffers() {
+    if (communicator_.size() == 1) return;
+    for (Buffer& buffer : buffers_) {
+      if (buffer.tensor._version() == buffer.version) continue;
+      buffer.tensor.detach().copy_(communicator_.mean(buffer.tensor));
+      buffer.version = buffer.tensor._version();
+    }
+  }
+
+  void write_times(std::ofstream& file, const StepTimes& times) const {
+    file << nlohmann::ordered_json{{"iteration", state_.iteration},
+                                   {"seconds", times.total},
+                                   {"data", times.data},
+                                   {"forward", times.forward},
+                                   {"backward", times.backward},
+                                   {"exposed", times.exposed},
+                                   {"optimiser", times.optimiser}}
+                .dump()
+         << std::endl;
   }
 
   // A diverged model often fails before it has a loss: in the matcher, for one.
@@ -158,14 +330,16 @@ class TrainingLoop {
   }
 
   /// Before the checkpoint of the same iteration, which then knows of it.
-  void validate(MetricsLog& log, Progress& progress) {
+  void validate(MetricsLog* log, Progress& progress) {
+    enter(Phase::validation);
     const auto start = Clock::now();
     const std::vector<evaluation::Stat> stats = settings_.validate();
-    log.write_validation(state_.iteration, stats, seconds_since(start));
+    if (log) log->write_validation(state_.iteration, stats, seconds_since(start));
     progress.show_validation(state_.iteration, stats, seconds_since(start_));
     const double score = stats.at(0).value;
     if (state_.best && score <= *state_.best) return;
     state_.best = score;
+    if (!log) return;
     save_weights(
         model_, folder_.best_weights(),
         {{"iteration", std::to_string(state_.iteration)}, {"experiment", state_.experiment}});
@@ -202,18 +376,19 @@ class TrainingLoop {
                        kept() + " Look at these clips, or lower train.optimiser.lr.");
   }
 
-  [[noreturn]] void fail_gradient(const StepMetrics& metrics, const std::string& origins) const {
+  [[noreturn]] void fail_gradient(const Learner& learner, double norm, double total,
+                                  const std::string& origins) const {
     std::vector<std::string> names;
-    for (const auto& tensor : model_)
-      if (tensor.is_parameter && tensor.tensor.grad().defined() &&
-          !std::isfinite(tensor.tensor.grad().sum().item<double>()))
-        names.push_back(tensor.name);
+    for (const auto& group : learner.optimiser.groups())
+      for (size_t i = 0; i < group.names.size(); ++i)
+        if (const at::Tensor& gradient = group.parameters[i].grad();
+            gradient.defined() && !std::isfinite(gradient.sum().item<double>()))
+          names.push_back(group.names[i]);
     throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
-                       ": expected finite gradients, got a norm of " +
-                       std::to_string(metrics.grad_norm) + " with a loss of " +
-                       std::to_string(metrics.total) + ".\n  Parameters: " + join(names) +
-                       "\n  Batch: " + origins + "\n " + kept() +
-                       " Look at these clips, or lower train.optimiser.lr.");
+                       ": expected finite gradients, got a norm of " + std::to_string(norm) +
+                       " with a loss of " + std::to_string(total) +
+                       ".\n  Parameters: " + join(names) + "\n  Batch: " + origins + "\n " +
+                       kept() + " Look at these clips, or lower train.optimiser.lr.");
   }
 
   const TrainOptions& options_;
@@ -221,10 +396,15 @@ class TrainingLoop {
   LossSource& source_;
   const RunFolder& folder_;
   const TrainSettings& settings_;
+  const Communicator alone_;
+  const Communicator& communicator_;
   ScheduleLength length_;
-  Optimiser optimiser_;
-  std::vector<at::Tensor> parameters_;
+  std::vector<NamedTensor> all_tensors_;  // the model's and the auxiliary networks'
+  std::vector<Buffer> buffers_;
+  std::vector<std::unique_ptr<Learner>> learners_;  // the model first
+  NamedOptimisers optimisers_;
   TrainState state_;
+  CheckpointWriter writer_;
   std::filesystem::path last_checkpoint_;
   Clock::time_point start_ = Clock::now();
 };

@@ -10,18 +10,30 @@
 #include <vector>
 
 #include "core/interfaces/auxiliary.h"
+#include "launcher/distributed/communicator.h"
+#include "launcher/distributed/supervisor.h"
 #include "launcher/evaluation/score.h"
 #include "launcher/training/checkpoint.h"
 #include "launcher/training/train_options.h"
 
 namespace tessera {
 
+/// A network that is trained beside the model, see Auxiliary.
+struct AuxiliaryTraining {
+  std::string name;
+  std::vector<NamedTensor> tensors;  // "auxiliary.<name>.<tensor>"
+  OptimiserOptions optimiser;
+  ScheduleOptions schedule;
+  double clip_gradients = 0.0;
+};
+
 /// What one part of a step's batch gave.
 struct PartialLoss {
   at::Tensor total;  // scalar with a graph
   std::vector<NamedLoss> terms;
-  int64_t epoch = 0;        // of its first clip
-  int64_t num_samples = 0;  // clips in it
+  int64_t epoch = 0;                              // of its first clip
+  int64_t num_samples = 0;                        // clips in it
+  std::vector<at::Tensor> auxiliary_totals = {};  // of each auxiliary network, its own losses
 };
 
 /// Gives the losses that the loop minimises. A step calls fetch() and compute() in turn,
@@ -31,10 +43,23 @@ class LossSource {
   virtual ~LossSource() = default;
   /// Waits for the next part of the batch.
   virtual void fetch() = 0;
+  /// What was fetched, as numbers (epoch, samples): every random draw of compute() depends on the
+  /// run's seed and these alone, whatever rank and part they fall to.
+  virtual std::vector<uint64_t> random_key() const = 0;
   /// Forward pass and criterion of what was fetched.
   virtual PartialLoss compute() = 0;
   /// Videos, frames and sample indices of what was fetched, for an error.
   virtual std::string origin() const = 0;
+};
+
+/// Seconds of one step on one rank.
+struct StepTimes {
+  double data = 0;      // waiting for clips
+  double forward = 0;   // criterion included
+  double backward = 0;  // averaging of gradients included
+  double exposed = 0;   // of these, waiting for other ranks when the own gradients were ready
+  double optimiser = 0;
+  double total = 0;
 };
 
 /// How a run is run; everything that changes its results stands in TrainOptions.
@@ -50,6 +75,10 @@ struct TrainSettings {
   /// Scores the model as it is, the number that "best" means first; asked every
   /// `train.evaluate_every` steps and after the last. Null: never.
   std::function<std::vector<evaluation::Stat>()> validate;
+  std::vector<AuxiliaryTraining> auxiliaries;
+  const Communicator* communicator = nullptr;  // null: one process
+  Supervisor* supervisor = nullptr;            // told what this rank does; may be null
+  bool profile = false;                        // write StepTimes of rank 0 to profile.jsonl
 };
 
 struct TrainResult {
@@ -61,10 +90,11 @@ struct TrainResult {
 };
 
 /// Trains `model`'s parameters on `source`: zero gradients, forward, backward, clip, step, log,
-/// checkpoint. With `settings.resume`, `source` must begin at that checkpoint's consumed samples.
-/// Throws RuntimeError for a loss or gradient that is not finite (with every term and the batch;
-/// the last checkpoint stays) and for what cannot be written; ConfigError for options that do not
-/// fit the model or the checkpoint.
+/// checkpoint; auxiliary networks likewise on their own losses. Several ranks train as one process
+/// with the whole batch would; rank 0 alone writes. With `settings.resume`, `source` must begin at
+/// that checkpoint's consumed samples. Throws RuntimeError for a loss or gradient that is not
+/// finite (with every term and the batch; the last checkpoint stays) and for what cannot be
+/// written; ConfigError for options that do not fit the model or the checkpoint.
 TrainResult run_training(const TrainOptions& options, const std::vector<NamedTensor>& model,
                          LossSource& source, const RunFolder& folder,
                          const TrainSettings& settings);

@@ -1,11 +1,36 @@
 #include "launcher/training/validation.h"
 
 #include <algorithm>
+#include <cstdlib>
+#include <sstream>
 
 #include "core/error.h"
+#include "launcher/evaluation/results_writer.h"
 #include "launcher/inference/video_inference.h"
+#include "launcher/inference/video_share.h"
 
 namespace tessera {
+namespace {
+
+/// "<name>\t<value>" lines; the value's text gives back every bit.
+std::string encode(const std::vector<evaluation::Stat>& stats) {
+  std::ostringstream text;
+  text << std::hexfloat;
+  for (const evaluation::Stat& stat : stats) text << stat.name << '\t' << stat.value << '\n';
+  return text.str();
+}
+
+std::vector<evaluation::Stat> decode(const std::string& text) {
+  std::vector<evaluation::Stat> stats;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    const size_t tab = line.find('\t');
+    stats.push_back({line.substr(0, tab), std::strtod(line.c_str() + tab + 1, nullptr)});
+  }
+  return stats;
+}
+
+}  // namespace
 
 Validation::Validation(const Experiment& experiment) : experiment_(experiment) {
   const SplitOptions& split = experiment.data.validation;
@@ -23,16 +48,34 @@ Validation::Validation(const Experiment& experiment) : experiment_(experiment) {
   videos_ = data::open_videos(split.annotations, split.images);
 }
 
-std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device) const {
+std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device,
+                                              const Communicator* communicator,
+                                              const std::function<void()>& on_video) const {
+  const Communicator alone;
+  const Communicator& ranks = communicator ? *communicator : alone;
   const VideoInference inference(model, experiment_, device);
   evaluation::Results results;
-  for (const data::InferenceVideo& video : videos_) {
+  std::string lines;
+  for (const size_t index : own_videos(videos_, ranks.rank(), ranks.size())) {
+    if (on_video) on_video();
+    const data::InferenceVideo& video = videos_[index];
     const VideoTracks found = inference.run(video);
-    for (const VideoTracks::Track& track : found.tracks())
-      results.tracks.push_back({video.id, category_ids_.at(static_cast<size_t>(track.category)),
-                                track.score, found.masks(track)});
+    for (const VideoTracks::Track& track : found.tracks()) {
+      evaluation::ResultTrack result{video.id,
+                                     category_ids_.at(static_cast<size_t>(track.category)),
+                                     track.score, found.masks(track)};
+      if (ranks.size() == 1)
+        results.tracks.push_back(std::move(result));
+      else
+        lines += line_of_video(index, evaluation::result_json(result));
+    }
   }
-  return evaluation::score(ground_truth_, results).stats;
+  if (ranks.size() == 1) return evaluation::score(ground_truth_, results).stats;
+  for (const std::string& track : in_order_of_videos(ranks.gather(lines)))
+    results.tracks.push_back(evaluation::parse_result(track));
+  std::string scored;
+  if (ranks.is_first()) scored = encode(evaluation::score(ground_truth_, results).stats);
+  return decode(ranks.from_first(scored));
 }
 
 }  // namespace tessera

@@ -2,10 +2,12 @@
 
 #include <c10/core/Device.h>
 
+#include <functional>
 #include <vector>
 
 #include "launcher/data/frame_source.h"
 #include "launcher/data/ytvis.h"
+#include "launcher/distributed/communicator.h"
 #include "launcher/evaluation/score.h"
 #include "launcher/experiment.h"
 
@@ -18,8 +20,11 @@ class Validation {
   /// validation split, DataError where that cannot be read.
   explicit Validation(const Experiment& experiment);
 
-  /// The 12 YouTube-VIS numbers, AP first. Leaves the model in evaluation mode.
-  std::vector<evaluation::Stat> run(VisModel& model, at::Device device) const;
+  /// The 12 YouTube-VIS numbers, AP first. Leaves the model in evaluation mode. Ranks share the
+  /// videos (null: one process) and all get the numbers. `on_video` is called before each.
+  std::vector<evaluation::Stat> run(VisModel& model, at::Device device,
+                                    const Communicator* communicator = nullptr,
+                                    const std::function<void()>& on_video = {}) const;
 
  private:
   const Experiment& experiment_;

@@ -133,7 +133,7 @@ void save_weights(const std::vector<NamedTensor>& model, const std::filesystem::
                   const TensorMetadata& metadata) {
   TensorList tensors;
   for (const auto& [name, tensor, is_parameter] : model)
-    if (!name.starts_with(kTrainingOnly)) tensors.emplace_back(name, tensor);
+    if (!is_training_only(name)) tensors.emplace_back(name, tensor);
   write_safetensors(file, tensors, metadata);
 }
 

@@ -3,6 +3,9 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <iostream>
+#include <sstream>
+
 #include "core/error.h"
 #include "tests/training/temporary_folder.h"
 #include "tests/training/tiny_model.h"
@@ -82,15 +85,16 @@ TEST(Checkpoint, KeepsTheNewest) {
 TEST(Checkpoint, IsFoundByAutoAndByPath) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
-  EXPECT_EQ(find_checkpoint(folder, ""), std::nullopt);
-  EXPECT_EQ(find_checkpoint(folder, "auto"), std::nullopt);
+  EXPECT_EQ(find_checkpoint(folder, "", std::cerr), std::nullopt);
+  EXPECT_EQ(find_checkpoint(folder, "auto", std::cerr), std::nullopt);
   SavedRun run;
   run.save(folder, 9);
   run.save(folder, 10);
-  EXPECT_EQ(find_checkpoint(folder, ""), std::nullopt);
-  EXPECT_EQ(find_checkpoint(folder, "auto"), folder.checkpoint(10));
-  EXPECT_EQ(find_checkpoint(folder, folder.checkpoint(9).string()), folder.checkpoint(9));
-  expect_error<DataError>([&] { find_checkpoint(folder, "none.safetensors"); },
+  EXPECT_EQ(find_checkpoint(folder, "", std::cerr), std::nullopt);
+  EXPECT_EQ(find_checkpoint(folder, "auto", std::cerr), folder.checkpoint(10));
+  EXPECT_EQ(find_checkpoint(folder, folder.checkpoint(9).string(), std::cerr),
+            folder.checkpoint(9));
+  expect_error<DataError>([&] { find_checkpoint(folder, "none.safetensors", std::cerr); },
                           {"none.safetensors"});
   folder.expect_no_checkpoint_after(10);
   expect_error<ConfigError>([&] { folder.expect_no_checkpoint_after(9); },
@@ -106,7 +110,7 @@ TEST(Checkpoint, IgnoresAndClearsWhatAKilledProcessLeft) {
     run.save(folder, 10);
     write_file(leftover, read_file(folder.checkpoint(10)).substr(0, 200));
     write_file(temporary / "run" / "checkpoint-x.safetensors", "");
-    EXPECT_EQ(find_checkpoint(folder, "auto"), folder.checkpoint(10));
+    EXPECT_EQ(find_checkpoint(folder, "auto", std::cerr), folder.checkpoint(10));
   }
   const RunFolder again(temporary / "run");
   EXPECT_FALSE(std::filesystem::exists(leftover));
@@ -137,6 +141,27 @@ TEST(Checkpoint, IsRefusedByNameWhenDamaged) {
                           {"checkpoint-5.safetensors", "cut short"});
   write_safetensors(file, {{"x", at::ones({1})}});
   expect_error<DataError>(load, {"checkpoint-5.safetensors", "'format'"});
+}
+
+TEST(Checkpoint, AutoFallsBackFromDamagedOnesByName) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  SavedRun run;
+  run.step(1);
+  for (const int64_t iteration : {5, 6, 7}) run.save(folder, iteration, 3);
+  std::string damaged = read_file(folder.checkpoint(7));
+  damaged[damaged.size() / 2] ^= 1;
+  write_file(folder.checkpoint(7), damaged);
+  write_file(folder.checkpoint(6), read_file(folder.checkpoint(6)).substr(0, 300));
+  std::ostringstream notes;
+  EXPECT_EQ(find_checkpoint(folder, "auto", notes), folder.checkpoint(5));
+  EXPECT_NE(notes.str().find("checkpoint-7.safetensors.damaged"), std::string::npos) << notes.str();
+  EXPECT_NE(notes.str().find("cut short"), std::string::npos) << notes.str();
+  EXPECT_EQ(iterations(folder), std::vector<int64_t>{5});
+  folder.expect_no_checkpoint_after(5);
+  write_file(folder.checkpoint(5), "");
+  expect_error<DataError>([&] { find_checkpoint(folder, "auto", notes); },
+                          {"whole checkpoint", "checkpoint-5.safetensors"});
 }
 
 TEST(Checkpoint, IsRefusedForAnotherModel) {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <iostream>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <sstream>
@@ -45,6 +46,7 @@ class Source : public LossSource {
     return {
         value, {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}}, first_ / 7, part_size_};
   }
+  std::vector<uint64_t> random_key() const override { return {static_cast<uint64_t>(first_)}; }
   std::string origin() const override {
     return "video 3 'cat' (sample " + std::to_string(first_) + ")";
   }
@@ -83,7 +85,7 @@ struct TinyRun {
   TrainResult go(
       const RunFolder& folder, const std::string& resume = "",
       const std::function<void(Source&)>& change = [](Source&) {}) {
-    settings.resume = find_checkpoint(folder, resume);
+    settings.resume = find_checkpoint(folder, resume, std::cerr);
     const int64_t position =
         settings.resume ? read_train_state(*settings.resume).consumed_samples : 0;
     Source source(model, train.total_batch / train.accumulation, position);
@@ -202,7 +204,7 @@ TEST(TrainingLoop, WritesACheckpointWhenAskedToStop) {
   const TrainResult result = run.go(folder);
   EXPECT_TRUE(result.preempted);
   EXPECT_EQ(result.iteration, 4);
-  EXPECT_EQ(find_checkpoint(folder, "auto"), folder.checkpoint(4));
+  EXPECT_EQ(find_checkpoint(folder, "auto", std::cerr), folder.checkpoint(4));
 }
 
 TEST(TrainingLoop, AveragesAccumulatedParts) {
@@ -287,6 +289,67 @@ TEST(TrainingLoop, TrainingOnlyTensorsStayOutOfWeightFiles) {
   run_training(run.train, tensors, source, folder, run.settings);
   EXPECT_EQ(read_safetensors(folder.last_weights()).find("loss.cell.weight"), nullptr);
   EXPECT_NE(read_safetensors(folder.checkpoint(10)).find("model.loss.cell.weight"), nullptr);
+}
+
+/// A source with a network beside the model that must learn the model's error from its input.
+class JudgedSource final : public LossSource {
+ public:
+  JudgedSource(const TinyModel& model, at::Tensor judge, int64_t position)
+      : source_(model, 4, position), judge_(std::move(judge)) {}
+  void fetch() override { source_.fetch(); }
+  std::vector<uint64_t> random_key() const override { return source_.random_key(); }
+  PartialLoss compute() override {
+    PartialLoss loss = source_.compute();
+    const at::Tensor error = loss.total;
+    // Not detached, against the contract: the model must be left alone all the same.
+    loss.auxiliary_totals = {(judge_.sum() - error).square()};
+    loss.total = loss.total + 0.1 * judge_.sum() * error.detach();
+    return loss;
+  }
+  std::string origin() const override { return source_.origin(); }
+
+ private:
+  Source source_;
+  at::Tensor judge_;
+};
+
+TEST(TrainingLoop, TrainsAuxiliaryNetworksBesideTheModel) {
+  TemporaryFolder temporary;
+  struct Judged {
+    TinyRun run;
+    at::Tensor judge = TinyModel::parameter({3}, 9);
+    void go(const RunFolder& folder, const std::string& resume, std::optional<int64_t> stop) {
+      run.settings.resume = find_checkpoint(folder, resume, std::cerr);
+      run.settings.stop_at = stop;
+      run.settings.auxiliaries = {{"judge",
+                                   {{"auxiliary.judge.weight", judge, true}},
+                                   {.kind = "sgd", .lr = 0.02, .momentum = 0.5},
+                                   {.kind = "step", .drops = {4}},
+                                   0.0}};
+      const int64_t position =
+          run.settings.resume ? read_train_state(*run.settings.resume).consumed_samples : 0;
+      JudgedSource source(run.model, judge, position);
+      run_training(run.train, run.model.named(), source, folder, run.settings);
+    }
+  };
+  const RunFolder whole_folder(temporary / "whole"), parts_folder(temporary / "parts");
+  Judged whole, first, second;
+  TinyRun plain;
+  const RunFolder plain_folder(temporary / "plain");
+  plain.go(plain_folder);
+  whole.go(whole_folder, "", std::nullopt);
+  // The judge's losses reach the judge alone, the model's the model alone.
+  EXPECT_TRUE(whole.run.model.equals(plain.model));
+  EXPECT_FALSE(whole.judge.equal(TinyModel::parameter({3}, 9)));
+  const SafetensorsFile stored = read_safetensors(whole_folder.checkpoint(10));
+  EXPECT_TRUE(stored.find("model.auxiliary.judge.weight")->equal(whole.judge));
+  EXPECT_NE(stored.find("auxiliary.judge.optimiser.momentum_buffer.auxiliary.judge.weight"),
+            nullptr);
+  EXPECT_EQ(read_safetensors(whole_folder.last_weights()).find("auxiliary.judge.weight"), nullptr);
+  first.go(parts_folder, "", 6);
+  second.go(parts_folder, "auto", std::nullopt);
+  EXPECT_TRUE(second.judge.equal(whole.judge));
+  EXPECT_TRUE(second.run.model.equals(whole.run.model));
 }
 
 TEST(TrainingLoop, RefusesWhatWouldMixTwoRuns) {

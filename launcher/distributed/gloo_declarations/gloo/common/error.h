@@ -1,0 +1,2 @@
+#pragma once
+// Named by ProcessGroupGloo.hpp, needed by none of its declarations.
