@@ -122,10 +122,12 @@ struct Supervisor::Watch {
   int64_t own() const { return rank; }
   bool is_first() const { return rank == 0; }
 
-  /// Ends the process. One rank, the first of those that can, says why.
-  [[noreturn]] void end(const std::string& message, bool speaks) {
+  /// Ends the process. The rank that is `first` to speak says why; the others leave it the time,
+  /// and speak only where it did not. What is known already is not said again.
+  [[noreturn]] void end(const std::string& message, bool first) {
     const std::lock_guard lock(ending);  // never unlocked: the other thread must not end it too
-    if (speaks && keep(folder, message)) {
+    if (!first) std::this_thread::sleep_for(kLastWords);
+    if (!message.empty() && keep(folder, message)) {
       std::fprintf(stderr, "error: %s\n", message.c_str());
       std::fflush(stderr);
       std::this_thread::sleep_for(50ms);  // mpirun reads what was said before it sees us end
@@ -162,10 +164,7 @@ struct Supervisor::Watch {
         store->set(beat_key(own()),
                    bytes_of(record.status().encode() + " " + std::to_string(++beats)));
         const std::string verdict = text_of(store->get(kVerdict));
-        if (!verdict.empty() && !failing && !stopping) {
-          std::this_thread::sleep_for(kLastWords);
-          end(verdict, /*speaks=*/false);
-        }
+        if (!verdict.empty() && !failing && !stopping) end(verdict, /*first=*/false);
         if (is_first()) {
           for (int64_t other = 1; other < size; ++other) look_at(other);
           expect_progress();
@@ -261,10 +260,7 @@ struct Supervisor::Watch {
     if (gone < 0 || stopping || failing) return;
     const RankStatus last = last_of(gone);
     if (last.phase == Phase::ended) return;
-    if (last.phase == Phase::failed) {  // it said itself why
-      std::this_thread::sleep_for(kLastWords);
-      end("", false);
-    }
+    if (last.phase == Phase::failed) end("", /*first=*/false);  // it said itself why
     end(last.text() + " was killed: its process is gone. " + advice(), own() == speaker);
   }
 
