@@ -106,7 +106,7 @@ TEST(Page, StandsByItselfAndShowsEveryVideo) {
   Page page;
   page.title = "A <page>";
   page.runs.push_back({.name = "run",
-                       .history = {{{1, 0.5, 4.0}, {2, 1.0, 2.0}}, {}},
+                       .history = {{{1, 0.5, 4.0}, {2, 1.0, 2.0}}, {}, {}},
                        .configuration = "key = \"<value>\"",
                        .score = {{"AP", 0.5}, {"AP50", -1}}});
   page.videos = choose_clips(scene.truth, scene.results, scene.folder / "set" / "frames",
