@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <future>
 #include <map>
 #include <numeric>
 #include <unordered_map>
@@ -317,9 +318,14 @@ ScoreResult score(const data::AnnotationFile& ground_truth, const Results& resul
 
 ScoreResult score_files(const std::filesystem::path& ground_truth,
                         const std::filesystem::path& results, const ScoreOptions& options) {
+  // Results are split by one thread before the others have anything to do, so the ground truth is
+  // read meanwhile. Its faults are told first: the future is asked for only when it is whole.
+  const auto launch = options.num_threads == 1 ? std::launch::deferred : std::launch::async;
+  std::future<std::optional<ResultIndex>> reading =
+      std::async(launch, [&] { return ResultIndex::read(results, options.num_threads); });
   const data::AnnotationFile truth =
       data::read_annotations(ground_truth, {.compatible = options.compatible});
-  if (const auto index = ResultIndex::read(results, options.num_threads)) {
+  if (const auto index = reading.get()) {
     try {
       return Scorer(truth, Predictions(*index), options).run();
     } catch (const DataError&) {
