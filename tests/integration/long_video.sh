@@ -83,7 +83,7 @@ python3 - "$work/sweep.json" "$work/sweep" <<'PY'
 import json, sys
 sweep = json.load(open(sys.argv[1]))["sweep"]
 assert [row["frames"] for row in sweep] == [1, 2, "all"], sweep
-assert all("AP50" in row["stats"] for row in sweep)
+assert all("AP50" in row["stats"] and "AP_full" in row["windowed"] for row in sweep)
 for name, length in (("1", 1), ("2", 2), ("all", 5)):
     tracks = json.load(open(f"{sys.argv[2]}/frames_{name}.json"))
     assert tracks and {len(track["segmentations"]) for track in tracks} == {length}, name

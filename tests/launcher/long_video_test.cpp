@@ -11,6 +11,7 @@
 #include "launcher/inference/mask_store.h"
 #include "launcher/inference/track_chain.h"
 #include "launcher/inference/track_scores.h"
+#include "tests/training/temporary_folder.h"
 
 namespace tessera {
 namespace {
@@ -125,6 +126,51 @@ TEST(FramesSweep, ReadsNumbersOfFrames) {
   EXPECT_TRUE(counts[2].is_all());
   for (const char* wrong : {"0", "-1", "two", "3x", ""})
     EXPECT_THROW(parse_frame_counts({wrong}), ConfigError) << wrong;
+}
+
+// A video of four frames with one object that fills them; predictions are right in `frames`.
+std::string video_of_four() {
+  return R"({"videos": [{"id": 1, "width": 2, "height": 2, "length": 4,
+    "file_names": ["a/0.jpg", "a/1.jpg", "a/2.jpg", "a/3.jpg"]}],
+    "categories": [{"id": 1, "name": "disc"}],
+    "annotations": [{"id": 1, "video_id": 1, "category_id": 1, "iscrowd": 0,
+      "areas": [4, 4, 4, 4], "bboxes": [[0,0,2,2],[0,0,2,2],[0,0,2,2],[0,0,2,2]],
+      "segmentations": [{"size": [2, 2], "counts": "04"}, {"size": [2, 2], "counts": "04"},
+                        {"size": [2, 2], "counts": "04"}, {"size": [2, 2], "counts": "04"}]}]})";
+}
+
+std::string right_in(int frames) {
+  std::string masks;
+  for (int t = 0; t < frames; ++t)
+    masks += std::string(t == 0 ? "" : ", ") + R"({"size": [2, 2], "counts": "04"})";
+  return R"([{"video_id": 1, "category_id": 1, "score": 0.5, "segmentations": [)" + masks + "]}]";
+}
+
+double value_of(const std::vector<evaluation::Stat>& stats, const std::string& name) {
+  for (const evaluation::Stat& stat : stats)
+    if (stat.name == name) return stat.value;
+  throw std::out_of_range(name);
+}
+
+TEST(FramesSweep, WindowsShowWhatAShortListHides) {
+  const test_support::TemporaryFolder folder;
+  const auto truth = folder / "truth.json", short_lists = folder / "1.json",
+             whole = folder / "all.json", too_long = folder / "long.json";
+  test_support::write_file(truth, video_of_four());
+  test_support::write_file(short_lists, right_in(1));
+  test_support::write_file(whole, right_in(4));
+  test_support::write_file(too_long, right_in(5));
+  const SweepRow one = score_sweep_row({1}, truth, short_lists);
+  const SweepRow all = score_sweep_row({}, truth, whole);
+  EXPECT_DOUBLE_EQ(value_of(one.stats, "AP"), 1.0);
+  EXPECT_DOUBLE_EQ(value_of(one.windowed, "AP_1"), 26.0 / 101);  // recalls 0, 0.01, ..., 0.25
+  EXPECT_DOUBLE_EQ(value_of(one.windowed, "AP_4"), 0.0);         // IoU 1/4
+  for (const char* name : {"AP_1", "AP_4", "AP_12", "AP_24", "AP_full"})
+    EXPECT_DOUBLE_EQ(value_of(all.windowed, name), 1.0) << name;
+  const std::string table = sweep_table({one, all});
+  EXPECT_NE(table.find("AP_full"), std::string::npos) << table;
+  EXPECT_NE(table.find("25.74"), std::string::npos) << table;
+  EXPECT_THROW(score_sweep_row({}, truth, too_long), DataError);
 }
 
 }  // namespace
