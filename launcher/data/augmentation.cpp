@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <numeric>
 #include <opencv2/imgproc.hpp>
+#include <tuple>
 #include <utility>
 
 #include "launcher/data/geometry.h"
@@ -14,6 +15,29 @@ std::vector<int> every_index(int count) {
   std::vector<int> indices(static_cast<size_t>(count));
   std::iota(indices.begin(), indices.end(), 0);
   return indices;
+}
+
+/// first, first + 1, ..., count of them; turned round where `like` descends.
+std::vector<int> indices_like(const std::vector<int>& like, int first, int count) {
+  std::vector<int> indices(static_cast<size_t>(count));
+  std::iota(indices.begin(), indices.end(), first);
+  if (like.front() > like.back()) std::reverse(indices.begin(), indices.end());
+  return indices;
+}
+
+/// The smallest span of multiples of `step` (or the end, `side`) around first..first + count.
+std::pair<int, int> aligned_outward(int first, int count, int step, int side) {
+  const int begin = first / step * step;
+  return {begin, std::min((first + count + step - 1) / step * step, side) - begin};
+}
+
+/// Where first..first + count of `to` pixels comes from among `from`: at least one pixel.
+std::pair<int, int> span_before_resize(int first, int count, int from, int to) {
+  const auto scaled = [&](int edge) {
+    return static_cast<int>((2 * int64_t{edge} * from + to) / (2 * int64_t{to}));  // nearest
+  };
+  const int begin = std::min(scaled(first), from - 1);
+  return {begin, std::max(scaled(first + count) - begin, 1)};
 }
 
 /// The indices that `chosen` of them refer to.
@@ -60,9 +84,12 @@ Overloaded(Functions...) -> Overloaded<Functions...>;
 
 ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames,
                              Random& random)
-    : num_frames_(num_frames),
-      geometry_{
-          .size = size, .rows = every_index(size.height), .columns = every_index(size.width)} {
+    : stated_size_(size),
+      num_frames_(num_frames),
+      geometry_{.size = size,
+                .region = {cv::Point(), size},
+                .rows = every_index(size.height),
+                .columns = every_index(size.width)} {
   for (const AugmentStepOptions& step : options.steps) {
     if (!random.happens(step.probability)) continue;
     if (step.kind == "flip") flip(/*vertical=*/false);
@@ -85,14 +112,22 @@ void ClipTransform::flip(bool vertical) {
 void ClipTransform::resize(int64_t short_side, int64_t max_side) {
   const cv::Size to =
       resized_size(geometry_.size.height, geometry_.size.width, short_side, max_side);
+  const auto ends_with_crop_of_resized = [&] {
+    return steps_.size() > 1 && std::holds_alternative<Crop>(steps_.back()) &&
+           std::holds_alternative<Resize>(steps_[steps_.size() - 2]);
+  };
   if (!steps_.empty() && std::holds_alternative<Resize>(steps_.back())) {
     // Nobody sees the size between two resizes: it only says what the second one aims at.
     steps_.pop_back();
     geometry_ = before_resize_;
+  } else if (ends_with_crop_of_resized()) {
+    undo_resize_and_crop();
   }
   before_resize_ = geometry_;
-  if (!std::exchange(geometry_.reduction_is_known, true))
+  if (!std::exchange(geometry_.reduction_is_known, true)) {
+    align_region(to);
     geometry_.reduction = block_reduction(geometry_.size, to);
+  }
   steps_.push_back(Resize{to});
   geometry_.rows = look_up(geometry_.rows, nearest_indices(geometry_.size.height, to.height));
   geometry_.columns = look_up(geometry_.columns, nearest_indices(geometry_.size.width, to.width));
@@ -106,17 +141,57 @@ void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& rand
 }
 
 void ClipTransform::crop(const AugmentStepOptions& step, Random& random) {
-  geometry_.reduction_is_known = true;  // the region is in pixels of the stated size
   cv::Rect region;
   region.width = draw_side(step, geometry_.size.width, random);
   region.height = draw_side(step, geometry_.size.height, random);
   region.x = static_cast<int>(random.integer(0, geometry_.size.width - region.width));
   region.y = static_cast<int>(random.integer(0, geometry_.size.height - region.height));
-  steps_.push_back(Crop{region});
+  crop_to(region);
+}
+
+void ClipTransform::crop_to(const cv::Rect& region) {
   geometry_.rows = {geometry_.rows.begin() + region.y,
                     geometry_.rows.begin() + region.y + region.height};
   geometry_.columns = {geometry_.columns.begin() + region.x,
                        geometry_.columns.begin() + region.x + region.width};
+  geometry_.size = region.size();
+  if (geometry_.reduction_is_known) {
+    steps_.push_back(Crop{region});
+    return;
+  }
+  // Every step so far works pixel by pixel or flips, so what is cut off need not go through them.
+  geometry_.region = {{std::min(geometry_.columns.front(), geometry_.columns.back()),
+                       std::min(geometry_.rows.front(), geometry_.rows.back())},
+                      region.size()};
+}
+
+// A crop of a resized frame that is resized again is a crop of the frame: its size and place are
+// drawn where the recipe says, then found again, to the nearest pixel, before the resize.
+void ClipTransform::undo_resize_and_crop() {
+  const cv::Rect drawn = std::get<Crop>(steps_.back()).region;
+  steps_.pop_back();
+  const cv::Size resized = std::get<Resize>(steps_.back()).size;
+  steps_.pop_back();
+  geometry_ = before_resize_;
+  const auto [x, width] =
+      span_before_resize(drawn.x, drawn.width, geometry_.size.width, resized.width);
+  const auto [y, height] =
+      span_before_resize(drawn.y, drawn.height, geometry_.size.height, resized.height);
+  crop_to({x, y, width, height});
+}
+
+// Widens the region to whole blocks of what a decoder leaves out when the next resize goes to `to`.
+void ClipTransform::align_region(cv::Size to) {
+  cv::Rect& region = geometry_.region;
+  for (int reduction = 0; reduction != block_reduction(region.size(), to);) {
+    reduction = block_reduction(region.size(), to);
+    std::tie(region.x, region.width) =
+        aligned_outward(region.x, region.width, reduction, stated_size_.width);
+    std::tie(region.y, region.height) =
+        aligned_outward(region.y, region.height, reduction, stated_size_.height);
+  }
+  geometry_.rows = indices_like(geometry_.rows, region.y, region.height);
+  geometry_.columns = indices_like(geometry_.columns, region.x, region.width);
   geometry_.size = region.size();
 }
 
@@ -139,7 +214,12 @@ void ClipTransform::photometric(const AugmentStepOptions& step, Random& random) 
 }
 
 cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
-  cv::Mat result = frame;
+  // A reduced frame has ceil(side / reduction) pixels, and so has what is seen of it.
+  const int reduction = frame.size() == stated_size_ ? 1 : geometry_.reduction;
+  const cv::Rect& region = geometry_.region;
+  cv::Mat result(frame, {region.x / reduction, region.y / reduction,
+                         (region.width + reduction - 1) / reduction,
+                         (region.height + reduction - 1) / reduction});
   const Overloaded apply{
       [&](const Flip& step) { result = flipped(result, step.vertical); },
       [&](const Resize& step) { result = resize_frame(with_float_levels(result), step.size); },

@@ -27,8 +27,12 @@ class ClipTransform {
   size_t place(size_t t) const { return is_reversed_ ? num_frames_ - 1 - t : t; }
 
   /// How many times smaller than stated (1, 2, 4 or 8) images may be decoded: such that no resize
-  /// has to enlarge them again. Always 1 where a crop comes first.
+  /// has to enlarge them again.
   int reduction() const { return geometry_.reduction; }
+
+  /// What is seen of the input, in pixels of the stated size; multiples of reduction(), or the end
+  /// of the image.
+  cv::Rect region() const { return geometry_.region; }
 
   /// in: frame t, RGB in 0..255, CV_8UC3 or CV_32FC3, of the stated size or reduced.
   /// out: CV_32FC3 of size().
@@ -42,6 +46,7 @@ class ClipTransform {
  private:
   struct Geometry {
     cv::Size size;
+    cv::Rect region;  // of the input: crops before the first resize
     std::vector<int> rows;
     std::vector<int> columns;
     int reduction = 1;
@@ -68,10 +73,14 @@ class ClipTransform {
   void resize(int64_t short_side, int64_t max_side);
   void resize_to_drawn(const AugmentStepOptions& step, Random& random);
   void crop(const AugmentStepOptions& step, Random& random);
+  void crop_to(const cv::Rect& region);
+  void undo_resize_and_crop();
+  void align_region(cv::Size to);
   void shuffle_channels(Random& random);
   void photometric(const AugmentStepOptions& step, Random& random);
 
-  std::vector<Step> steps_;
+  std::vector<Step> steps_;  // after the region is taken
+  cv::Size stated_size_;
   size_t num_frames_;
   bool is_reversed_ = false;
   Geometry geometry_;

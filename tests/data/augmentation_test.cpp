@@ -244,6 +244,58 @@ TEST(Augment, OneOfTwoResizesInARowIsDone) {
   EXPECT_EQ(transform.frame(frame, 0).size(), transform.size());
 }
 
+TEST(Augment, ACropOfAResizedFrameIsACropOfTheFrame) {
+  AugmentStepOptions crop = step("crop");
+  crop.short_sides = {40};  // half the size
+  crop.smallest = 12;
+  crop.largest = 30;
+  std::set<std::pair<int, int>> places;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Random random({seed}), again({seed});
+    const ClipTransform once({.steps = {crop}, .short_side = {}, .max_side = {}}, {120, 80}, 1,
+                             again);
+    const ClipTransform transform({.steps = {crop}, .short_side = 24, .max_side = 60}, {120, 80}, 1,
+                                  random);
+    EXPECT_EQ(transform.size(), resized_size(once.size().height, once.size().width, 24, 60))
+        << "the size is that of two resizes";
+    const cv::Rect region = transform.region();
+    EXPECT_NEAR(region.width, 2 * once.size().width, transform.reduction());
+    EXPECT_NEAR(region.height, 2 * once.size().height, transform.reduction());
+    EXPECT_EQ(region & cv::Rect(0, 0, 120, 80), region);
+    EXPECT_EQ(region.x % transform.reduction(), 0);
+    EXPECT_EQ(transform.columns().front(),
+              region.x + nearest_indices(region.width, transform.size().width).front());
+    places.insert({region.x, region.y});
+  }
+  EXPECT_GT(places.size(), 20u);
+}
+
+TEST(Augment, AReducedFrameShowsTheSame) {
+  AugmentStepOptions crop = step("crop"), resized_crop = step("crop"), flip = step("flip");
+  crop.smallest = resized_crop.smallest = 40;
+  crop.largest = resized_crop.largest = 71;
+  resized_crop.short_sides = {75, 120};
+  flip.probability = 0.5;
+  cv::Mat frame(96, 160, CV_8UC3);
+  cv::RNG(3).fill(frame, cv::RNG::UNIFORM, 0, 256);
+  cv::GaussianBlur(frame, frame, {0, 0}, 2);
+  std::set<int> reductions;
+  for (uint64_t seed = 0; seed < 40; ++seed) {
+    Random random({seed});
+    const ClipTransform transform(
+        {.steps = {flip, seed % 2 == 0 ? crop : resized_crop}, .short_side = 15, .max_side = {}},
+        frame.size(), 1, random);
+    const int reduction = transform.reduction();
+    cv::Mat reduced;
+    cv::resize(frame, reduced, frame.size() / reduction, 0, 0, cv::INTER_AREA);
+    // Levels of the reduced frame are rounded to whole ones.
+    EXPECT_LE(cv::norm(transform.frame(frame, 0), transform.frame(reduced, 0), cv::NORM_INF), 0.51)
+        << "seed " << seed << ", reduction " << reduction;
+    reductions.insert(reduction);
+  }
+  EXPECT_GE(reductions.size(), 2u);
+}
+
 TEST(Augment, ImagesAreDecodedNoSmallerThanNeeded) {
   const auto reduction = [](const std::vector<AugmentStepOptions>& steps,
                             std::optional<int64_t> short_side) {
@@ -253,15 +305,17 @@ TEST(Augment, ImagesAreDecodedNoSmallerThanNeeded) {
         .reduction();
   };
   AugmentStepOptions crop = step("crop"), crop_of_resized = step("crop");
-  crop.smallest = crop_of_resized.smallest = 40;
-  crop.largest = crop_of_resized.largest = 70;
+  crop.smallest = crop_of_resized.smallest = 64;
+  crop.largest = crop_of_resized.largest = 64;
   crop_of_resized.short_sides = {360};
   EXPECT_EQ(reduction({}, 360), 2);
   EXPECT_EQ(reduction({}, 361), 1);
   EXPECT_EQ(reduction({}, {}), 1);
   EXPECT_EQ(reduction({step("flip"), step("photometric")}, 180), 4);
-  EXPECT_EQ(reduction({crop}, 30), 1) << "the region is in pixels of the whole image";
-  EXPECT_EQ(reduction({crop_of_resized}, 30), 2) << "the first resize decides";
+  EXPECT_EQ(reduction({crop}, 30), 2) << "of the region";
+  EXPECT_EQ(reduction({crop}, {}), 1);
+  EXPECT_EQ(reduction({crop_of_resized}, 30), 4) << "64 pixels of 360 rows are 128 of 720";
+  EXPECT_EQ(reduction({crop_of_resized, step("photometric")}, 30), 2) << "the first resize decides";
 }
 
 TEST(Photometric, IsDrawnOncePerClipUnlessAsked) {
