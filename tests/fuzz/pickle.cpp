@@ -1,16 +1,15 @@
 // Reads the bytes as a weight file: every table, every tensor's data. A DataError is right for
 // damaged bytes; anything else (another error, a crash, memory beyond a multiple of the file's
-// size) is a fault. libFuzzer's entry; docs/weights.md says how to run it,
-// tests/pickle/fuzz_test.cpp runs it on a fixed set of damaged files.
+// size) is a fault.
 
 #include <cstddef>
 #include <cstdint>
 #include <set>
-#include <stdexcept>
 #include <vector>
 
 #include "core/error.h"
 #include "launcher/weights/pickle/pickled_file.h"
+#include "tests/fuzz/target.h"
 
 namespace {
 
@@ -21,13 +20,11 @@ void check_reach(const tessera::pickle::PickledTensor& tensor, size_t num_elemen
     if (tensor.shape[i] == 0) return;
     last += (tensor.shape[i] - 1) * tensor.strides[i];
   }
-  if (first < 0 || last < first || static_cast<uint64_t>(last) >= num_elements)
-    throw std::logic_error("a tensor reaches beyond its storage");
+  tessera::fuzz::expect(first >= 0 && last >= first && static_cast<uint64_t>(last) < num_elements,
+                        "no tensor reaches beyond its storage");
 }
 
 }  // namespace
-
-extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size);
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
