@@ -23,6 +23,7 @@ struct AttentionTraits {
   enum class Scope { clip, frame };
   Scope scope = Scope::clip;
   int64_t reference_dim = 0;  // 0 none, 2 (x,y), 3 (x,y,t), 4 boxes: what `references` must hold
+  bool takes_boxes = false;   // `references` may be boxes in place of points (reference_dim 2)
   bool uses_blocked = false;  // reads AttentionInput::blocked
   bool multi_level = false;   // reads more than one level
   int64_t fixed_frames = 0;   // works for exactly so many frames, 0 = any

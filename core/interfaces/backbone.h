@@ -12,7 +12,8 @@ class TESSERA_API Backbone : public Part {
   ~Backbone() override;
 
   /// in: batch.frames [B,T,3,H,W], batch.padding_mask [B,T,H,W].
-  /// out: levels [B,T,C,h,w], finest first, as spec() says, each with its padding mask.
+  /// out: levels [B,T,C,h,w], finest first, as spec() says, each with its padding mask. That of the
+  /// frames is left out.
   virtual FeaturePyramid forward(const ClipBatch& batch, const ForwardContext& context) = 0;
   virtual PyramidSpec spec() const = 0;
   virtual ClipNeeds needs() const { return {}; }

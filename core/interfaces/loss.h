@@ -12,7 +12,7 @@ namespace tessera {
 
 /// Mask logits of the batch's R matched pairs with their targets, computed at most once a layer.
 /// All tensors are undefined where no pair is matched. The last dimensions are H, W, the targets'
-/// size, or P where masks are compared at points.
+/// size or the mask head's, or P where masks are compared at points.
 struct MatchedMasks {
   at::Tensor track_logits;  // [R,T,H,W] or [R,T,P]
   at::Tensor track_target;  // the same, float 0..1, empty in frames without the instance
@@ -34,6 +34,10 @@ class TESSERA_API LossInput {
 
   /// The mask pairs of this layer, whole or at points; mask terms that want the same share them.
   const MatchedMasks& matched_masks(const std::optional<PointSampling>& points = {}) const;
+  /// The same on the mask head's own cells of `stride` pixels: logits as they are, targets at the
+  /// pixel in the middle of each cell, empty where the cells reach beyond them. Throws ConfigError
+  /// where the head's cells cannot have this stride.
+  const MatchedMasks& matched_cells(int64_t stride) const;
 
   int64_t layer;
   const LayerPrediction& prediction;
@@ -50,10 +54,13 @@ class TESSERA_API LossInput {
   };
 
  private:
+  void expect_masks() const;
   MatchedMasks whole_masks() const;
+  MatchedMasks masks_on_cells(int64_t stride) const;
   MatchedMasks masks_at_points(const PointSampling& sampling) const;
 
   mutable std::map<std::optional<PointSampling>, MatchedMasks> masks_;
+  mutable std::map<int64_t, MatchedMasks> cells_;  // by stride
 };
 
 /// One term of the training loss; `[loss.terms.<name>]` composes terms with weights and layers.

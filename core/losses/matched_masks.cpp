@@ -30,10 +30,45 @@ MatchedMasks joined(const std::vector<at::Tensor>& logits, const std::vector<at:
 const MatchedMasks& LossInput::matched_masks(const std::optional<PointSampling>& points) const {
   const auto found = masks_.find(points);
   if (found != masks_.end()) return found->second;
+  expect_masks();
+  return masks_.emplace(points, points ? masks_at_points(*points) : whole_masks()).first->second;
+}
+
+const MatchedMasks& LossInput::matched_cells(int64_t stride) const {
+  const auto found = cells_.find(stride);
+  if (found != cells_.end()) return found->second;
+  expect_masks();
+  return cells_.emplace(stride, masks_on_cells(stride)).first->second;
+}
+
+void LossInput::expect_masks() const {
   if (!prediction.masks)
     throw RuntimeError("loss: expected a mask source in the prediction of layer " +
                        std::to_string(layer) + ", got none.");
-  return masks_.emplace(points, points ? masks_at_points(*points) : whole_masks()).first->second;
+}
+
+MatchedMasks LossInput::masks_on_cells(int64_t stride) const {
+  std::vector<at::Tensor> logits, target, valid;
+  for (size_t clip = 0; clip < targets.size(); ++clip) {
+    const ClipMatch& match = matches[clip];
+    if (match.prediction.size(0) == 0) continue;
+    const at::Tensor rows =
+        prediction.masks->logits(static_cast<int64_t>(clip), match.prediction);  // [R,T,h,w]
+    at::Tensor goal = targets[clip].masks.index_select(0, match.target);         // [R,T,H,W]
+    goal =
+        goal.slice(2, stride / 2, std::nullopt, stride).slice(3, stride / 2, std::nullopt, stride);
+    const int64_t down = rows.size(2) - goal.size(2), right = rows.size(3) - goal.size(3);
+    if (down < 0 || right < 0)
+      throw ConfigError("loss: stride: expected that of the mask head, got " +
+                        std::to_string(stride) + ", with which frames have " +
+                        std::to_string(goal.size(2)) + " x " + std::to_string(goal.size(3)) +
+                        " cells and the head's masks " + std::to_string(rows.size(2)) + " x " +
+                        std::to_string(rows.size(3)) + ".");
+    logits.push_back(rows);
+    target.push_back(at::constant_pad_nd(goal.to(rows.dtype()), {0, right, 0, down}));
+    valid.push_back(match.valid);
+  }
+  return joined(logits, target, valid);
 }
 
 MatchedMasks LossInput::whole_masks() const {

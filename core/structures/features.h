@@ -17,6 +17,7 @@ struct FeatureLevel {
 /// Finest level first.
 struct FeaturePyramid {
   std::vector<FeatureLevel> levels;
+  at::Tensor padding_mask;  // [B,T,H,W] bool of the frames themselves; the model puts it in
 };
 
 /// What is known of a level when the model is built.

@@ -14,7 +14,8 @@ namespace tessera {
 struct InstanceLayer {
   at::Tensor clip;        // [B,Q,D] or undefined
   at::Tensor frame;       // [B,T,Q,D] or undefined
-  at::Tensor references;  // [B,T,Q,R] points (R = 2, 3) or boxes (R = 4), sigmoid; or undefined
+  at::Tensor references;  // [B,T,Q,R] points (R = 2, 3) or boxes (R = 4) that the layer looked
+                          // around, sigmoid; or undefined
 };
 
 /// The layers of a decoder, first to last. May begin with the learnt queries (L + 1 entries).

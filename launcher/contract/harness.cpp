@@ -61,6 +61,7 @@ FeaturePyramid make_pyramid(int64_t frames, Numbers& numbers) {
     pyramid.levels.push_back({numbers.normal({kClips, frames, level.channels, h, w}),
                               resize_padding_mask(batch.padding_mask, h, w), level.stride});
   }
+  pyramid.padding_mask = batch.padding_mask;
   return pyramid;
 }
 
@@ -80,6 +81,8 @@ Memory make_memory(int64_t frames, Numbers& numbers) {
 InstanceLayer make_embeddings(int64_t frames, Numbers& numbers) {
   InstanceLayer layer;
   layer.frame = numbers.normal({kClips, frames, kQueries, kDim});
+  layer.clip = layer.frame.mean(1);
+  layer.references = numbers.uniform({kClips, frames, kQueries, 2});
   return layer;
 }
 
@@ -230,7 +233,8 @@ std::vector<at::Tensor> run_decoder(Decoder& part, int64_t frames, Numbers& numb
           "embeddings per frame just where spec() says so");
     if (layer.frame.defined()) expect_shape(layer.frame, "[B,T,Q,D]", "embeddings", sizes);
     if (layer.clip.defined()) expect_shape(layer.clip, "[B,Q,D]", "embeddings", sizes);
-    outputs.push_back(layer.frame.defined() ? layer.frame : layer.clip);
+    for (const at::Tensor& output : {layer.frame, layer.clip})
+      if (output.defined()) outputs.push_back(output);
   }
   return outputs;
 }

@@ -132,6 +132,7 @@ FeaturePyramid VideoInference::features(const data::InferenceVideo& video, const
       place(whole.levels[i].padding_mask, part.levels[i].padding_mask);
       whole.levels[i].stride = part.levels[i].stride;
     }
+    place(whole.padding_mask, part.padding_mask);
   }
   return whole;
 }
@@ -149,6 +150,7 @@ VideoInference::Seen VideoInference::see(const data::InferenceVideo& video, cons
       if (level.padding_mask.defined())
         level.padding_mask = level.padding_mask.index_select(1, frames);
     }
+    pyramid.padding_mask = pyramid.padding_mask.index_select(1, frames);
   }
   VisModel::Output output = model_.predict(std::move(pyramid), context_);
   LayerPrediction& last = output.predictions.layers.back();

@@ -121,6 +121,12 @@ void VisModel::recompute_activations(const std::vector<std::string>& parts) {
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
+  FeaturePyramid pyramid = run_backbone(batch, context);
+  pyramid.padding_mask = batch.padding_mask;
+  return pyramid;
+}
+
+FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardContext& context) {
   if (!recompute_backbone_ || !at::GradMode::is_enabled())
     return backbone_->forward(batch, context);
   // The second run comes when batch and context are gone; nobody looks at it.

@@ -77,6 +77,7 @@ class VisModel : public torch::nn::Module {
   std::vector<NamedTensor> named_tensors() const;
 
  private:
+  FeaturePyramid run_backbone(const ClipBatch& batch, const ForwardContext& context);
   Memory run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context);
 
   std::vector<std::pair<std::string, std::string>> rules_;
