@@ -7,15 +7,17 @@
 namespace tessera::losses {
 namespace {
 
-struct Options : LossTermOptions {
-  Options() { weight = 0.0; }
-  static void describe(Schema<Options>& schema) { describe_term(schema); }
+struct Reported : LossTermOptions {
+  Reported() { weight = 0.0; }
 };
 
-/// 100 - top-1 accuracy in percent over the trained (query, frame) pairs; reported, not trained.
+/// 100 - top-1 accuracy in percent over the trained (query, frame) pairs, over the matched queries
+/// where a class is that of the whole clip; reported, not trained.
 class ClassError final : public Loss {
  public:
-  using Options = losses::Options;
+  struct Options : Reported {
+    static void describe(Schema<Options>& schema) { describe_term(schema); }
+  };
   ClassError(const Options&, const BuildContext&) {}
   at::Tensor forward(const LossInput& input) override {
     torch::NoGradGuard no_grad;
@@ -23,14 +25,19 @@ class ClassError final : public Loss {
     const at::Tensor top = classes.logits.argmax(-1);
     int64_t right = 0, all = 0;
     for (size_t clip = 0; clip < input.targets.size(); ++clip) {
-      const MatchedFrames at = matched_frames(input.matches[clip]);
+      const ClipMatch& match = input.matches[clip];
       const ClipTargets& target = input.targets[clip];
       const at::Tensor clip_top = top.select(0, static_cast<int64_t>(clip));
-      const at::Tensor said = classes.scope == ClassScope::frame
-                                  ? clip_top.index({at.frame, at.prediction})
-                                  : clip_top.index({at.prediction});
-      const at::Tensor wanted = target.valid.index({at.target, at.frame}) *
-                                (target.labels.index_select(0, at.target) + classes.label_offset);
+      const at::Tensor label = target.labels + classes.label_offset;
+      at::Tensor said, wanted;
+      if (classes.scope == ClassScope::frame) {
+        const MatchedFrames at = matched_frames(match);
+        said = clip_top.index({at.frame, at.prediction});
+        wanted = target.valid.index({at.target, at.frame}) * label.index_select(0, at.target);
+      } else {
+        said = clip_top.index_select(0, match.prediction);
+        wanted = label.index_select(0, match.target);
+      }
       right += (said == wanted).sum().item<int64_t>();
       all += said.numel();
     }
@@ -44,16 +51,25 @@ class ClassError final : public Loss {
 /// trained.
 class CardinalityError final : public Loss {
  public:
-  using Options = losses::Options;
-  CardinalityError(const Options&, const BuildContext&) {}
+  struct Options : Reported {
+    bool reference_last_class = false;
+    static void describe(Schema<Options>& schema) {
+      describe_term(schema);
+      schema.field("reference_last_class", &Options::reference_last_class,
+                   "Reference's fault, for parity only: with sigmoid classes take the last one for "
+                   "no-object.");
+    }
+  };
+  CardinalityError(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
     torch::NoGradGuard no_grad;
     const ClassLogits& classes = input.prediction.classes;
-    if (classes.activation != ClassActivation::softmax_no_object)
+    const bool has_no_object = classes.activation == ClassActivation::softmax_no_object;
+    if (!has_no_object && !options_.reference_last_class)
       throw ConfigError(
           "loss cardinality_error: expected a head with a no-object class, got sigmoid.");
     const at::Tensor objects =
-        (classes.logits.argmax(-1) != classes.num_classes()).flatten(1).sum(1);
+        (classes.logits.argmax(-1) != classes.logits.size(-1) - 1).flatten(1).sum(1);
     double error = 0.0;
     for (size_t clip = 0; clip < input.targets.size(); ++clip) {
       const int64_t frames =
@@ -65,6 +81,9 @@ class CardinalityError final : public Loss {
     return at::scalar_tensor(error / static_cast<double>(input.targets.size()),
                              classes.logits.options());
   }
+
+ private:
+  Options options_;
 };
 
 }  // namespace

@@ -12,10 +12,11 @@ at::Tensor zero(const LossInput& input) {
   return input.prediction.classes.logits.sum() * 0.0;
 }
 
-/// What both terms say of frames without the instance.
+/// What the terms say of where masks are compared, and of frames without the instance.
 struct MaskTerm : Normalised {
   std::string absent_frames = "ignore";
   std::optional<PointSampling> points;
+  std::optional<int64_t> stride;
 
   template <class Options>
   static void describe_mask_term(Schema<Options>& schema) {
@@ -27,6 +28,18 @@ struct MaskTerm : Normalised {
     schema.field("points", &Options::points,
                  "Compare masks at sampled points instead of every pixel; terms with the same "
                  "numbers share the points.");
+    schema
+        .field("stride", &Options::stride,
+               "Compare masks on the head's own cells of so many pixels, with the target at each "
+               "cell's middle, instead of enlarging them (SeqFormer: 4).")
+        .at_least(1);
+    schema.validate([](const Options& o) {
+      if (o.points && o.stride)
+        throw ConfigError("stride: expected either points or stride, got both.");
+    });
+  }
+  const MatchedMasks& masks(const LossInput& input) const {
+    return stride ? input.matched_cells(*stride) : input.matched_masks(points);
   }
   bool trains_absent_frames() const { return absent_frames == "empty"; }
 };
@@ -45,7 +58,7 @@ class MaskFocal final : public Loss {
   };
   MaskFocal(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
-    const MatchedMasks& masks = input.matched_masks(options_.points);
+    const MatchedMasks& masks = options_.masks(input);
     if (!masks.logits.defined()) return zero(input);
     const bool all = options_.trains_absent_frames();
     const at::Tensor logits = all ? masks.track_logits.flatten(0, 1) : masks.logits;
@@ -71,7 +84,7 @@ class MaskBce final : public Loss {
   };
   MaskBce(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
-    const MatchedMasks& masks = input.matched_masks(options_.points);
+    const MatchedMasks& masks = options_.masks(input);
     if (!masks.logits.defined()) return zero(input);
     const bool all = options_.trains_absent_frames();
     const at::Tensor entropy = at::binary_cross_entropy_with_logits(
@@ -100,7 +113,7 @@ class MaskDice final : public Loss {
   };
   MaskDice(const Options& options, const BuildContext&) : options_(options) {}
   at::Tensor forward(const LossInput& input) override {
-    const MatchedMasks& masks = input.matched_masks(options_.points);
+    const MatchedMasks& masks = options_.masks(input);
     if (!masks.logits.defined()) return zero(input);
     const bool all = options_.trains_absent_frames();
     at::Tensor p, t;

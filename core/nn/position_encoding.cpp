@@ -8,9 +8,11 @@ namespace tessera {
 namespace {
 
 // Counts cells along `axis` and scales the count to 0..2pi over the unpadded length.
-at::Tensor normalised_count(const at::Tensor& counted, int64_t axis, double first) {
-  const at::Tensor count = counted.cumsum(axis) + (first - 1.0);
-  const at::Tensor last = count.narrow(axis, count.size(axis) - 1, 1);
+at::Tensor normalised_count(const at::Tensor& counted, int64_t axis,
+                            const PositionOptions& options) {
+  const at::Tensor cells = counted.cumsum(axis), count = cells + (options.first - 1.0);
+  const at::Tensor& divided = options.divisor == "cells" ? cells : count;
+  const at::Tensor last = divided.narrow(axis, divided.size(axis) - 1, 1);
   return count / (last + 1e-6) * (2 * M_PI);
 }
 
@@ -38,8 +40,7 @@ at::Tensor position_encoding(const at::Tensor& padding_mask, int64_t dim,
       (options.use_padding_mask ? padding_mask.logical_not() : at::ones_like(padding_mask))
           .to(dtype);
   auto encode = [&](int64_t axis, int64_t channels) {
-    return sine_channels(normalised_count(counted, axis, options.first), channels,
-                         options.temperature);
+    return sine_channels(normalised_count(counted, axis, options), channels, options.temperature);
   };
   const int64_t channels = dim / parts;
   if (options.kind == "3d")

@@ -220,5 +220,56 @@ TEST(MaskTerms, PointsAreDrawnWithoutASource) {
   EXPECT_NE(scene.value("mask_bce", "points = { num_points = 9 }"), one);
 }
 
+// Of 4 x 4 pixels in cells of 2 x 2, the pixels (1,1), (1,3), (3,1), (3,3) are the middles: two of
+// them in the upper half. The head has a third row and column of cells, beyond the frame.
+TEST(MaskTerms, CompareOnTheHeadsOwnCells) {
+  Scene scene(ClassScope::clip);
+  at::Tensor logits = at::full({2, 2, 3, 3}, -100.0);
+  logits[1][0][0].narrow(0, 0, 2).fill_(100.0);
+  scene.prediction.masks = std::make_shared<FixedMasks>(logits);
+  const std::string cells = "stride = 2\nabsent_frames = \"empty\"\nnormaliser = \"instances\"\n";
+  EXPECT_NEAR(scene.value("mask_focal", cells), 0.0, 1e-6);
+  EXPECT_NEAR(scene.value("mask_dice", cells + "over = \"sequence\""), 0.0, 1e-6);
+  logits[1][0][0].narrow(0, 0, 2).fill_(0.0);  // of 9 cells two are undecided
+  EXPECT_NEAR(scene.value("mask_focal", cells), 2 * 0.25 * std::log(2.0) / 4 / 9, 1e-6);
+}
+
+TEST(MaskTerms, RefuseAStrideThatIsNotTheHeads) {
+  Scene scene(ClassScope::clip);
+  scene.prediction.masks = std::make_shared<FixedMasks>(at::zeros({2, 2, 1, 1}));
+  EXPECT_THROW(scene.value("mask_focal", "stride = 2"), ConfigError);
+  EXPECT_THROW(scene.value("mask_focal", "stride = 2\npoints = {}"), ConfigError);
+}
+
+TEST(BoxTerms, TrainAbsentFramesAsEmptyBoxesWhereAsked) {
+  Scene scene(ClassScope::clip);
+  scene.prediction.boxes = at::full({1, 2, 2, 4}, 0.5);
+  scene.targets[0].boxes[0][0].fill_(0.5);
+  EXPECT_NEAR(scene.value("box_l1", "normaliser = \"instances\""), 0.0, 1e-6);
+  EXPECT_NEAR(scene.value("box_l1", "normaliser = \"instances\"\nabsent_frames = \"empty\""), 2.0,
+              1e-6);
+  // The hull of the box 0.25..0.75 and of nothing at 0 has an area of 0.5625, the box 0.25.
+  EXPECT_NEAR(scene.value("box_giou",
+                          "normaliser = \"instances\"\nabsent_frames = \"empty\"\nepsilon = 1e-12"),
+              1 + (0.5625 - 0.25) / 0.5625, 1e-6);
+}
+
+// One class for the whole clip is right or wrong once, however many frames show the instance.
+TEST(ClassError, CountsAClassOfTheClipOnce) {
+  Scene scene(ClassScope::clip);
+  EXPECT_NEAR(scene.value("class_error", ""), 100.0, 1e-6);
+  scene.prediction.classes.logits[0][1][2] = 1.0;
+  EXPECT_NEAR(scene.value("class_error", ""), 0.0, 1e-6);
+  scene.matches[0].valid.fill_(false);  // absent in the whole clip, matched all the same
+  EXPECT_NEAR(scene.value("class_error", ""), 0.0, 1e-6);
+}
+
+TEST(CardinalityError, TakesTheLastSigmoidClassForNoObjectOnlyWhenToldTo) {
+  Scene scene(ClassScope::clip);
+  EXPECT_THROW(scene.value("cardinality_error", ""), ConfigError);
+  scene.prediction.classes.logits[0][0][2] = 1.0;  // the last class: "no object"
+  EXPECT_NEAR(scene.value("cardinality_error", "reference_last_class = true"), 0.0, 1e-6);
+}
+
 }  // namespace
 }  // namespace tessera

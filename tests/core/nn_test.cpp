@@ -75,5 +75,16 @@ TEST(ExpectShape, BindsLettersAndNamesBothShapes) {
   EXPECT_THROW(expect_shape(at::Tensor(), "[B]", "x"), ShapeError);
 }
 
+TEST(PositionEncoding, DividesByTheNumberOfCellsWhereAsked) {
+  PositionOptions options;
+  options.kind = "2d";
+  options.first = 0.5;
+  options.divisor = "cells";
+  const at::Tensor encoded = position_encoding(at::zeros({1, 1, 3, 4}, at::kBool), 4, options,
+                                               at::kDouble);  // y and x with 2 channels each
+  EXPECT_NEAR(encoded[0][0][1][3][0].item<double>(), std::sin(1.5 / (3 + 1e-6) * 2 * M_PI), 1e-9);
+  EXPECT_NEAR(encoded[0][0][1][3][2].item<double>(), std::sin(3.5 / (4 + 1e-6) * 2 * M_PI), 1e-9);
+}
+
 }  // namespace
 }  // namespace tessera

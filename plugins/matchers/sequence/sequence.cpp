@@ -16,10 +16,12 @@ namespace tessera::matcher::sequence {
 struct Options {
   double class_weight = 1.0;
   double box_l1_weight = 5.0;
+  double box_l2_weight = 0.0;
   double box_iou_weight = 0.0;
   double box_giou_weight = 0.0;
   double mask_bce_weight = 0.0;
   double mask_dice_weight = 0.0;
+  double box_epsilon = 1e-6;
   std::optional<int64_t> num_points;
   std::string class_cost = "probability";
   std::string absent_frames = "ignore";
@@ -32,8 +34,17 @@ struct Options {
         .field("box_l1_weight", &Options::box_l1_weight,
                "Weight of |difference|, mean over frames and the four coordinates.")
         .at_least(0);
+    schema
+        .field("box_l2_weight", &Options::box_l2_weight,
+               "Weight of the Euclidean distance of the sequences' coordinates, all frames "
+               "together (SeqFormer).")
+        .at_least(0);
     schema.field("box_iou_weight", &Options::box_iou_weight, "Weight of -IoU.").at_least(0);
     schema.field("box_giou_weight", &Options::box_giou_weight, "Weight of -generalised IoU.")
+        .at_least(0);
+    schema
+        .field("box_epsilon", &Options::box_epsilon,
+               "Added to numerators and denominators of the ratios of areas.")
         .at_least(0);
     schema
         .field("mask_bce_weight", &Options::mask_bce_weight,
@@ -58,7 +69,7 @@ struct Options {
         .one_of({"count", "ignore"});
     schema
         .field("label_when_absent", &Options::label_when_absent,
-               "Class index that counted absent frames stand for.")
+               "Class index that counted absent frames stand for, where classes are per frame.")
         .at_least(0);
     schema.field(
         "reference_valid_flags", &Options::reference_valid_flags,
@@ -78,7 +89,7 @@ class Sequence final : public Matcher {
     if (uses_boxes() && !prediction.boxes.defined())
       throw ConfigError(
           "loss.matcher: expected a head that predicts boxes, got one with with_boxes = false. Set "
-          "box_l1_weight, box_iou_weight and box_giou_weight to 0.");
+          "box_l1_weight, box_l2_weight, box_iou_weight and box_giou_weight to 0.");
     Matches matches;
     for (size_t clip = 0; clip < targets.size(); ++clip)
       matches.push_back(
@@ -88,8 +99,8 @@ class Sequence final : public Matcher {
 
  private:
   bool uses_boxes() const {
-    return options_.box_l1_weight > 0 || options_.box_iou_weight > 0 ||
-           options_.box_giou_weight > 0;
+    return options_.box_l1_weight > 0 || options_.box_l2_weight > 0 ||
+           options_.box_iou_weight > 0 || options_.box_giou_weight > 0;
   }
 
   ClipMatch match_clip(int64_t layer, int64_t clip, const LayerPrediction& prediction,
@@ -140,12 +151,8 @@ class Sequence final : public Matcher {
       const at::Tensor false_alarm = (1 - kAlpha) * score.square() * -(1 - score + kSmall).log();
       score = false_alarm - miss;
     }
-    if (classes.scope == ClassScope::clip) {
-      // One class for all frames: where absent ones are ignored, no frame is asked.
-      if (options_.absent_frames == "ignore")
-        return -score.index_select(1, target.labels + classes.label_offset);
-      score = score.unsqueeze(0).expand({frames, -1, -1});
-    }
+    if (classes.scope == ClassScope::clip)  // one class for all frames: no frame is asked
+      return -score.index_select(1, target.labels + classes.label_offset);
     const at::Tensor label =
         at::where(target.valid, (target.labels + classes.label_offset).unsqueeze(1),
                   at::scalar_tensor(options_.label_when_absent, target.labels.options()));
@@ -201,8 +208,13 @@ class Sequence final : public Matcher {
     const at::Tensor a = boxes.unsqueeze(1), b = target.unsqueeze(0);  // [Q,1,T,4], [1,N,T,4]
     if (options_.box_l1_weight > 0)
       cost += options_.box_l1_weight * ((a - b).abs().mean(-1) * share).sum(-1);
+    if (options_.box_l2_weight > 0) {
+      const at::Tensor squares = (a - b).square().sum(-1) * (share > 0).to(a.dtype());  // [Q,N,T]
+      cost += options_.box_l2_weight * squares.sum(-1).sqrt();
+    }
     if (options_.box_iou_weight == 0 && options_.box_giou_weight == 0) return;
-    const BoxOverlap overlap = box_overlap(cxcywh_to_xyxy(a), cxcywh_to_xyxy(b));  // [Q,N,T]
+    const BoxOverlap overlap =
+        box_overlap(cxcywh_to_xyxy(a), cxcywh_to_xyxy(b), options_.box_epsilon);  // [Q,N,T]
     cost -= options_.box_iou_weight * (overlap.iou * share).sum(-1);
     cost -= options_.box_giou_weight * (overlap.giou * share).sum(-1);
   }

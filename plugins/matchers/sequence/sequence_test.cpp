@@ -133,5 +133,35 @@ TEST(SequenceMatcher, AsksForBoxesOnlyWhereTheyCost) {
       make_matcher("box_l1_weight = 0.0")->match(0, scene.prediction, scene.targets, {}));
 }
 
+TEST(SequenceMatcher, MeasuresTheDistanceOfWholeSequences) {
+  Scene scene;
+  const std::string only_l2 = "class_weight = 0.0\nbox_l1_weight = 0.0\nbox_l2_weight = 2.0\n";
+  auto cost = [&](const std::string& absent) {
+    return make_matcher(only_l2 + "absent_frames = \"" + absent + "\"")
+        ->match(0, scene.prediction, scene.targets, {})
+        .at(0)
+        .cost;
+  };
+  EXPECT_NEAR(cost("count")[1][0].item<double>(), 0.0, 1e-6);
+  // Two frames of (0.5, 0.5, 0.1, 0.1) apart.
+  EXPECT_NEAR(cost("count")[0][0].item<double>(), 2 * std::sqrt(2 * (0.5 + 0.02)), 1e-5);
+  EXPECT_NEAR(cost("ignore")[0][1].item<double>(), 0.0, 1e-6);
+  EXPECT_NEAR(cost("count")[0][1].item<double>(), 2 * std::sqrt(0.49 * 2 + 0.04 * 2), 1e-5);
+}
+
+TEST(SequenceMatcher, AsksNoFrameForTheClassOfAClip) {
+  Scene scene;
+  scene.prediction.classes.logits = at::randn({1, 2, 3});
+  scene.prediction.classes.scope = ClassScope::clip;
+  const std::string only_class = "box_l1_weight = 0.0\n";
+  auto cost = [&](const std::string& absent) {
+    return make_matcher(only_class + "absent_frames = \"" + absent + "\"")
+        ->match(0, scene.prediction, scene.targets, {})
+        .at(0)
+        .cost;
+  };
+  EXPECT_TRUE(at::equal(cost("count"), cost("ignore")));
+}
+
 }  // namespace
 }  // namespace tessera
