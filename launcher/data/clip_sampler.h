@@ -28,9 +28,10 @@ class ClipSampler {
  private:
   struct Sample {
     size_t video = 0;
-    int64_t last_frame = 0;  // of window_ending_at
+    int64_t frame = 0;  // the last of window_ending_at, the middle of near_and_far
   };
   std::vector<int64_t> around_frame(int64_t length, Random& random) const;
+  std::vector<int64_t> near_and_far(int64_t frame, int64_t length, Random& random) const;
 
   SamplingOptions options_;
   int64_t num_frames_;

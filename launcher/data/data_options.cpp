@@ -144,20 +144,24 @@ void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
              "window_ending_at: the num_frames frames that end at the sampled one, wrapping round "
              "to the video's end (VisTR); uniform_window: a window at a drawn place; "
              "around_frame: the sampled frame and others drawn within reach of it, in order of "
-             "time (Mask2Former-VIS); whole_video: every frame, whatever num_frames says.")
-      .one_of({"window_ending_at", "uniform_window", "around_frame", "whole_video"});
+             "time (Mask2Former-VIS); near_and_far: the sampled frame, one within reach before it, "
+             "one within reach after it, and others drawn from outside these, in order of time "
+             "(SeqFormer); whole_video: every frame, whatever num_frames says.")
+      .one_of(
+          {"window_ending_at", "uniform_window", "around_frame", "near_and_far", "whole_video"});
   schema
       .field("stride", &SamplingOptions::stride,
              "Frames from one frame of a window to the next; of whole_video, too.")
       .at_least(1);
   schema
-      .field("every", &SamplingOptions::every,
-             "window_ending_at: an epoch has one sample for every so many frames of a video. The "
-             "other kinds have one sample for each video.")
+      .field(
+          "every", &SamplingOptions::every,
+          "window_ending_at, near_and_far: an epoch has one sample for every so many frames of a "
+          "video. The other kinds have one sample for each video.")
       .at_least(1);
   schema
       .field("reach", &SamplingOptions::reach,
-             "around_frame: largest distance from the sampled frame, in frames.")
+             "around_frame, near_and_far: largest distance from the sampled frame, in frames.")
       .at_least(1);
 }
 

@@ -70,6 +70,30 @@ TEST(ClipSampler, AroundFrameStaysWithinReachInOrder) {
   EXPECT_EQ(frames_of(options, 3, 1, 0), (Frames{0, 0, 0}));
 }
 
+TEST(ClipSampler, NearAndFarHasNeighboursAndFramesOutside) {
+  const SamplingOptions options{.kind = "near_and_far", .reach = 3};
+  EXPECT_EQ(ClipSampler(options, 5, {30, 7}).size(), 37);
+  std::set<int64_t> far;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    const Frames frames = frames_of(options, 5, 30, 12, seed);
+    ASSERT_EQ(frames.size(), 5U);
+    const auto middle = std::find(frames.begin(), frames.end(), 12);
+    ASSERT_NE(middle, frames.end());
+    ASSERT_NE(middle, frames.begin());
+    ASSERT_NE(middle + 1, frames.end());
+    EXPECT_LE(12 - *(middle - 1), 3);
+    EXPECT_LE(*(middle + 1) - 12, 3);
+    EXPECT_EQ(std::set<int64_t>(frames.begin(), frames.end()).size(), 5U);
+    for (const int64_t frame : frames)
+      if (std::abs(frame - 12) > 3) far.insert(frame);
+  }
+  EXPECT_EQ(far.size(), 30U - 7U);
+  EXPECT_EQ(frames_of(options, 5, 1, 0), (Frames{0, 0, 0, 0, 0}));
+  const Frames first = frames_of(options, 3, 30, 0);
+  EXPECT_EQ(first[0], 0);
+  EXPECT_EQ(first[1], 0);  // the frame before it stays within the video
+}
+
 TEST(ClipSampler, WholeVideoTakesAllFrames) {
   EXPECT_EQ(frames_of({.kind = "whole_video"}, 2, 4, 0), (Frames{0, 1, 2, 3}));
   EXPECT_EQ(frames_of({.kind = "whole_video", .stride = 2}, 2, 5, 0), (Frames{0, 2, 4}));
