@@ -31,7 +31,8 @@ Comparison compare(const std::string& name, const at::Tensor& ours, const at::Te
   else if (rules.rounding)
     result.tolerance = 4.0 * *rules.rounding;
   else
-    result.tolerance = rules.share_of_scale * (b.numel() == 0 ? 0.0 : b.abs().max().item<double>());
+    result.tolerance = rules.share_of_scale *
+                       rules.scale.value_or(b.numel() == 0 ? 0.0 : b.abs().max().item<double>());
   result.passed = result.difference <= result.tolerance;  // false for NaN
   if (std::isnan(result.difference)) result.problem = "got a value that is not a number";
   return result;

@@ -22,6 +22,8 @@ struct Comparison {
 struct ToleranceRules {
   std::optional<double> rounding;  // the case's numerics.rounding of this tensor
   double share_of_scale = 1e-4;    // of max |expected| otherwise
+  std::optional<double> scale;     // in place of max |expected|: a signed sum may cancel to nothing
+                                   // but rounding, and its scale is the sum of magnitudes
   int64_t pixels = 0;              // > 0: counts of pixels of a map with so many; 1e-4 may differ
   bool masks = false;              // thresholded masks: 1e-4 of the pixels may differ
 };

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <regex>
 #include <set>
+#include <utility>
 
 #include "core/error.h"
 #include "launcher/data/frame_tensor.h"
@@ -38,12 +39,34 @@ ClipBatch batch_of(const Case& c, const Table& table, int64_t size_divisor) {
   return batch;
 }
 
+// Targets stored clip by clip, instance-major: `target.<b>.masks` [N*T,H,W] of the unpadded frame,
+// `.boxes` [N*T,4], `.labels` [N] as class indices; an instance is absent where its mask is empty.
+ClipTargets targets_with_boxes(const Case& c, const std::string& prefix, const ClipBatch& batch,
+                               int64_t label_offset) {
+  const int64_t frames = batch.frames.size(1);
+  ClipTargets target;
+  target.labels = c.input(prefix + "labels").to(at::kLong) - label_offset;
+  const at::Tensor masks = c.input(prefix + "masks").unflatten(0, {-1, frames}).to(at::kBool);
+  target.valid = masks.flatten(2).any(2);
+  target.boxes = c.input(prefix + "boxes").unflatten(0, {-1, frames}) * target.valid.unsqueeze(-1);
+  target.height = masks.size(2);
+  target.width = masks.size(3);
+  target.masks = at::constant_pad_nd(
+      masks, {0, batch.frames.size(4) - target.width, 0, batch.frames.size(3) - target.height});
+  return target;
+}
+
 // Targets stored clip by clip: `target.<b>.masks` [N,T,H,W] at the padded size, `.labels` [N],
-// `.ids` [N,T], -1 where the instance is absent.
-Targets targets_by_clip(const Case& c, int64_t clips) {
+// `.ids` [N,T], -1 where the instance is absent; or with boxes, see above.
+Targets targets_by_clip(const Case& c, const ClipBatch& batch, int64_t label_offset) {
+  const int64_t clips = batch.frames.size(0);
   Targets targets;
   for (int64_t clip = 0; clip < clips; ++clip) {
     const std::string prefix = "target." + std::to_string(clip) + ".";
+    if (!c.inputs.contains(prefix + "ids")) {
+      targets.push_back(targets_with_boxes(c, prefix, batch, label_offset));
+      continue;
+    }
     ClipTargets target;
     target.labels = c.input(prefix + "labels").to(at::kLong);
     target.masks = c.input(prefix + "masks").to(at::kBool);
@@ -168,6 +191,42 @@ void add_tracks(const Case& c, const Experiment& experiment, const ClipBatch& ba
       (masks.sigmoid() > experiment.inference.mask_threshold).sum({2, 3}).transpose(0, 1);  // [T,R]
 }
 
+/// `tracks.*` of the best (query, class) pairs, and of the first distinct queries among them.
+void add_best_tracks(const Case& c, const Table& table, const Experiment& experiment,
+                     const Predictions& predictions, Sources& sources) {
+  const at::Tensor probabilities = predictions.last().classes.probabilities().select(0, 0);
+  const SelectedTracks tracks = select_top_k(
+      probabilities.dim() == 3 ? probabilities.mean(0) : probabilities, experiment.inference.top_k);
+  sources["tracks.rows"] = tracks.rows;
+  sources["tracks.category"] = tracks.category;
+  sources["tracks.score"] = tracks.score;
+  std::vector<int64_t> distinct;
+  for (int64_t i = 0; i < tracks.rows.size(0); ++i)
+    if (const auto row = tracks.rows[i].item<int64_t>();
+        std::find(distinct.begin(), distinct.end(), row) == distinct.end())
+      distinct.push_back(row);
+  const auto stored = c.outputs.find(table.tracks);
+  distinct.resize(std::min(distinct.size(), static_cast<size_t>(stored->second.size(0))));
+  sources["tracks.distinct"] = at::tensor(distinct);
+  const auto masks = c.outputs.find(table.masks);
+  if (masks == c.outputs.end()) return;
+  const at::Tensor logits = sources.at("layer.last.masks").index_select(0, at::tensor(distinct));
+  const int64_t height = masks->second.size(2), width = masks->second.size(3);
+  // Straight from the head's size to the video's.
+  sources["tracks.distinct_masks"] =
+      resize_mask_logits(logits, {1, 1, 1, 1, height, width}).sigmoid() >
+      experiment.inference.mask_threshold;
+}
+
+/// `layer.<i>.matched_masks` [R,T,h,w] of all clips' pairs.
+void add_matched_masks(const std::string& layer, const LayerPrediction& prediction,
+                       const Matches& matches, Sources& sources) {
+  std::vector<at::Tensor> clips;
+  for (size_t clip = 0; clip < matches.size(); ++clip)
+    clips.push_back(prediction.masks->logits(static_cast<int64_t>(clip), matches[clip].prediction));
+  sources["layer." + layer + ".matched_masks"] = at::cat(clips);
+}
+
 void add_matches(const std::string& name, const ClipMatch& match, int64_t queries, int64_t frames,
                  Sources& sources) {
   sources[name + ".cost"] = match.cost;
@@ -179,10 +238,18 @@ void add_matches(const std::string& name, const ClipMatch& match, int64_t querie
   sources[name + ".frame_target"] = match.target.index_select(0, pair) * frames + frame;
 }
 
+/// Gradients of `loss` as `gradient.<name>`; leaves none behind, and the graph for the next loss.
+void add_gradients(const VisModel& model, const at::Tensor& loss, Sources& sources) {
+  loss.backward({}, /*retain_graph=*/true);
+  for (NamedTensor& named : model.named_tensors())
+    if (at::Tensor& gradient = named.tensor.mutable_grad(); gradient.defined())
+      sources["gradient." + named.name] = std::exchange(gradient, at::Tensor());
+}
+
 /// Computes the loss under an experiment's `[loss]`, and its gradients where wanted.
 void add_losses(const Experiment& experiment, const VisModel& model, const VisModel::Output& output,
-                const Targets& targets, const ForwardContext& context, bool gradients,
-                Sources& sources) {
+                const Targets& targets, const ForwardContext& context, bool matched_masks,
+                bool gradients, Sources& sources) {
   const Predictions& predictions = output.predictions;
   Criterion criterion(experiment.loss, model.facts());
   criterion.eval();
@@ -196,16 +263,16 @@ void add_losses(const Experiment& experiment, const VisModel& model, const VisMo
     for (const std::string& name :
          {"match." + std::to_string(i), std::string(i == last ? "match.last" : "")}) {
       if (name.empty()) continue;
+      if (matched_masks)
+        add_matched_masks(name.substr(name.find('.') + 1), predictions.layers[i], result.matches[i],
+                          sources);
       add_matches(name, result.matches[i][0], queries, frames, sources);
       for (size_t clip = 0; clip < targets.size(); ++clip)
         add_matches(name + "." + std::to_string(clip), result.matches[i][clip], queries, frames,
                     sources);
     }
   }
-  if (!gradients) return;
-  result.total.backward();
-  for (const NamedTensor& named : model.named_tensors())
-    if (named.tensor.grad().defined()) sources["gradient." + named.name] = named.tensor.grad();
+  if (gradients) add_gradients(model, result.total, sources);
 }
 
 }  // namespace
@@ -264,22 +331,27 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   add_predictions(output.predictions, sources);
   add_mask_logits(c, table, output.predictions, sources);
   if (c.config.contains("post_size")) add_tracks(c, experiment, batch, sources);
+  if (c.outputs.contains(table.tracks))
+    add_best_tracks(c, table, experiment, output.predictions, sources);
 
   std::map<std::string, Sources> variants;
   if (with_loss) {
     const Targets targets =
         c.inputs.contains("target.boxes")
             ? targets_of(c, batch.frames.size(1), output.predictions.last().classes.label_offset)
-            : targets_by_clip(c, batch.frames.size(0));
+            : targets_by_clip(c, batch, output.predictions.last().classes.label_offset);
     RecordedPoints points(c, table, static_cast<int64_t>(output.predictions.layers.size()));
     if (!table.points.empty()) context.points = &points;
     for (const Variant& variant : table.variant) {
       std::vector<std::string> changed = overrides;
       changed.insert(changed.end(), variant.set.begin(), variant.set.end());
       add_losses(load_experiment(table.experiment, changed, registry), model, output, targets,
-                 context, false, variants[variant.name]);
+                 context, false, variant.gradients, variants[variant.name]);
     }
-    add_losses(experiment, model, output, targets, context, true, sources);
+    const bool matched_masks = std::any_of(
+        c.outputs.begin(), c.outputs.end(),
+        [](const auto& stored) { return stored.first.find("matched_masks") != std::string::npos; });
+    add_losses(experiment, model, output, targets, context, matched_masks, true, sources);
   }
   variants[""] = std::move(sources);
 

@@ -21,6 +21,8 @@ void TensorRule::describe(Schema<TensorRule>& schema) {
       .one_of({"auto", "pixels", "masks"});
   schema.field("variant", &TensorRule::variant, "Name of the variant that computes it.");
   schema.field("stored", &TensorRule::stored, "Steps from the stored tensor to a part of it.");
+  schema.field("scale", &TensorRule::scale, "Stored scalar that is the tensor's scale.");
+  schema.field("last", &TensorRule::last, "Where fewer rows are stored, they are our last.");
   schema.field("more", &TensorRule::more, "Later rules compare further parts of the tensor.");
 }
 
@@ -32,6 +34,7 @@ void PointRule::describe(Schema<PointRule>& schema) {
 void Variant::describe(Schema<Variant>& schema) {
   schema.field("name", &Variant::name, "Name that tensors refer to.").required();
   schema.field("set", &Variant::set, "Overrides of the experiment.").required();
+  schema.field("gradients", &Variant::gradients, "Compute this loss's gradients, too.");
 }
 
 void Table::describe(Schema<Table>& schema) {
@@ -43,6 +46,8 @@ void Table::describe(Schema<Table>& schema) {
   schema.field("loss_set", &Table::loss_set, "Overrides for cases with targets.");
   schema.field("batch_key", &Table::batch_key,
                "Key of the case's config that states the number of clips.");
+  schema.field("tracks", &Table::tracks, "Stored tensor with the queries of the best tracks.");
+  schema.field("masks", &Table::masks, "Stored tensor with masks of distinct tracks.");
   schema.field("points", &Table::points, "Rules from callers to recorded points.");
   schema.field("config", &Table::config, "Rules from the case's config to overrides.");
   schema.field("tensor", &Table::tensor, "Rules from stored tensors to ours.");
@@ -59,6 +64,8 @@ Table read_table(const std::filesystem::path& file) {
   if (table.include.empty()) return table;
   const Table below = read_table(file.parent_path() / table.include);
   if (table.batch_key.empty()) table.batch_key = below.batch_key;
+  if (table.tracks.empty()) table.tracks = below.tracks;
+  if (table.masks.empty()) table.masks = below.masks;
   auto append = [](auto& rules, const auto& more) {
     rules.insert(rules.end(), more.begin(), more.end());
   };

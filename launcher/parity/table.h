@@ -26,6 +26,9 @@ struct TensorRule {
   std::string compare = "auto";     // auto: by type and name; pixels: counts of pixels; masks
   std::string variant;              // "" or the name of a [[variant]]
   std::vector<std::string> stored;  // steps applied to the stored tensor, to compare a part of it
+  std::string scale;                // stored scalar that is the tensor's scale: of a signed sum,
+                                    // that of the magnitudes
+  bool last = false;                // where fewer rows are stored, they are our last
   bool more = false;                // rules that follow compare further parts of the same tensor
   static void describe(Schema<TensorRule>& schema);
 };
@@ -41,6 +44,7 @@ struct PointRule {
 struct Variant {
   std::string name;
   std::vector<std::string> set;
+  bool gradients = false;  // of this loss, too, as `gradient.<name>`
   static void describe(Schema<Variant>& schema);
 };
 
@@ -53,6 +57,8 @@ struct Table {
   std::vector<std::string>
       loss_set;           // overrides where the case has targets: the reference's faults
   std::string batch_key;  // key of the case's config that states B where frames are [B*T,..]
+  std::string tracks;  // stored queries of the best tracks; gives `tracks.rows`, `.distinct`, ...
+  std::string masks;   // stored masks of distinct tracks, whose size says that of the video
   std::vector<PointRule> points;
   std::vector<ConfigRule> config;
   std::vector<TensorRule> tensor;

@@ -1,6 +1,7 @@
 // Multi-scale deformable attention (Deformable DETR, Zhu et al. 2021, Eq. 3): a query samples K
-// points around its reference on every level of its own frame. Keys as the reference's:
-// sampling_offsets, attention_weights, value_proj, output_proj.
+// points around its reference on every level of its own frame. A reference is a point, or a box:
+// then offsets are in halves of its size (A.4). Keys as the reference's: sampling_offsets,
+// attention_weights, value_proj, output_proj; further outputs: output_proj_1, ...
 
 #include <ATen/ATen.h>
 
@@ -54,6 +55,7 @@ class MsDeformable final : public Attention {
     AttentionTraits traits;
     traits.scope = AttentionTraits::Scope::frame;
     traits.reference_dim = 2;
+    traits.takes_boxes = true;
     traits.multi_level = true;
     return traits;
   }
@@ -62,7 +64,9 @@ class MsDeformable final : public Attention {
     ShapeBinding sizes{{'D', dim_}, {'L', num_levels_}};
     expect_shape(input.memory.tokens, "[B,T,S,D]", "ms_deformable memory", sizes);
     expect_shape(input.query, "[B,T,Q,D]", "ms_deformable query", sizes);
-    expect_shape(input.references, "[B,T,Q,2]", "ms_deformable references", sizes);
+    const bool boxes = input.references.defined() && input.references.size(-1) == 4;
+    expect_shape(input.references, boxes ? "[B,T,Q,4]" : "[B,T,Q,2]", "ms_deformable references",
+                 sizes);
     const int64_t queries = sizes['Q'], heads = options_.num_heads, points = options_.num_points;
     std::vector<std::array<int64_t, 2>> shapes;
     for (const MemoryLevel& level : input.memory.levels)
@@ -88,16 +92,19 @@ class MsDeformable final : public Attention {
     at::Tensor references = input.references.unsqueeze(3);  // [B,T,Lq,1,2]
     if (input.memory.valid_ratio.defined()) {
       expect_shape(input.memory.valid_ratio, "[B,T,L,2]", "ms_deformable valid_ratio", sizes);
-      references = references * input.memory.valid_ratio.unsqueeze(2);  // [B,T,Lq,L,2]
+      const at::Tensor ratio = input.memory.valid_ratio.unsqueeze(2);
+      references = references * (boxes ? at::cat({ratio, ratio}, -1) : ratio);  // [B,T,Lq,L,2|4]
     }
-    references = references.flatten(0, 1).unsqueeze(2).unsqueeze(4);  // [B*T,Lq,1,L|1,1,2]
+    references = references.flatten(0, 1).unsqueeze(2).unsqueeze(4);  // [B*T,Lq,1,L|1,1,2|4]
     std::vector<double> cells;                                        // (w, h) of each level
     for (const auto& [height, width] : shapes) {
       cells.push_back(static_cast<double>(width));
       cells.push_back(static_cast<double>(height));
     }
-    const at::Tensor locations =
-        references + offsets / at::tensor(cells, query.options()).view({num_levels_, 1, 2});
+    const at::Tensor step =
+        boxes ? references.narrow(-1, 2, 2) * (0.5 / static_cast<double>(points))
+              : 1.0 / at::tensor(cells, query.options()).view({num_levels_, 1, 2});
+    const at::Tensor locations = references.narrow(-1, 0, 2) + offsets * step;
     context.look("sampling_locations", [&] { return locations; });
     const at::Tensor read =
         ms_deform_attn(value, shapes, locations, weights).view(input.query.sizes());

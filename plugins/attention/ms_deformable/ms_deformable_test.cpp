@@ -94,5 +94,20 @@ TEST(MsDeformable, ReferencesAreOfTheUnpaddedPart) {
   EXPECT_TRUE(at::allclose(scene.read()[0][0][2], expected, 1e-5, 1e-6));
 }
 
+// An offset of K steps is half a side of the box, whatever the level's size.
+TEST(MsDeformable, OffsetsAreInHalvesOfABox) {
+  Scene scene({{0, 2, 3, 8}});
+  scene.see_plainly();
+  {
+    torch::NoGradGuard no_grad;
+    auto bias = scene.attention->named_parameters()["sampling_offsets.bias"];
+    bias.view({2, 1, 3, 2}).select(3, 0).fill_(3.0);  // K = 3 steps to the right
+  }
+  // From the middle of column 0 by half of 2/3 of the width: the middle of column 1.
+  scene.references = at::tensor({1.0 / 6, 0.25, 2.0 / 3, 0.1}, at::kFloat).expand({2, 2, 6, 4});
+  const at::Tensor second = scene.memory.tokens.narrow(2, 1, 1).expand({-1, -1, 6, -1});
+  EXPECT_TRUE(at::allclose(scene.read(), second, 1e-4, 1e-5));
+}
+
 }  // namespace
 }  // namespace tessera

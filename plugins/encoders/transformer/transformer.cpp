@@ -1,6 +1,7 @@
 // Transformer encoder (Vaswani et al. 2017; DETR's layout) over one or more feature levels.
 // Each layer adds the outputs of a LIST of attentions, all on the same input. Keys: input_proj (of
-// several levels: input_proj_<i>; with norms: .0 the convolution, .1 the norm), level_embed,
+// several levels: input_proj_<i>; with norms: .0 the convolution, .1 the norm; extra levels follow
+// those of the pyramid), level_embed,
 // layers.<i>.self_attn (a second attention: self_attn_1), linear1, linear2, norm1, norm2, norm.
 
 #include <ATen/ATen.h>
@@ -10,6 +11,7 @@
 #include <torch/nn/modules/normalization.h>
 
 #include "core/interfaces/attention.h"
+#include "core/interfaces/backbone.h"
 #include "core/interfaces/encoder.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/position_encoding.h"
@@ -23,6 +25,7 @@ struct Options {
   int64_t feed_forward_dim = 2048;
   std::vector<PluginOf<Attention>> attention = {"dense"};
   std::vector<int64_t> feature_levels = {-1};
+  int64_t extra_levels = 0;
   int64_t projection_norm_groups = 0;
   bool level_embedding = false;
   bool use_padding_mask = true;
@@ -41,6 +44,12 @@ struct Options {
     schema.field(
         "feature_levels", &Options::feature_levels,
         "Levels of the pyramid to read, 0 the finest, -1 the coarsest, in the memory's order.");
+    schema
+        .field("extra_levels", &Options::extra_levels,
+               "Coarser levels after those, each a 3x3 convolution of stride 2: the first of the "
+               "last of feature_levels as the backbone gives it, the next of the level before "
+               "(Deformable DETR).")
+        .at_least(0);
     schema
         .field("projection_norm_groups", &Options::projection_norm_groups,
                "Groups of a group norm after the projection of each level; 0: no norm.")
@@ -133,11 +142,14 @@ class Layer final : public torch::nn::Module {
   std::vector<std::shared_ptr<Attention>> attentions_;
 };
 
-/// A level's 1x1 convolution to the tokens' width, with an optional group norm.
+/// A level's convolution to the tokens' width, with an optional group norm: 1x1, or 3x3 with stride
+/// 2 for an extra level.
 class Projection final : public torch::nn::Module {
  public:
-  Projection(int64_t in, const Options& options) {
-    conv_ = torch::nn::Conv2d(torch::nn::Conv2dOptions(in, options.dim, 1));
+  Projection(int64_t in, bool is_extra, const Options& options) {
+    auto conv = torch::nn::Conv2dOptions(in, options.dim, is_extra ? 3 : 1);
+    if (is_extra) conv.stride(2).padding(1);
+    conv_ = torch::nn::Conv2d(conv);
     if (options.projection_norm_groups == 0) return;
     torch::nn::init::xavier_uniform_(conv_->weight);
     torch::nn::init::zeros_(conv_->bias);
@@ -173,17 +185,15 @@ class Transformer final : public Encoder {
                           std::to_string(available) + ", got " + std::to_string(wanted) + ".");
       const LevelSpec& level = context.pyramid.levels[index];
       level_indices_.push_back(index);
-      spec_.strides.push_back(level.stride);
-      input_proj_.push_back(std::make_shared<Projection>(level.channels, options));
-      const size_t i = input_proj_.size() - 1;
-      register_module(
-          options.feature_levels.size() == 1 ? "input_proj" : "input_proj_" + std::to_string(i),
-          input_proj_.back()->registered());
+      add_level(level.stride, level.channels, /*is_extra=*/false);
     }
+    for (int64_t i = 0; i < options.extra_levels; ++i)
+      add_level(2 * spec_.strides.back(),
+                i == 0 ? context.pyramid.levels[level_indices_.back()].channels : options.dim,
+                /*is_extra=*/true);
     if (options.level_embedding)
       level_embed_ = register_parameter(
-          "level_embed",
-          at::randn({static_cast<int64_t>(options.feature_levels.size()), options.dim}));
+          "level_embed", at::randn({static_cast<int64_t>(input_proj_.size()), options.dim}));
     spec_.dim = options.dim;
     AttentionSpec attention;
     attention.dim = options.dim;
@@ -204,10 +214,13 @@ class Transformer final : public Encoder {
   Memory forward(const FeaturePyramid& pyramid, const ForwardContext& context) override {
     Memory memory;
     std::vector<at::Tensor> tokens, masks, positions, ratios;
-    for (size_t i = 0; i < level_indices_.size(); ++i) {
-      const FeatureLevel& level = pyramid.levels.at(level_indices_[i]);
+    at::Tensor map;  // [B*T,D,h,w]
+    for (size_t i = 0; i < input_proj_.size(); ++i) {
+      const bool is_extra = i >= level_indices_.size();
+      const FeatureLevel& level =
+          pyramid.levels.at(is_extra ? level_indices_.back() : level_indices_[i]);
       const int64_t clips = level.features.size(0), frames = level.features.size(1);
-      const at::Tensor map = input_proj_[i]->forward(level.features.flatten(0, 1));  // [B*T,D,h,w]
+      map = input_proj_[i]->forward(i > level_indices_.size() ? map : level.features.flatten(0, 1));
       const int64_t height = map.size(2), width = map.size(3);
       context.look("encoder.input_proj." + std::to_string(i), [&] {
         return map.unflatten(0, {clips, frames});
@@ -216,10 +229,11 @@ class Transformer final : public Encoder {
                                    ? 0
                                    : memory.levels.back().offset +
                                          memory.levels.back().height * memory.levels.back().width,
-                               height, width, level.stride});
+                               height, width, spec_.strides[i]});
       tokens.push_back(map.flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
-      const at::Tensor padding =
-          options_.use_padding_mask ? level.padding_mask : at::zeros_like(level.padding_mask);
+      at::Tensor padding =
+          is_extra ? extra_padding(pyramid, height, width) : level.padding_mask;  // [B,T,h,w]
+      if (!options_.use_padding_mask) padding = at::zeros_like(padding);
       masks.push_back(padding.flatten(2));
       at::Tensor position =
           position_encoding(padding, options_.dim, options_.position, map.scalar_type());
@@ -266,6 +280,20 @@ class Transformer final : public Encoder {
   }
 
  private:
+  void add_level(int64_t stride, int64_t channels, bool is_extra) {
+    spec_.strides.push_back(stride);
+    input_proj_.push_back(std::make_shared<Projection>(channels, is_extra, options_));
+    const bool alone = options_.feature_levels.size() == 1 && options_.extra_levels == 0;
+    register_module(alone ? "input_proj" : "input_proj_" + std::to_string(input_proj_.size() - 1),
+                    input_proj_.back()->registered());
+  }
+  static at::Tensor extra_padding(const FeaturePyramid& pyramid, int64_t height, int64_t width) {
+    if (!pyramid.padding_mask.defined())
+      throw RuntimeError(
+          "encoder.extra_levels: expected a pyramid with the frames' padding mask, got none.");
+    return resize_padding_mask(pyramid.padding_mask, height, width);
+  }
+
   /// A token's reference is its own cell centre, as a part of the unpadded volume: [B,T,S,2] (x,y)
   /// and [B,T,S,3] (x,y,t), keyed by width; only those that some attention reads.
   std::map<int64_t, at::Tensor> make_references(const Memory& memory) const {

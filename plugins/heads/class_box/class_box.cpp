@@ -1,6 +1,7 @@
 // Class and box head of DETR: a linear layer and a 3-layer MLP, shared by the decoder layers or one
-// for each. Keys: class_embed, bbox_embed.layers.<i>; per_layer: class_embed.<l>, bbox_embed.<l>;
-// class_per = "clip" adds frame_weight.
+// for each. Where a decoder gives embeddings of the clip and of its frames, classes come from the
+// former and boxes from the latter (SeqFormer). Keys: class_embed, bbox_embed.layers.<i>;
+// per_layer: class_embed.<l>, bbox_embed.<l>; class_per = "clip" adds frame_weight.
 
 #include <ATen/ATen.h>
 #include <torch/nn/modules/linear.h>
@@ -56,11 +57,12 @@ struct Options {
     schema
         .field("box_centre", &Options::box_centre,
                "absolute: the box's centre is predicted; reference: relative to the decoder's "
-               "reference point.")
-        .one_of({"absolute", "reference"});
+               "reference point; refined: the whole box is relative to the decoder's reference "
+               "where that is a box (iterative refinement), its centre where it is a point.")
+        .one_of({"absolute", "reference", "refined"});
     schema.field("box_size_bias", &Options::box_size_bias,
                  "Bias of width and height before the sigmoid at the start (-1.3: a fifth of the "
-                 "frame).");
+                 "frame); with refined boxes of the first layer, whose references are points.");
     schema
         .field("box_start", &Options::box_start,
                "Factor on the box MLP's last weights at the start; small ones begin near the "
@@ -73,6 +75,10 @@ struct Options {
       if (o.prior_probability && o.activation != "sigmoid")
         throw ConfigError("prior_probability: expected activation = \"sigmoid\" beside it, got \"" +
                           o.activation + "\".");
+      if (o.box_centre == "refined" && !o.per_layer)
+        throw ConfigError(
+            "box_centre: expected per_layer = true beside \"refined\", got false: the first layer "
+            "starts from points, the others from boxes.");
     });
   }
 };
@@ -97,7 +103,7 @@ class ClassBox final : public InstanceHead {
       add("class_embed", class_embed_.back().ptr());
       if (!options.with_boxes) continue;
       bbox_embed_.push_back(std::make_shared<Mlp>(dim, dim, 4, options.box_layers));
-      start(*bbox_embed_.back());
+      start(*bbox_embed_.back(), i);
       add("bbox_embed", bbox_embed_.back());
     }
     if (options.class_per == "clip")
@@ -115,10 +121,10 @@ class ClassBox final : public InstanceHead {
     const at::Tensor& x = per_frame ? embeddings.frame : embeddings.clip;
     LayerPrediction prediction;
     if (want.classes) {
-      const bool per_clip = frame_weight_ || !per_frame;
-      prediction.classes.logits =
-          class_embed_.at(head)->forward(per_frame && frame_weight_ ? over_frames(x) : x);
-      prediction.classes.scope = per_clip ? ClassScope::clip : ClassScope::frame;
+      at::Tensor described = embeddings.clip.defined() ? embeddings.clip : embeddings.frame;
+      if (per_frame && frame_weight_) described = over_frames(embeddings.frame);
+      prediction.classes.logits = class_embed_.at(head)->forward(described);
+      prediction.classes.scope = described.dim() == 3 ? ClassScope::clip : ClassScope::frame;
       prediction.classes.activation =
           softmax() ? ClassActivation::softmax_no_object : ClassActivation::sigmoid;
       prediction.classes.label_offset = options_.label_offset;
@@ -126,13 +132,15 @@ class ClassBox final : public InstanceHead {
     if (want.boxes && options_.with_boxes) {
       at::Tensor boxes = bbox_embed_.at(head)->forward(x);
       if (!per_frame) boxes = boxes.unsqueeze(1).expand({-1, num_frames, -1, -1});
-      if (options_.box_centre == "reference") {
+      if (options_.box_centre != "absolute") {
         if (!embeddings.references.defined())
           throw ConfigError(
               "instance_head.box_centre: expected a decoder that gives reference points, got none. "
               "Set box_centre = \"absolute\", or the decoder's references = \"moving\".");
-        const at::Tensor centre = inverse_sigmoid(embeddings.references.narrow(-1, 0, 2));
-        boxes = boxes + at::constant_pad_nd(centre, {0, 2});
+        const bool whole = options_.box_centre == "refined" && embeddings.references.size(-1) == 4;
+        const int64_t known = whole ? 4 : 2;
+        const at::Tensor reference = inverse_sigmoid(embeddings.references.narrow(-1, 0, known));
+        boxes = boxes + at::constant_pad_nd(reference, {0, 4 - known});
       }
       prediction.boxes = boxes.sigmoid();
     }
@@ -151,7 +159,7 @@ class ClassBox final : public InstanceHead {
       classes->bias.fill_(std::log(p / (1 - p)));
     }
   }
-  void start(Mlp& box) const {
+  void start(Mlp& box, int64_t layer) const {
     torch::NoGradGuard no_grad;
     auto parameters = box.parameters();  // the last two are the last layer's
     at::Tensor &weight = parameters[parameters.size() - 2], &bias = parameters.back();
@@ -159,7 +167,8 @@ class ClassBox final : public InstanceHead {
       weight.mul_(options_.box_start);
       bias.mul_(options_.box_start);
     }
-    bias.narrow(0, 2, 2).add_(options_.box_size_bias);
+    if (layer == 0 || options_.box_centre != "refined")
+      bias.narrow(0, 2, 2).add_(options_.box_size_bias);
   }
   bool softmax() const { return options_.activation == "softmax_no_object"; }
   void add(const std::string& name, std::shared_ptr<torch::nn::Module> module) {

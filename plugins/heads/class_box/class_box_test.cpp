@@ -85,5 +85,33 @@ TEST(ClassBox, DoesWithoutBoxes) {
   EXPECT_EQ(head->parameters().size(), 2u);  // the classes' weight and bias
 }
 
+TEST(ClassBox, ReadsClassesFromTheClipAndBoxesFromTheFrames) {
+  auto head = make_plugin<InstanceHead>("class_box", "", context());
+  InstanceLayer layer = frame_layer();
+  layer.clip = at::randn({2, 5, 8});
+  const LayerPrediction both = head->forward(0, layer, 3, kBoth, {});
+  EXPECT_EQ(both.classes.scope, ClassScope::clip);
+  InstanceLayer frame = layer, clip = layer;
+  frame.clip = at::Tensor();
+  clip.frame = at::Tensor();
+  EXPECT_TRUE(at::equal(both.boxes, head->forward(0, frame, 3, kBoth, {}).boxes));
+  EXPECT_TRUE(at::equal(both.classes.logits, head->forward(0, clip, 3, kBoth, {}).classes.logits));
+}
+
+TEST(ClassBox, RefinedBoxesBeginAsTheBoxesOfTheLayerBefore) {
+  auto head = make_plugin<InstanceHead>("class_box",
+                                        "box_centre = \"refined\"\nper_layer = true\n"
+                                        "box_start = 0.0\nbox_size_bias = -2.0",
+                                        context());
+  InstanceLayer layer = frame_layer();
+  const at::Tensor first = head->forward(0, layer, 3, kBoth, {}).boxes;
+  EXPECT_TRUE(at::allclose(first.narrow(-1, 0, 2), layer.references, 1e-4, 1e-5));
+  EXPECT_NEAR(first[0][0][0][2].item<double>(), 1 / (1 + std::exp(2.0)), 1e-5);
+  layer.references = first.detach();
+  EXPECT_TRUE(at::allclose(head->forward(1, layer, 3, kBoth, {}).boxes, first, 1e-4, 1e-5));
+  EXPECT_THROW(make_plugin<InstanceHead>("class_box", "box_centre = \"refined\"", context()),
+               ConfigError);
+}
+
 }  // namespace
 }  // namespace tessera
