@@ -62,12 +62,16 @@ int main(int argc, char** argv) {
     nlohmann::json report = nlohmann::json::array();
     for (const auto& folder : folders) {
       const parity::Case c = parity::read_case(folder);
-      if (parity::is_tracking_case(c) && show_toml)
-        throw ConfigError(folder +
-                          ": expected a case of a model for --show-toml, got one of linking.");
+      if ((parity::is_tracking_case(c) || parity::is_layer_case(c)) && show_toml)
+        throw ConfigError(
+            folder +
+            ": expected a case of a model for --show-toml, got one of linking or of a "
+            "single network.");
       std::vector<parity::Comparison> comparisons;
       if (parity::is_tracking_case(c)) {
         comparisons = parity::check_tracking_case(c, registry);
+      } else if (parity::is_layer_case(c)) {
+        comparisons = parity::check_layer_case(c);
       } else {
         const parity::Table table =
             parity::read_table(std::filesystem::path(tables) / (parity::table_name(c) + ".toml"));

@@ -39,6 +39,10 @@ std::vector<Comparison> check_backbone_case(const Case& parity_case, const Table
 bool is_optimiser_case(const Case& parity_case);
 std::vector<Comparison> check_optimiser_case(const Case& parity_case);
 
+/// Whether a case is of one network of core/nn by itself, float32 and without a table.
+bool is_layer_case(const Case& parity_case);
+std::vector<Comparison> check_layer_case(const Case& parity_case);
+
 /// Whether a case is about linking frames by their query embeddings: it holds what a model that
 /// runs frame by frame gave, and needs no table.
 bool is_tracking_case(const Case& parity_case);

@@ -51,5 +51,9 @@ INSTANTIATE_TEST_SUITE_P(SeqFormer, PublishedModels,
                          testing::Values(Published{"seqformer_r50_ytvis2019", 47.61, 0.01},
                                          Published{"seqformer_r50_ytvis2021", 47.61, 0.01}));
 
+// MS-STS VIS states that it is comparable in size to SeqFormer's 49.3 million.
+INSTANTIATE_TEST_SUITE_P(MsSts, PublishedModels,
+                         testing::Values(Published{"mssts_r50_ytvis2019", 46, 2}));
+
 }  // namespace
 }  // namespace tessera
