@@ -9,8 +9,10 @@
 namespace tessera {
 namespace {
 
-// Between mpirun's SIGTERM and SIGKILL: time for a checkpoint. Its own default is one second.
-constexpr const char* kSecondsToStop = "120";
+// How long mpirun waits before it sends its ranks SIGTERM, and again before SIGKILL, when it was
+// itself told to end or when a rank has failed. Its own default of one second leaves no time for a
+// checkpoint; but a job that failed lasts that much longer, twice, even if no rank is left.
+constexpr const char* kSecondsToStop = "15";
 
 std::vector<std::string> mpirun_line(const LaunchRequest& request,
                                      const std::vector<std::string>& environment) {

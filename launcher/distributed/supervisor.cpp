@@ -150,12 +150,14 @@ struct Supervisor::Watch {
   /// Who speaks when rank 0 is lost.
   static int64_t first_left() { return 1; }
 
-  /// What a rank's record says, which may be newer than its last beat.
-  RankStatus last_of(int64_t other) const {
-    const RankStatus& peer = peers[static_cast<size_t>(other)];
+  /// The newer of what is known and of what a rank's record says: a beat may be a second old, and a
+  /// record of another machine may come late.
+  RankStatus last_of(const RankStatus& known) const {
     for (const RankStatus& status : read_rank_records(folder))
-      if (status.rank == other && status.process == peer.process) return status;
-    return peer;
+      if (status.rank == known.rank && status.process == known.process &&
+          status.progress > known.progress)
+        return status;
+    return known;
   }
 
   void beat() {
@@ -176,7 +178,7 @@ struct Supervisor::Watch {
         // A store that answers no more: rank 0 is killed, or its machine is gone.
         std::this_thread::sleep_for(500ms);  // what can be seen on this machine is said first
         if (stopping || failing) return;
-        end(last_of(0).text() + " was lost: its store does not answer (" +
+        end(last_of(peers[0]).text() + " was lost: its store does not answer (" +
                 first_line(error.what()) + "). " + advice(),
             own() == first_left());
       }
@@ -205,7 +207,7 @@ struct Supervisor::Watch {
     }
     const double silent = seconds_since(seen.heard);
     if (silent > options.heartbeat_timeout && !stopping)
-      judge(seen.status.text() + " was lost: no sign of life for " + rounded(silent) +
+      judge(last_of(seen.status).text() + " was lost: no sign of life for " + rounded(silent) +
             ". It is stopped, or its machine or network is. " + advice());
   }
 
@@ -243,8 +245,8 @@ struct Supervisor::Watch {
       const Clock::time_point round(Clock::duration(last_round.load()));
       const double silent = seconds_since(std::max(round, listening_since));
       if (silent > options.heartbeat_timeout + 2)
-        end(last_of(0).text() + " was lost: its store gave no answer for " + rounded(silent) +
-                ". It is stopped, or its machine or network is. " + advice(),
+        end(last_of(peers[0]).text() + " was lost: its store gave no answer for " +
+                rounded(silent) + ". It is stopped, or its machine or network is. " + advice(),
             own() == first_left());
     }
   }
@@ -258,7 +260,7 @@ struct Supervisor::Watch {
       if (found < 0) found = peer.rank;
     }
     if (gone < 0 || stopping || failing) return;
-    const RankStatus last = last_of(gone);
+    const RankStatus last = last_of(peers[static_cast<size_t>(gone)]);
     if (last.phase == Phase::ended) return;
     if (last.phase == Phase::failed) end("", /*first=*/false);  // it said itself why
     end(last.text() + " was killed: its process is gone. " + advice(), own() == speaker);

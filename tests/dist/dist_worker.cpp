@@ -2,9 +2,11 @@
 //
 // - communicator: every call against what it must give
 // - reducer: averaged gradients against a plain sum, with parameters that some ranks lack
+// - nccl: both on a GPU for each rank
 // - recompute: the same of a segment whose activations are not kept
 // - loop FOLDER FAULT RANK: trains a tiny model with checkpoints; RANK does FAULT in step 6, one of
-//   none, throw, nan, memory, hang, other_experiment
+//   none, throw, nan, memory, hang, other_experiment (before the first step); FOLDER/fault appears
+//   just before
 // - compare A B [PREFIX]: largest relative difference of two files' tensors with such names (one
 //   process)
 
@@ -19,6 +21,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <iostream>
 #include <limits>
 #include <thread>
@@ -28,10 +31,12 @@
 #include "launcher/distributed/gradient_reducer.h"
 #include "launcher/distributed/same_build.h"
 #include "launcher/distributed/supervisor.h"
+#include "launcher/load_cuda.h"
 #include "launcher/model/activation_checkpoint.h"
 #include "launcher/run_main.h"
 #include "launcher/training/preemption.h"
 #include "launcher/training/training_loop.h"
+#include "tests/dist/nccl_alone.h"
 #include "tests/training/tiny_model.h"
 
 namespace tessera {
@@ -41,11 +46,13 @@ void expect(bool holds, const std::string& what) {
   if (!holds) throw RuntimeError("expected " + what + ", got something else.");
 }
 
-void check_communicator(const Communicator& ranks) {
+void check_communicator(const Communicator& ranks, at::Device device) {
   const auto rank = static_cast<double>(ranks.rank()), size = static_cast<double>(ranks.size());
-  expect(ranks.mean(at::tensor({rank, 1.0})).equal(at::tensor({(size - 1) / 2, 1.0})), "a mean");
+  expect(ranks.mean(at::tensor({rank, 1.0}).to(device))
+             .equal(at::tensor({(size - 1) / 2, 1.0}).to(device)),
+         "a mean");
   expect(ranks.maximum(-rank) == 0 && ranks.maximum(rank) == size - 1, "the largest number");
-  const at::Tensor taken = at::full({3, 2}, rank).t();  // not contiguous
+  const at::Tensor taken = at::full({3, 2}, rank, device).t();  // not contiguous
   ranks.take_from_first({taken});
   expect(taken.eq(0).all().item<bool>(), "rank 0's tensor");
   const std::string text(static_cast<size_t>(ranks.rank()) * 1000, 'a' + ranks.rank());
@@ -58,10 +65,15 @@ void check_communicator(const Communicator& ranks) {
 
 /// Parameters that every rank, odd ranks alone, and no rank uses; one larger than a bucket.
 struct Uneven {
-  at::Tensor all = TinyModelParameter({700, 500}, 1), odd = TinyModelParameter({5}, 2),
-             none = TinyModelParameter({4}, 3), first_part = TinyModelParameter({3}, 4);
-  static at::Tensor TinyModelParameter(std::vector<int64_t> shape, uint64_t seed) {
-    return test_support::TinyModel::parameter(std::move(shape), seed);
+  explicit Uneven(at::Device device)
+      : all(parameter({700, 500}, 1, device)),
+        odd(parameter({5}, 2, device)),
+        none(parameter({4}, 3, device)),
+        first_part(parameter({3}, 4, device)) {}
+  at::Tensor all, odd, none, first_part;
+  static at::Tensor parameter(std::vector<int64_t> shape, uint64_t seed, at::Device device) {
+    const at::Tensor values = test_support::TinyModel::parameter(std::move(shape), seed);
+    return values.detach().to(device).requires_grad_(true);
   }
   std::vector<at::Tensor> parameters() const { return {all, odd, none, first_part}; }
   at::Tensor loss(int64_t rank, int64_t part) const {
@@ -72,10 +84,10 @@ struct Uneven {
   }
 };
 
-void check_reducer(const Communicator& ranks) {
+void check_reducer(const Communicator& ranks, at::Device device) {
   for (const bool overlap : {true, false})
     for (const char* compression : {"none", "bf16"}) {
-      Uneven model, whole;
+      const Uneven model(device), whole(device);
       DistributedOptions options;
       options.bucket_mib = 1;
       options.overlap = overlap;
@@ -134,16 +146,22 @@ void check_recompute(const Communicator& ranks) {
   }
 }
 
+/// Leaves a file whose time is the fault's.
+void note_fault(const RunFolder& folder) {
+  std::ofstream(folder.path() / "fault") << "now";
+}
+
 class FaultySource final : public LossSource {
  public:
-  FaultySource(const test_support::TinyModel& model, std::string fault, int64_t first_step)
-      : model_(model), fault_(std::move(fault)), step_(first_step) {}
+  FaultySource(const test_support::TinyModel& model, std::string fault, const RunFolder& folder)
+      : model_(model), fault_(std::move(fault)), folder_(folder) {}
   void fetch() override { ++step_; }
   std::vector<uint64_t> random_key() const override { return {static_cast<uint64_t>(step_)}; }
   PartialLoss compute() override {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     at::Tensor loss = model_.forward(at::randn({5, 3})).square().mean();
-    if (step_ == 6) {
+    if (step_ == 6 && fault_ != "none") {
+      note_fault(folder_);
       if (fault_ == "throw") throw DataError("00003.jpg: expected an image, got a broken one.");
       if (fault_ == "nan") loss = loss * std::numeric_limits<double>::quiet_NaN();
       if (fault_ == "memory") at::empty({int64_t{1} << 52});
@@ -156,13 +174,15 @@ class FaultySource final : public LossSource {
  private:
   const test_support::TinyModel& model_;
   std::string fault_;
-  int64_t step_;
+  const RunFolder& folder_;
+  int64_t step_ = 0;
 };
 
 int run_loop(const World& world, char** arguments) {
   const RunFolder folder(arguments[0], world.is_first());
   const bool faulty = world.rank() == std::atoll(arguments[2]);
   const std::string fault = faulty ? arguments[1] : "none";
+  if (fault == "other_experiment") note_fault(folder);
   expect_same_everywhere(world, fault == "other_experiment" ? "a = 2\n" : "a = 1\n");
   TrainOptions options;
   options.iterations = 200;
@@ -175,7 +195,7 @@ int run_loop(const World& world, char** arguments) {
   const PreemptionGuard guard;
   try {
     const test_support::TinyModel model;
-    FaultySource source(model, fault, 0);
+    FaultySource source(model, fault, folder);
     TrainSettings settings;
     settings.samples_per_epoch = 7;
     settings.communicator = &communicator;
@@ -210,17 +230,33 @@ int compare(char** arguments, const std::string& prefix) {
   return kOk;
 }
 
+void check_nccl(const World& world) {
+  const at::Device device(at::kCUDA, static_cast<c10::DeviceIndex>(world.local_rank()));
+  const at::Tensor values = at::tensor({1.5, -2.0}).to(device);
+  if (world.size() == 1) {
+    expect(sum_by_nccl_alone(values).equal(values), "the sum of one GPU");
+    return;
+  }
+  const Communicator ranks(world, device, {});
+  check_communicator(ranks, device);
+  check_reducer(ranks, device);
+}
+
 int run(const World& world, int count, char** arguments) {
   at::set_num_threads(1);
   const std::string scenario = count > 1 ? arguments[1] : "";
   if (scenario == "compare" && (count == 4 || count == 5))
     return compare(arguments + 2, count == 5 ? arguments[4] : "");
   if (scenario == "loop" && count == 5) return run_loop(world, arguments + 2);
+  if (scenario == "nccl") {
+    check_nccl(world);
+    return kOk;
+  }
   const Communicator ranks(world, at::kCPU, {});
   if (scenario == "communicator")
-    check_communicator(ranks);
+    check_communicator(ranks, at::kCPU);
   else if (scenario == "reducer")
-    check_reducer(ranks);
+    check_reducer(ranks, at::kCPU);
   else if (scenario == "recompute")
     check_recompute(ranks);
   else
@@ -232,6 +268,7 @@ int run(const World& world, int count, char** arguments) {
 }  // namespace tessera
 
 int main(int count, char** arguments) {
+  tessera::load_cuda_if_present();
   std::unique_ptr<tessera::World> world;
   const int status = tessera::run_main(
       [&] {

@@ -3,21 +3,21 @@
 # experiment ends the job: in time, non-zero, by name, without orphans, with a whole checkpoint.
 source "$(dirname "$0")/lib.sh"
 
-# Limits from a fault are the ones promised; those from the start of the job leave a busy machine its time.
+# Times are taken from the fault, which the script makes or the rank notes in a file: how long a job takes to
+# start says nothing.
 start() { # FAULT RANK: in the background
   folder=$work/$1-$2
-  started=$(date +%s)
-  timeout 120 mpirun --oversubscribe --bind-to none -np 3 "$worker" loop "$folder" "$1" "$2" > "$work/out" 2> "$work/err" &
+  timeout 300 mpirun --oversubscribe --bind-to none -np 3 "$worker" loop "$folder" "$1" "$2" > "$work/out" 2> "$work/err" &
   job=$!
 }
-ended() { # SECONDS TEXT...: it ended within that time and said all these texts
-  local limit=$1 status=0
-  shift
+ended() { # TEXT...: it was found within 30 seconds and all these texts were said
+  local limit=30 status=0 from=$since
   wait $job || status=$?
+  [ -n "$from" ] || from=$(stat -c %Y "$folder/fault") || { cat "$work/err"; fail "the fault did not happen"; }
   # When it was found: mpirun then takes its time with a rank that does not react.
   local found
   found=$(stat -c %Y "$folder/ranks/failure.txt" 2> /dev/null || date +%s)
-  local seconds=$((found - since))
+  local seconds=$((found - from))
   [ $status -ne 0 ] || fail "the job ended as if all were well"
   [ "$seconds" -le "$limit" ] || { cat "$work/err"; fail "found after $seconds s, expected $limit"; }
   for text in "$@"; do
@@ -31,10 +31,13 @@ ended() { # SECONDS TEXT...: it ended within that time and said all these texts
   echo "exit $status, found after $seconds s: $(grep -F -- "$1" "$work/err" | head -1)"
 }
 wait_for_step() { # until there is a checkpoint
-  for _ in $(seq 400); do
-    ls "$folder"/checkpoint-[4-9]*.safetensors > /dev/null 2>&1 && break
+  until ls "$folder"/checkpoint-[4-9]*.safetensors > /dev/null 2>&1; do
+    kill -0 $job 2> /dev/null || { cat "$work/err"; fail "the job ended before its first checkpoints"; }
     sleep 0.05
   done
+}
+send() { # SIGNAL RANK
+  kill -"$1" "$(process_of "$2")"
   since=$(date +%s)
 }
 process_of() { # RANK
@@ -52,51 +55,39 @@ host=$(hostname)
 for rank in 0 1; do
   start none $rank
   wait_for_step
-  kill -9 "$(process_of $rank)"
-  ended 30 "rank $rank on $host (process" "was killed"
+  send KILL $rank
+  ended "rank $rank on $host (process" "was killed"
   grep -q "was killed" "$folder/ranks/failure.txt" || fail "nothing was kept of the end"
   resumes
   start none $rank-stopped
   wait_for_step
-  kill -STOP "$(process_of $rank)"
-  ended 30 "rank $rank on $host (process" "was lost"
+  send STOP $rank
+  ended "rank $rank on $host (process" "was lost"
   resumes
 done
+since= # the rank notes it
 for rank in 0 2; do
   start throw $rank
-  since=$started
-  ended 100 "rank $rank on $host" "00003.jpg: expected an image"
+  ended "rank $rank on $host" "00003.jpg: expected an image"
   grep -q "step 6, phase forward" "$folder/ranks/failure.txt" || fail "no step and phase were kept"
   resumes
 done
 start nan 1
-since=$started
-ended 100 "rank 1 on $host" "expected a finite loss" "sample 6"
+ended "rank 1 on $host" "expected a finite loss" "sample 6"
 start memory 2
-since=$started
-ended 100 "rank 2 on $host" "alloc"
+ended "rank 2 on $host" "alloc"
 start hang 1
-since=$started
-ended 100 "rank 1 on $host (process" "step 6, phase forward) makes no progress"
+ended "rank 1 on $host (process" "step 6, phase forward) makes no progress"
 start other_experiment 2
-since=$started
-ended 100 "rank 2 on $host has another version of the experiment"
+ended "rank 2 on $host has another version of the experiment"
 # mpirun itself dies: nobody is left.
 start none 9
 wait_for_step
 kill -9 $job 2> /dev/null || true
 kill -9 "$(pgrep -f "mpirun.*$folder" | tail -1)" 2> /dev/null || true
-for _ in $(seq 100); do
+for _ in $(seq 300); do
   pgrep -f "dist_worker loop $folder" > /dev/null || break
   sleep 0.1
 done
 ! pgrep -f "dist_worker loop $folder" > /dev/null || fail "orphans are left of a killed mpirun"
-# Asked to stop: a checkpoint and the code that says so. (Given SIGTERM, mpirun passes it on but returns 1.)
-start none preempt
-wait_for_step
-kill -USR1 "$(pgrep -f "mpirun.*$folder" | tail -1)"
-status=0
-wait $job || status=$?
-[ $status = 6 ] || { cat "$work/err"; fail "expected exit 6 after SIGUSR1, got $status"; }
-resumes
-echo "SIGUSR1: exit 6 with $(ls -v "$folder"/checkpoint-*.safetensors | tail -1 | xargs basename)"
+echo "mpirun killed: no orphans"

@@ -13,7 +13,7 @@ TEST(LaunchLine, StartsByMpirun) {
   request.hosts = "a:8,b:4,c";
   request.arguments = {"train", "my exp.toml", "--set", "train.frozen=['it']"};
   EXPECT_EQ(shell_text(launch_line(request, {"PATH"})),
-            "mpirun --host a:8,b:4,c -np 13 --bind-to none --mca odls_base_sigkill_timeout 120 "
+            "mpirun --host a:8,b:4,c -np 13 --bind-to none --mca odls_base_sigkill_timeout 15 "
             "-x PATH /opt/tessera/bin/tessera train 'my exp.toml' --set "
             "'train.frozen=['\\''it'\\'']'");
 }
