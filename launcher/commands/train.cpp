@@ -88,7 +88,8 @@ struct RunResult {
   std::optional<double> best;  // validation score of the best weights, where there is one
 };
 
-RunResult run_one(const TrainArguments& arguments, const World& world) {
+RunResult run_one(const TrainArguments& arguments, const World& world,
+                  const PreemptionGuard& guard) {
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
   if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
@@ -113,7 +114,6 @@ RunResult run_one(const TrainArguments& arguments, const World& world) {
   const at::Device device = prepare_device(options, world);
   const Communicator communicator(world, device, options.distributed);
   Supervisor supervisor(world, communicator, options.distributed, rank_records(folder.path()));
-  const PreemptionGuard guard;
   try {
     at::manual_seed(static_cast<uint64_t>(options.seed));
     VisModel model(experiment.model, experiment.clip_facts());
@@ -176,12 +176,21 @@ RunResult run_one(const TrainArguments& arguments, const World& world) {
   }
 }
 
+bool any_asked_to_stop(const PreemptionGuard& guard, const World& world) {
+  for (const std::string& asked : world.gather_everywhere(guard.requested() ? "1" : ""))
+    if (!asked.empty()) return true;
+  return false;
+}
+
 /// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
 int run(const TrainArguments& arguments, const World& world) {
+  // One for the whole command: a signal that comes before the first step or between two seeds is
+  // not forgotten.
+  const PreemptionGuard guard;
   Registry registry(Registry::default_search_paths());
   const TrainOptions options =
       load_experiment(arguments.experiment, arguments.overrides, registry).train;
-  if (options.seeds == 1) return run_one(arguments, world).code;
+  if (options.seeds == 1) return run_one(arguments, world, guard).code;
   const fs::path output = output_of(arguments);
   std::vector<SeedScore> scores;
   for (int64_t seed = options.seed; seed < options.seed + options.seeds; ++seed) {
@@ -189,9 +198,15 @@ int run(const TrainArguments& arguments, const World& world) {
     one.overrides.push_back("train.seed=" + std::to_string(seed));
     one.overrides.push_back("train.seeds=1");
     one.output = (output / ("seed-" + std::to_string(seed))).string();
-    const RunResult result = run_one(one, world);
+    const RunResult result = run_one(one, world, guard);
     if (result.code != kOk) return result.code;
     if (result.best) scores.push_back({seed, *result.best});
+    if (seed + 1 < options.seed + options.seeds && any_asked_to_stop(guard, world)) {
+      if (world.is_first())
+        std::cerr << "preempted after seed " << seed
+                  << ", checkpoint written, run again with --resume auto\n";
+      return kPreempted;
+    }
   }
   if (!world.is_first()) return kOk;
   if (scores.empty()) {
