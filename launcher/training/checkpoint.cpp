@@ -152,8 +152,6 @@ Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& 
 std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapshot,
                                        int64_t keep_last) {
   snapshot.metadata["checksum"] = checksum(snapshot.tensors, snapshot.metadata);
-  const std::filesystem::path file = folder.checkpoint(snapshot.iteration);
-  write_safetensors(file, snapshot.tensors, snapshot.metadata);
   TensorList weights;
   for (const auto& [name, tensor] : snapshot.tensors)
     if (name.starts_with(kModel) && !is_training_only(name.substr(kModel.size())))
@@ -161,6 +159,10 @@ std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapsho
   write_safetensors(folder.last_weights(), weights,
                     {{"iteration", std::to_string(snapshot.iteration)},
                      {"experiment", snapshot.metadata.at("experiment")}});
+  // After the weights: a run that is killed between the two writes both again, whereas one whose
+  // last checkpoint is there has nothing left to do.
+  const std::filesystem::path file = folder.checkpoint(snapshot.iteration);
+  write_safetensors(file, snapshot.tensors, snapshot.metadata);
   folder.keep_checkpoints(keep_last);
   return file;
 }

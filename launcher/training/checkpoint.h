@@ -37,10 +37,10 @@ struct Snapshot {
 Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& model,
                        const NamedOptimisers& optimisers);
 
-/// Writes `checkpoint-<iteration>.safetensors` (with the state as metadata and a checksum over all
-/// of it), then `last.safetensors` (weights only, canonical names). Each file appears whole or not
-/// at all. Keeps the newest `keep_last` checkpoints. Returns the checkpoint's path. Throws
-/// RuntimeError.
+/// Writes `last.safetensors` (weights only, canonical names), then
+/// `checkpoint-<iteration>.safetensors` (with the state as metadata and a checksum over all of it).
+/// Each file appears whole or not at all. Keeps the newest `keep_last` checkpoints. Returns the
+/// checkpoint's path. Throws RuntimeError.
 std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapshot,
                                        int64_t keep_last);
 

@@ -74,6 +74,16 @@ TEST(Checkpoint, WritesWeightsForInferenceBeside) {
   EXPECT_EQ(weights.metadata.at("iteration"), "1");
 }
 
+// A run that is killed between the two would otherwise have nothing left to do, and old weights.
+TEST(Checkpoint, WritesTheWeightsBeforeItself) {
+  TemporaryFolder temporary;
+  const RunFolder folder(temporary / "run");
+  SavedRun run;
+  std::filesystem::create_directories(folder.last_weights() / "in the way");
+  EXPECT_THROW(run.save(folder, 2), RuntimeError);
+  EXPECT_TRUE(folder.checkpoints().empty());
+}
+
 TEST(Checkpoint, KeepsTheNewest) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
