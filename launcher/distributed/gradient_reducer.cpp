@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros_like.h>
+#include <c10/util/Exception.h>
 
 #include <chrono>
 #include <torch/csrc/distributed/c10d/reducer.hpp>
@@ -52,6 +53,19 @@ class AverageHook final : public c10d::CommHookInterface {
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   bool bf16_;
   std::shared_ptr<Clock::time_point> last_ready_;
+};
+
+/// The Reducer advises not to look for unused parameters where a step happened to have none.
+/// Whether a later one has is not known: a clip without instances leaves some out.
+class WithoutAdvice final : public c10::WarningHandler {
+ public:
+  void process(const c10::Warning& warning) override {
+    if (warning.msg().find("find_unused_parameters=True was specified") == std::string::npos)
+      usual_->process(warning);
+  }
+
+ private:
+  c10::WarningHandler* usual_ = c10::WarningUtils::get_warning_handler();
 };
 
 /// The last parameters get their gradients first, so their bucket comes first.
@@ -132,7 +146,10 @@ GradientReducer::GradientReducer(const Communicator& communicator,
 GradientReducer::~GradientReducer() = default;
 
 void GradientReducer::prepare(const at::Tensor& loss) {
-  if (reduction_ && reduction_->reducer) reduction_->reducer->prepare_for_backward({loss});
+  if (!reduction_ || !reduction_->reducer) return;
+  WithoutAdvice handler;
+  const c10::WarningUtils::WarningHandlerGuard guard(&handler);
+  reduction_->reducer->prepare_for_backward({loss});
 }
 
 void GradientReducer::finish() {
