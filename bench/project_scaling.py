@@ -1,35 +1,30 @@
 #!/usr/bin/env python3
-"""Projects the step time of data-parallel training from one GPU to many.
+"""Projects the step time of data-parallel training from what was measured to many GPUs.
 
-Input is what was measured on one GPU (a run's profile.jsonl, or numbers) and what the links do; the
-output says how long a step takes and how much of it waits for other GPUs. It is arithmetic, not a
-measurement; the assumptions are printed with the result:
+    bench/project_scaling.py --measured scaling.json --buckets-mib 1.0,25.3,25.1,24.9 \\
+      --gpus-per-node 8 --node-gb G --node-latency U --network-gb G --network-latency U --small N
 
-  * every rank computes as long as the measured one did, plus `--jitter` (waiting for the slowest rank);
-  * gradients become ready evenly over backward, the last parameters first, in buckets of `--bucket-mib`
-    with a first one of 1 MiB; a bucket is sent as soon as it is ready and the one before has left;
-  * a bucket of b bytes costs a ring: 2 (n-1)/n * b / bandwidth + 2 (n-1) * latency with n ranks of one
-    node, and between nodes a tree: 2 b / bandwidth + 2 ceil(log2 nodes) * latency, with the node's
-    network bandwidth shared by nobody else (NCCL picks what is best for it: this is a cautious model);
-  * the small reductions of normalisers cost one latency each (`--small`).
+Nothing has a default that is a measurement: step times come from a run (--measured, --profile or the three
+numbers), the sizes of buckets from the model, the speeds of links from a benchmark of the machines
+(all_reduce_perf of nccl-tests: the bus bandwidth of large messages, half the time of a small one divided by the
+number of hops). What comes out is arithmetic. Its assumptions, which are printed with the result:
 
-Example:
-  bench/project_scaling.py --forward 0.18 --backward 0.34 --optimiser 0.02 --parameters 57.1e6 \\
-    --gpus-per-node 8 --node-gb 300 --network-gb 25
+  * every rank computes as long as the measured one did, plus --jitter (waiting for the slowest rank);
+  * gradients become ready evenly over backward, in the order of the buckets; a bucket is sent when it is ready
+    and the one before has left; sending takes nothing from computing;
+  * within a node a bucket of b bytes costs a ring: 2 (n-1)/n b / bandwidth + 2 (n-1) latency with n GPUs; between
+    nodes, after that, a tree: 2 b / bandwidth + 2 ceil(log2 nodes) latency. NCCL picks what is best for its
+    machine: this is a cautious model;
+  * a node's GPUs share its network evenly (--network-gb is the share of one), and nobody else uses it;
+  * the small reductions of a step (normalisers, losses) cost 2 ceil(log2 ranks) latencies each, one after the
+    other;
+  * data is always there in time.
 """
 import argparse
 import json
 import math
 
-
-def buckets(total, bucket):
-    """Bytes of each bucket in the order in which they are sent."""
-    sizes = [min(total, 1 << 20)]
-    left = total - sizes[0]
-    while left > 0:
-        sizes.append(min(left, bucket))
-        left -= sizes[-1]
-    return sizes
+RANKS = (1, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 def reduce_seconds(size, ranks, nodes, options):
@@ -45,72 +40,101 @@ def reduce_seconds(size, ranks, nodes, options):
     return seconds
 
 
-def exposed_seconds(ranks, options):
+def exposed_seconds(times, sizes, ranks, options):
     """Time after the last gradient is ready until every bucket is averaged."""
     nodes = math.ceil(ranks / options.gpus_per_node)
-    total = options.parameters * (2 if options.bf16 else 4)
-    sizes = buckets(total, options.bucket_mib * 2**20)
+    total = sum(sizes)
     ready = free = 0.0
     for size in sizes:
-        ready += options.backward * size / total
-        start = max(ready if options.overlap else options.backward, free)
-        free = start + reduce_seconds(size, ranks, nodes, options)
-    return max(0.0, free - options.backward)
+        ready += times["backward"] * size / total
+        start = max(ready if options.overlap else times["backward"], free)
+        free = start + reduce_seconds(size * (0.5 if options.bf16 else 1), ranks, nodes, options)
+    return max(0.0, free - times["backward"])
 
 
-def project(ranks, options):
+def project(times, sizes, ranks, options):
     """(step seconds, exposed seconds) with that many ranks."""
-    compute = options.forward + options.backward + options.optimiser
+    compute = times["forward"] + times["backward"] + times["optimiser"]
     if ranks == 1:
         return compute, 0.0
     nodes = math.ceil(ranks / options.gpus_per_node)
     latency = options.network_latency if nodes > 1 else options.node_latency
     small = options.small * 2 * math.ceil(math.log2(ranks)) * latency * 1e-6
-    exposed = exposed_seconds(ranks, options) + small
+    exposed = exposed_seconds(times, sizes, ranks, options) + small
     return compute * (1 + options.jitter) + exposed, exposed
 
 
 def read_profile(path):
-    """Means over a profile.jsonl, its first tenth left out (allocations, caches)."""
+    """Means over a profile.jsonl of one rank, its first tenth left out (allocations, caches)."""
     with open(path, encoding="utf-8") as file:
         lines = [json.loads(line) for line in file]
     lines = lines[len(lines) // 10:]
-    return {key: sum(line[key] for line in lines) / len(lines)
-            for key in ("forward", "backward", "exposed", "optimiser")}
+    times = {key: sum(line[key] for line in lines) / len(lines)
+             for key in ("forward", "backward", "exposed", "optimiser")}
+    times["backward"] -= times.pop("exposed")
+    return times
+
+
+def read_measured(path):
+    """The run of one rank in what measure_scaling.py wrote."""
+    with open(path, encoding="utf-8") as file:
+        measured = json.load(file)
+    for run in measured["runs"]:
+        if run["ranks"] == 1:
+            return {key: run["median"][key] for key in ("forward", "backward", "optimiser")}
+    raise SystemExit(f"error: {path}: expected a run of one rank, got none. See bench/measure_scaling.py.")
+
+
+def parse(arguments=None):
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    step = parser.add_argument_group("step of one GPU: one of --measured, --profile, or all three times")
+    step.add_argument("--measured", help="file of bench/measure_scaling.py")
+    step.add_argument("--profile", help="profile.jsonl of a run of one process")
+    step.add_argument("--forward", type=float, help="seconds, criterion included")
+    step.add_argument("--backward", type=float, help="seconds")
+    step.add_argument("--optimiser", type=float, help="seconds")
+    needed = parser.add_argument_group("needed")
+    needed.add_argument("--buckets-mib", required=True, help="sizes of the float32 buckets in order, like 1.0,25.3,24.8")
+    needed.add_argument("--gpus-per-node", type=int, required=True)
+    needed.add_argument("--node-gb", type=float, required=True, help="GB/s of a GPU within a node")
+    needed.add_argument("--node-latency", type=float, required=True, help="microseconds a hop within a node")
+    needed.add_argument("--network-gb", type=float, required=True, help="GB/s between nodes, one GPU's share")
+    needed.add_argument("--network-latency", type=float, required=True, help="microseconds a hop between nodes")
+    needed.add_argument("--small", type=int, required=True, help="small reductions a step")
+    parser.add_argument("--jitter", type=float, default=0.0, help="share of compute waited for the slowest rank (0)")
+    parser.add_argument("--bf16", action="store_true", help="gradients travel as bf16")
+    parser.add_argument("--no-overlap", dest="overlap", action="store_false", help="buckets leave after backward")
+    options = parser.parse_args(arguments)
+    given = [options.forward, options.backward, options.optimiser]
+    ways = [options.measured is not None, options.profile is not None, None not in given]
+    if sum(ways) != 1 or (not ways[2] and given != [None] * 3):
+        parser.error("expected one of --measured, --profile, or --forward, --backward and --optimiser")
+    return options
 
 
 def main():
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--profile", help="profile.jsonl of one GPU instead of the three times")
-    parser.add_argument("--forward", type=float, default=0.18, help="seconds of a step, criterion included")
-    parser.add_argument("--backward", type=float, default=0.34, help="seconds")
-    parser.add_argument("--optimiser", type=float, default=0.02, help="seconds")
-    parser.add_argument("--parameters", type=float, required=True, help="trained parameters")
-    parser.add_argument("--gpus-per-node", type=int, default=8)
-    parser.add_argument("--node-gb", type=float, default=300, help="GB/s of a GPU within a node")
-    parser.add_argument("--node-latency", type=float, default=5, help="microseconds a hop")
-    parser.add_argument("--network-gb", type=float, default=25, help="GB/s between nodes, for a GPU's share")
-    parser.add_argument("--network-latency", type=float, default=15, help="microseconds a hop")
-    parser.add_argument("--bucket-mib", type=float, default=25)
-    parser.add_argument("--small", type=int, default=10, help="small reductions a step")
-    parser.add_argument("--jitter", type=float, default=0.03, help="share of compute waited for the slowest rank")
-    parser.add_argument("--bf16", action="store_true", help="gradients travel as bf16")
-    parser.add_argument("--no-overlap", dest="overlap", action="store_false")
-    options = parser.parse_args()
-    if options.profile:
-        measured = read_profile(options.profile)
-        options.forward, options.optimiser = measured["forward"], measured["optimiser"]
-        options.backward = measured["backward"] - measured["exposed"]
-    print(f"forward {options.forward:.3f} s, backward {options.backward:.3f} s, "
-          f"optimiser {options.optimiser:.3f} s, {options.parameters / 1e6:.1f} M parameters")
-    print("assumed:", ", ".join(f"{key} {value}" for key, value in sorted(vars(options).items())
-                                if key not in ("profile", "forward", "backward", "optimiser", "parameters")))
-    print("| GPUs | step (s) | exposed (ms) | clips/s per GPU, relative |\n|---:|---:|---:|---:|")
-    alone, _ = project(1, options)
-    for ranks in (1, 8, 16, 32, 64, 128, 256, 512, 1024):
-        step, exposed = project(ranks, options)
-        print(f"| {ranks} | {step:.3f} | {1000 * exposed:.1f} | {alone / step:.1%} |")
+    options = parse()
+    if options.measured:
+        times = read_measured(options.measured)
+    elif options.profile:
+        times = read_profile(options.profile)
+    else:
+        times = {key: getattr(options, key) for key in ("forward", "backward", "optimiser")}
+    sizes = [float(size) * 2**20 for size in options.buckets_mib.split(",")]
+    print(f"given: forward {times['forward']:.4g} s, backward {times['backward']:.4g} s, optimiser "
+          f"{times['optimiser']:.4g} s; {len(sizes)} buckets, {sum(sizes) / 2**20:.1f} MiB; within a node "
+          f"{options.node_gb:g} GB/s and {options.node_latency:g} us, {options.gpus_per_node} GPUs; between nodes "
+          f"{options.network_gb:g} GB/s a GPU and {options.network_latency:g} us; {options.small} small reductions")
+    print(f"assumed: {100 * options.jitter:g} % waiting for the slowest rank; "
+          f"{'overlap' if options.overlap else 'no overlap'}; {'bf16' if options.bf16 else 'float32'} gradients; "
+          "ring within a node, then tree; see --help")
+    print("| GPUs | step (s) | exposed (ms) | throughput per GPU |\n|---:|---:|---:|---:|")
+    alone, _ = project(times, sizes, 1, options)
+    for ranks in RANKS:
+        seconds, exposed = project(times, sizes, ranks, options)
+        print(f"| {ranks} | {seconds:.4g} | {1000 * exposed:.1f} | {alone / seconds:.1%} |")
 
 
 if __name__ == "__main__":
