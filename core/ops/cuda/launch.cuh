@@ -1,60 +1,66 @@
 #pragma once
-// What the CUDA kernels share: grid-stride launches and the four rows around a sample.
+// How kernels are started: grids that stride over what does not fit, and the width of the vectors
+// that the arrays allow.
+
+#include <cuda_runtime.h>
 
 #include <cstdint>
-
-#include "core/ops/kernels/sampling_grid.h"
+#include <initializer_list>
+#include <type_traits>
 
 namespace tessera::cuda {
 
-constexpr int kThreads = 256;
-
-/// Blocks for `count` items; the kernels stride over the rest, so any count fits.
-inline unsigned int num_blocks(int64_t count) {
-  const int64_t blocks = (count + kThreads - 1) / kThreads;
-  return static_cast<unsigned int>(blocks < 1048576 ? blocks : 1048576);
+/// Starts `kernel` and returns the launch's error.
+template <typename... Parameters, typename... Arguments>
+cudaError_t launch(void (*kernel)(Parameters...), dim3 blocks, int threads, cudaStream_t stream,
+                   const Arguments&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = blocks;
+  config.blockDim = dim3(static_cast<unsigned>(threads));
+  config.stream = stream;
+  return cudaLaunchKernelEx(&config, kernel, static_cast<Parameters>(arguments)...);
 }
 
-/// The first item of this thread, and the distance to its next one.
-__device__ inline int64_t first_item() {
-  return static_cast<int64_t>(blockIdx.x) * blockDim.x + threadIdx.x;
-}
-__device__ inline int64_t item_stride() {
-  return static_cast<int64_t>(gridDim.x) * blockDim.x;
+/// Blocks for `count` items, `each` in a block; kernels stride over the rest, so any count fits.
+// The tests make it small, to see kernels stride.
+#if !defined(TESSERA_MOST_BLOCKS)
+#define TESSERA_MOST_BLOCKS 1048576
+#endif
+
+inline unsigned num_blocks(int64_t count, int64_t each) {
+  const int64_t blocks = (count - 1) / each + 1;
+  return static_cast<unsigned>(blocks < TESSERA_MOST_BLOCKS ? blocks : TESSERA_MOST_BLOCKS);
 }
 
-/// The interpolated value of one channel at `cell`.
-template <typename T>
-__device__ T sample_channel(const T* plane, const kernels::PlaneCell<T>& cell, int64_t row_stride) {
-  T sum = 0;
-  for (int c = 0; c < 4; ++c) {
-    if (cell.row[c] >= 0) sum += cell.weight[c] * plane[cell.row[c] * row_stride];
+inline int64_t divide_up(int64_t count, int64_t each) {
+  return (count - 1) / each + 1;
+}
+
+/// The first power of two from `least` on that is not below `count`, `most` at most.
+inline int power_of_two(int64_t count, int least, int most) {
+  int power = least;
+  while (power < count && power < most) power *= 2;
+  return power;
+}
+
+/// Calls body(integral_constant<int, V>) with the widest V, 16 bytes at most, of which `dim` is a
+/// multiple and to which all `arrays` are aligned: else rows begin between vectors.
+template <typename T, typename Body>
+cudaError_t with_vector(int64_t dim, std::initializer_list<const void*> arrays, const Body& body) {
+  const auto fits = [&](int64_t numbers) {
+    bool all = dim % numbers == 0;
+    for (const void* array : arrays) {
+      all = all && reinterpret_cast<uintptr_t>(array) % (numbers * sizeof(T)) == 0;
+    }
+    return all;
+  };
+  if constexpr (sizeof(T) == 2) {
+    if (fits(8)) return body(std::integral_constant<int, 8>{});
+    if (fits(2)) return body(std::integral_constant<int, 2>{});
+  } else if constexpr (sizeof(T) == 4) {
+    if (fits(4)) return body(std::integral_constant<int, 4>{});
   }
-  return sum;
-}
-
-/// Dot products of `other` with the four rows around `cell`, zero for rows outside.
-template <typename T>
-__device__ void dot_rows(T dots[4], const T* plane, const T* other,
-                         const kernels::PlaneCell<T>& cell, int64_t row_stride, int64_t dim) {
-  for (int c = 0; c < 4; ++c) {
-    dots[c] = 0;
-    if (cell.row[c] < 0) continue;
-    const T* row = plane + cell.row[c] * row_stride;
-    for (int64_t d = 0; d < dim; ++d) dots[c] += row[d] * other[d];
-  }
-}
-
-/// Adds `scale` times `source`, spread by the bilinear weights, to the four rows of `plane`.
-template <typename T>
-__device__ void spread_rows(T* plane, const T* source, const kernels::PlaneCell<T>& cell, T scale,
-                            int64_t row_stride, int64_t dim) {
-  for (int c = 0; c < 4; ++c) {
-    if (cell.row[c] < 0) continue;
-    T* row = plane + cell.row[c] * row_stride;
-    const T factor = scale * cell.weight[c];
-    for (int64_t d = 0; d < dim; ++d) atomicAdd(row + d, factor * source[d]);
-  }
+  return body(std::integral_constant<int, 1>{});
 }
 
 }  // namespace tessera::cuda
