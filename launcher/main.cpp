@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
         add_bench(app);
         add_config(app);
         add_data(app);
+        add_doctor(app);
         add_forward(app);
         add_infer(app, *world);
         add_launch(app);
@@ -30,6 +31,7 @@ int main(int argc, char** argv) {
         add_score(app);
         add_train(app, *world);
         add_weights(app);
+        add_completion(app);
         try {
           app.parse(argc, argv);
         } catch (const CLI::Success& help) {

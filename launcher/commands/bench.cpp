@@ -94,6 +94,7 @@ void run_data(const DataBenchArguments& arguments) {
 void add_bench(CLI::App& app) {
   auto* bench = app.add_subcommand("bench", "Time Tessera against what it replaces");
   bench->require_subcommand(1);
+  bench->footer("Example: tessera bench ops");
   auto* ops = bench->add_subcommand("ops", "The operators, against their usual formulations");
   ops->footer(
       "Medians of interleaved rounds: every round runs every contestant once, so that ratios hold "

@@ -10,6 +10,8 @@ namespace tessera::commands {
 
 // Each adds one subcommand with its options, an example and its callback. Errors are thrown.
 void add_bench(CLI::App& app);
+/// Of the other commands, so to be added last.
+void add_completion(CLI::App& app);
 void add_config(CLI::App& app);
 void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);
@@ -17,6 +19,7 @@ void add_data_convert(CLI::App& data);
 void add_data_split(CLI::App& data);
 void add_data_stats(CLI::App& data);
 void add_data_view(CLI::App& data);
+void add_doctor(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_infer(CLI::App& app, const World& world);
 void add_launch(CLI::App& app);

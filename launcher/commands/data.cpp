@@ -48,6 +48,7 @@ void add_data(CLI::App& app) {
   CLI::App* command =
       app.add_subcommand("data", "Make, convert, check, split and look at data sets");
   command->require_subcommand(1);
+  command->footer("Example: tessera data check annotations.json");
   add_synth(*command);
   add_data_convert(*command);
   add_data_check(*command);

@@ -1,3 +1,4 @@
+#include <array>
 #include <cstdio>
 #include <iostream>
 #include <nlohmann/json.hpp>
@@ -7,6 +8,7 @@
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
 #include "launcher/contract/contract_checks.h"
+#include "launcher/plugin_project/plugin_project.h"
 #include "launcher/run_main.h"
 
 namespace tessera::commands {
@@ -95,7 +97,7 @@ int check(const std::vector<std::string>& files) {
 }  // namespace
 
 void add_plugins(CLI::App& app) {
-  auto* plugins = app.add_subcommand("plugins", "List, describe or check plugins");
+  auto* plugins = app.add_subcommand("plugins", "List, describe, check or begin plugins");
   plugins->require_subcommand(1);
   plugins->footer("Example: tessera plugins describe attention st_deformable");
 
@@ -123,6 +125,21 @@ void add_plugins(CLI::App& app) {
     std::cout << which->first << " / " << which->second << ": "
               << text["summary"].get<std::string>() << "\n";
     print_fields(text["fields"], "  ");
+  });
+
+  auto* new_command = plugins->add_subcommand(
+      "new", "Write a project for a plugin of your own, outside Tessera's tree");
+  auto project = std::make_shared<std::array<std::string, 3>>();  // kind, name, folder
+  new_command->add_option("kind", (*project)[0], "Kind: " + join(plugin_project_kinds()))
+      ->required();
+  new_command->add_option("name", (*project)[1], "Name in TOML, e.g. my_attention")->required();
+  new_command->add_option("--output", (*project)[2], "Folder of the project (default: ./NAME)");
+  new_command->footer("Example: tessera plugins new attention my_attention");
+  new_command->callback([project] {
+    const auto& [kind, name, folder] = *project;
+    for (const auto& file : write_plugin_project(kind, name, folder.empty() ? name : folder))
+      std::cout << file.string() << "\n";
+    std::cout << "README.md says how to build, check and use it.\n";
   });
 
   auto* check_command =
