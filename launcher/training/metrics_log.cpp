@@ -36,7 +36,8 @@ uint64_t bytes_to_keep(const fs::path& file, int64_t last_iteration) {
 
 }  // namespace
 
-MetricsLog::MetricsLog(fs::path file, int64_t last_iteration) : file_(std::move(file)) {
+MetricsLog::MetricsLog(fs::path file, int64_t last_iteration, bool for_tensorboard)
+    : file_(std::move(file)) {
   std::error_code error;
   if (fs::exists(file_, error)) {
     fs::resize_file(file_, bytes_to_keep(file_, last_iteration), error);
@@ -44,6 +45,7 @@ MetricsLog::MetricsLog(fs::path file, int64_t last_iteration) : file_(std::move(
   }
   stream_.open(file_, std::ios::binary | std::ios::app);
   if (!stream_) cannot_write(file_, std::strerror(errno));
+  if (for_tensorboard) tensorboard_.emplace(file_.parent_path(), last_iteration + 1);
 }
 
 void MetricsLog::write(const StepMetrics& metrics) {
@@ -57,6 +59,14 @@ void MetricsLog::write(const StepMetrics& metrics) {
             {"data_seconds", metrics.data_seconds}};
   for (const auto& [name, value] : metrics.terms) json["terms"][name] = value;
   write_line(json.dump());
+  if (!tensorboard_) return;
+  TensorBoardLog::Scalars scalars = {{"train/total", metrics.total},
+                                     {"train/learning_rate", metrics.lr},
+                                     {"train/gradient_norm", metrics.grad_norm},
+                                     {"time/step_seconds", metrics.seconds},
+                                     {"time/data_seconds", metrics.data_seconds}};
+  for (const auto& [name, value] : metrics.terms) scalars.emplace_back("loss/" + name, value);
+  tensorboard_->write(metrics.iteration, scalars);
 }
 
 void MetricsLog::write_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
@@ -64,6 +74,12 @@ void MetricsLog::write_validation(int64_t iteration, const std::vector<evaluatio
   Json json{{"iteration", iteration}, {"validation", Json::object()}, {"seconds", seconds}};
   for (const evaluation::Stat& stat : stats) json["validation"][stat.name] = stat.value;
   write_line(json.dump());
+  if (!tensorboard_) return;
+  TensorBoardLog::Scalars scalars;
+  for (const evaluation::Stat& stat : stats)
+    if (stat.value != evaluation::kUndefined)
+      scalars.emplace_back("validation/" + stat.name, stat.value);
+  tensorboard_->write(iteration, scalars);
 }
 
 void MetricsLog::write_line(const std::string& line) {

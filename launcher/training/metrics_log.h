@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "launcher/evaluation/score.h"
+#include "launcher/training/tensorboard_log.h"
 
 namespace tessera {
 
@@ -30,7 +32,8 @@ class MetricsLog {
   /// Opens the file for appending after its lines up to `last_iteration`; what follows them, also a
   /// line cut short, is cut off. Throws RuntimeError where it cannot be written, DataError where a
   /// line before the end is no metrics.
-  MetricsLog(std::filesystem::path file, int64_t last_iteration);
+  /// `for_tensorboard`: the same numbers also go to a file for TensorBoard in the same folder.
+  MetricsLog(std::filesystem::path file, int64_t last_iteration, bool for_tensorboard = false);
 
   void write(const StepMetrics& metrics);
   /// A line {"iteration", "validation": {name: value}, "seconds": of the validation}.
@@ -42,6 +45,7 @@ class MetricsLog {
 
   std::filesystem::path file_;
   std::ofstream stream_;
+  std::optional<TensorBoardLog> tensorboard_;
 };
 
 }  // namespace tessera

@@ -134,6 +134,8 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "Iterations between lines of metrics.jsonl and of the progress display; the first and "
              "the last iteration have one, too.")
       .at_least(1);
+  schema.field("tensorboard", &TrainOptions::tensorboard,
+               "Also write what goes to metrics.jsonl for TensorBoard, in the run's folder.");
   schema
       .field("evaluate_every", &TrainOptions::evaluate_every,
              "Iterations between scores on data.validation, one at the end too; the weights of the "

@@ -60,6 +60,7 @@ struct TrainOptions {
   int64_t checkpoint_every = 1000;
   int64_t keep_last = 2;
   int64_t log_every = 20;
+  bool tensorboard = false;
   int64_t evaluate_every = 0;
   int64_t threads = 0;
   std::string device = "auto";

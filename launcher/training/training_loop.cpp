@@ -137,7 +137,7 @@ class TrainingLoop {
                         ". Set train.iterations or train.epochs to train longer.");
     const bool writes = communicator_.is_first();
     std::optional<MetricsLog> log;
-    if (writes) log.emplace(folder_.metrics(), state_.iteration);
+    if (writes) log.emplace(folder_.metrics(), state_.iteration, options_.tensorboard);
     std::ostream nowhere(nullptr);
     Progress progress(settings_.progress && writes ? *settings_.progress : nowhere,
                       settings_.terminal, end);
