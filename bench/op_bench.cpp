@@ -1,7 +1,9 @@
 #include "bench/op_bench.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Context.h>
 #include <ATen/Parallel.h>
+#include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/core/grad_mode.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -28,6 +30,7 @@ struct Formulation {
   std::string name;
   std::function<at::Tensor()> output;
   variable_list inputs;
+  bool deterministic = false;  // run where the program asks for reproducible results
 };
 
 struct OpCase {
@@ -36,6 +39,8 @@ struct OpCase {
   Locations locations = Locations::kAround;
   // The least bytes a forward pass could move: every input once, the output once.
   double bytes = 0;
+  // The bytes of values at all corners of all sampling points: what a GPU's caches have to give.
+  double sampled_bytes = 0;
   at::Tensor grad_output;
   std::vector<Formulation> formulations;  // ours first
   bool headline = false;                  // its ratios are the benchmark's
@@ -60,8 +65,13 @@ class OpBench {
     result_["what"] = "ops";
     result_["device"] = options.device.str();
     result_["threads"] = at::get_num_threads();
-    bandwidth_ = memory_bandwidth();
+    constexpr int64_t kBeyondCaches = int64_t{1} << 28, kInSecondCache = int64_t{1} << 23;
+    bandwidth_ = copy_bandwidth(options.device, kBeyondCaches);
     result_["bandwidth"] = bandwidth_;
+    if (options.device.is_cuda()) {
+      cache_bandwidth_ = copy_bandwidth(options.device, kInSecondCache);
+      result_["cache_bandwidth"] = cache_bandwidth_;
+    }
     result_["ratios"] = Json::object();
     result_["opponent_seconds"] = Json::object();
     result_["cases"] = Json::array();
@@ -92,6 +102,7 @@ class OpBench {
   int rounds() const { return options_.quick ? 1 : options_.rounds; }
 
   void compute(const Formulation& formulation, const at::Tensor& grad_output, bool backward) const {
+    at::globalContext().setDeterministicAlgorithms(formulation.deterministic, false);
     if (backward) {
       const at::Tensor output = formulation.output();
       torch::autograd::grad({output}, formulation.inputs, {grad_output});
@@ -110,6 +121,13 @@ class OpBench {
                   {"seconds", seconds.front()},
                   {"bytes", op_case.bytes}};
     if (!backward) entry["of_bandwidth"] = op_case.bytes / seconds.front() / bandwidth_;
+    if (!backward && cache_bandwidth_ > 0) {
+      // Above 1 where the first cache, which this bound leaves out, holds what neighbours sample.
+      entry["sampled_bytes"] = op_case.sampled_bytes;
+      entry["of_limit"] =
+          std::max(op_case.bytes / bandwidth_, op_case.sampled_bytes / cache_bandwidth_) /
+          seconds.front();
+    }
     std::printf("%-34s %-32s %-8s %9.2f ms", name.c_str(), op_case.shape.c_str(),
                 name_of(op_case.locations), 1e3 * seconds.front());
     for (size_t i = 1; i < seconds.size(); ++i) {
@@ -132,7 +150,35 @@ class OpBench {
   OpBenchOptions options_;
   Json result_;
   double bandwidth_ = 0;
+  double cache_bandwidth_ = 0;  // of a GPU's second cache
 };
+
+using Attention = at::Tensor(const at::Tensor&, at::IntArrayRef, const at::Tensor&,
+                             const at::Tensor&);
+using Convolution = at::Tensor(const at::Tensor&, const at::Tensor&, const at::Tensor&,
+                               const at::Tensor&);
+
+// On a GPU: ours with reproducible gradients, and the plain CUDA kernel of bench/cuda where that
+// library is loaded.
+template <typename Signature, typename Call>
+void add_gpu_formulations(OpCase& op_case, at::Device device, const char* op, const Call& call) {
+  if (!device.is_cuda()) return;
+  std::vector<Formulation>& formulations = op_case.formulations;
+  Formulation in_order = formulations.front();
+  in_order.name = "in_order";
+  in_order.deterministic = true;
+  formulations.push_back(in_order);
+  const auto handle =
+      c10::Dispatcher::singleton().findSchema({std::string("tessera_bench::") + op, ""});
+  if (!handle) return;
+  const auto opponent = handle->typed<Signature>();
+  formulations.push_back(
+      {"cuda_by_channels", [=] { return call(opponent); }, formulations.front().inputs});
+}
+
+double row_bytes(const at::Tensor& points, int64_t corners, int64_t dim) {
+  return static_cast<double>(points.numel() * corners * dim) * sizeof(float);
+}
 
 Formulation our_st_deform_attn(const StCase& c) {
   return {"tessera",
@@ -146,21 +192,24 @@ void bench_st_deform_attn(OpBench& bench, std::array<int64_t, 3> shape_thw, Loca
   // Dense attention of the same width and tokens; its inputs are of the same size as `value`.
   const at::Tensor query = at::randn_like(c.value).requires_grad_(true);
   const at::Tensor key = at::randn_like(c.value).requires_grad_(true);
-  bench.run(
-      {"st_deform_attn",
-       st_shape(c),
-       locations,
-       bytes_of({c.value, c.locations, c.weights, c.grad_output}),
-       c.grad_output,
-       {our_st_deform_attn(c),
-        {"grid_sample",
-         [&] {
-           return st_deform_attn_by_grid_sample(c.value, c.shape_thw, c.locations, c.weights);
-         },
-         {c.value, c.locations, c.weights}},
-        {"sdpa", [&] { return dense_attention(query, key, c.value); }, {query, key, c.value}}},
-       headline,
-       most_rounds});
+  OpCase op_case{
+      "st_deform_attn",
+      st_shape(c),
+      locations,
+      bytes_of({c.value, c.locations, c.weights, c.grad_output}),
+      row_bytes(c.weights, 8, c.dim),
+      c.grad_output,
+      {our_st_deform_attn(c),
+       {"grid_sample",
+        [&] { return st_deform_attn_by_grid_sample(c.value, c.shape_thw, c.locations, c.weights); },
+        {c.value, c.locations, c.weights}},
+       {"sdpa", [&] { return dense_attention(query, key, c.value); }, {query, key, c.value}}},
+      headline,
+      most_rounds};
+  add_gpu_formulations<Attention>(op_case, device, "st_deform_attn", [&c](const auto& op) {
+    return op.call(c.value, c.shape_thw, c.locations, c.weights);
+  });
+  bench.run(op_case);
 }
 
 // Deformable VisTR's claim: the cost of a token does not grow with the clip.
@@ -182,24 +231,29 @@ void bench_ms_deform_attn(OpBench& bench, int64_t frames,
                           at::Device device, bool headline) {
   const MsCase c = make_ms_case(frames, shapes_hw, 8, 32, 4, locations, device);
   std::string shape = std::to_string(frames) + " of";
+  std::vector<int64_t> flat;
   for (const auto& hw : shapes_hw) {
     shape += " " + std::to_string(hw[0]) + "x" + std::to_string(hw[1]);
+    flat.insert(flat.end(), hw.begin(), hw.end());
   }
   const variable_list inputs = {c.value, c.locations, c.weights};
-  bench.run(
-      {"ms_deform_attn",
-       shape,
-       locations,
-       bytes_of({c.value, c.locations, c.weights, c.grad_output}),
-       c.grad_output,
-       {{"tessera", [&] { return ms_deform_attn(c.value, c.shapes_hw, c.locations, c.weights); },
-         inputs},
-        {"aten",
-         [&] {
-           return ms_deform_attn_by_grid_sample(c.value, c.shapes_hw, c.locations, c.weights);
-         },
-         inputs}},
-       headline});
+  OpCase op_case{
+      "ms_deform_attn",
+      shape,
+      locations,
+      bytes_of({c.value, c.locations, c.weights, c.grad_output}),
+      row_bytes(c.weights, 4, c.value.size(3)),
+      c.grad_output,
+      {{"tessera", [&] { return ms_deform_attn(c.value, c.shapes_hw, c.locations, c.weights); },
+        inputs},
+       {"aten",
+        [&] { return ms_deform_attn_by_grid_sample(c.value, c.shapes_hw, c.locations, c.weights); },
+        inputs}},
+      headline};
+  add_gpu_formulations<Attention>(op_case, device, "ms_deform_attn", [&](const auto& op) {
+    return op.call(c.value, flat, c.locations, c.weights);
+  });
+  bench.run(op_case);
 }
 
 void bench_deform_conv2d(OpBench& bench, int64_t maps, std::array<int64_t, 2> hw,
@@ -210,18 +264,23 @@ void bench_deform_conv2d(OpBench& bench, int64_t maps, std::array<int64_t, 2> hw
                             std::to_string(channels[1]);
   const variable_list inputs = {c.input, c.offset, c.weight, c.bias};
   const DeformConvOptions same{.padding = {1, 1}};
-  bench.run(
-      {"deform_conv2d",
-       shape,
-       Locations::kAround,
-       bytes_of({c.input, c.offset, c.weight, c.grad_output}),
-       c.grad_output,
-       {{"tessera",
-         [&] { return deform_conv2d(c.input, c.offset, std::nullopt, c.weight, c.bias, same); },
-         inputs},
-        {"columns", [&] { return deform_conv2d_by_columns(c.input, c.offset, c.weight, c.bias); },
-         inputs}},
-       headline});
+  OpCase op_case{
+      "deform_conv2d",
+      shape,
+      Locations::kAround,
+      bytes_of({c.input, c.offset, c.weight, c.grad_output}),
+      row_bytes(c.offset, 2, c.input.size(1)),
+      c.grad_output,
+      {{"tessera",
+        [&] { return deform_conv2d(c.input, c.offset, std::nullopt, c.weight, c.bias, same); },
+        inputs},
+       {"columns", [&] { return deform_conv2d_by_columns(c.input, c.offset, c.weight, c.bias); },
+        inputs}},
+      headline};
+  add_gpu_formulations<Convolution>(op_case, device, "deform_conv2d", [&c](const auto& op) {
+    return op.call(c.input, c.offset, c.weight, c.bias);
+  });
+  bench.run(op_case);
 }
 
 // The sizes of the published models.

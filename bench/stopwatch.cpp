@@ -1,6 +1,7 @@
 #include "bench/stopwatch.h"
 
 #include <ATen/ATen.h>
+#include <ATen/detail/CUDAHooksInterface.h>
 
 #include <algorithm>
 #include <chrono>
@@ -35,12 +36,18 @@ std::vector<double> interleaved_medians(const std::vector<Contestant>& contestan
   return medians;
 }
 
-double memory_bandwidth() {
-  constexpr int64_t kFloats = int64_t{64} << 20;  // 256 MiB, beyond the last cache
-  const at::Tensor from = at::ones({kFloats});
+double copy_bandwidth(at::Device device, int64_t bytes) {
+  constexpr int64_t kLeastBytes = int64_t{1} << 28;  // copied between two looks at the clock
+  const at::Tensor from =
+      at::ones({bytes / int64_t{sizeof(float)}}, at::TensorOptions(at::kFloat).device(device));
   at::Tensor to = at::empty_like(from);
-  const double seconds = interleaved_medians({{"copy", [&] { to.copy_(from); }}}, 5).front();
-  return 2.0 * kFloats * sizeof(float) / seconds;
+  const int64_t copies = std::max<int64_t>(1, kLeastBytes / bytes);
+  const auto copy = [&] {
+    for (int64_t i = 0; i < copies; ++i) to.copy_(from);
+    if (device.is_cuda()) at::detail::getCUDAHooks().deviceSynchronize(0);
+  };
+  return 2.0 * static_cast<double>(bytes * copies) /
+         interleaved_medians({{"copy", copy}}, 5).front();
 }
 
 }  // namespace tessera::bench

@@ -2,6 +2,8 @@
 // Seconds of several ways to do one thing, measured so that a busy machine spoils all of them
 // alike.
 
+#include <ATen/core/Tensor.h>
+
 #include <functional>
 #include <string>
 #include <vector>
@@ -17,7 +19,9 @@ struct Contestant {
 /// runs once; one round more comes first and does not count. Contestants on a GPU must wait for it.
 std::vector<double> interleaved_medians(const std::vector<Contestant>& contestants, int rounds);
 
-/// Bytes that all threads together read and write in a second, copying memory beyond every cache.
-double memory_bandwidth();
+/// Bytes that all threads of a device together read and write in a second, copying `bytes` of its
+/// memory: what its main memory takes where they are beyond every cache, else what that cache
+/// takes.
+double copy_bandwidth(at::Device device, int64_t bytes);
 
 }  // namespace tessera::bench
