@@ -65,6 +65,21 @@ FeaturePyramid make_pyramid(int64_t frames, Numbers& numbers) {
   return pyramid;
 }
 
+/// What an auxiliary network sees of the encoder; other parts have one level.
+const std::vector<int64_t> kAuxiliaryStrides{8, 16, 32};
+
+Memory make_levels(int64_t frames, Numbers& numbers) {
+  Memory memory;
+  int64_t cells = 0;
+  for (const int64_t stride : kAuxiliaryStrides) {
+    const int64_t h = kHeight / stride, w = kWidth / stride;
+    memory.levels.push_back({cells, h, w, stride});
+    cells += h * w;
+  }
+  memory.tokens = numbers.normal({kClips, frames, cells, kDim});
+  return memory;
+}
+
 Memory make_memory(int64_t frames, Numbers& numbers) {
   const int64_t h = kHeight / 32, w = kWidth / 32;
   Memory memory;
@@ -343,7 +358,7 @@ std::vector<at::Tensor> run_auxiliary(Auxiliary& part, int64_t frames, Numbers& 
   const ForwardContext context;
   const ClipBatch batch = make_batch(frames, numbers);
   const FeaturePyramid pyramid = make_pyramid(frames, numbers);
-  const Memory memory = make_memory(frames, numbers);
+  const Memory memory = make_levels(frames, numbers);
   const Predictions predictions{{make_prediction(frames, numbers)}};
   const Targets targets = make_targets(frames, numbers);
   const Matches matches = make_matches(targets);
@@ -362,6 +377,7 @@ BuildContext Harness::context(const std::string& kind) const {
   if (kind == Backbone::kKind) return context;
   context.pyramid = pyramid_spec();
   context.memory = {kDim, {32}, 0, 0};
+  if (kind == Auxiliary::kKind) context.memory.strides = kAuxiliaryStrides;
   context.queries = {kQueries, kDim, 2, true};
   context.attention.dim = kDim;
   context.attention.strides = {32};
