@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
         add_plugins(app);
         add_report(app);
         add_score(app);
+        add_sweep(app, *world);
         add_train(app, *world);
         add_weights(app);
         add_completion(app);

@@ -26,6 +26,7 @@ void add_launch(CLI::App& app);
 void add_plugins(CLI::App& app);
 void add_report(CLI::App& app);
 void add_score(CLI::App& app);
+void add_sweep(CLI::App& app, const World& world);
 void add_train(CLI::App& app, const World& world);
 void add_weights(CLI::App& app);
 

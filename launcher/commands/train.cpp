@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/train_once.h"
 #include "launcher/data/clip_dataset.h"
 #include "launcher/distributed/communicator.h"
 #include "launcher/distributed/same_build.h"
@@ -25,17 +26,6 @@ namespace tessera::commands {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct TrainArguments {
-  std::string experiment;
-  std::vector<std::string> overrides;
-  std::string output;
-  std::string weights;
-  std::string resume;
-  std::optional<int64_t> iterations;
-  bool allow_changes = false;
-  bool profile = false;
-};
 
 /// Where the run begins. Refuses to go on with an experiment that would not be the same run.
 TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::string& resolved,
@@ -83,13 +73,10 @@ fs::path output_of(const TrainArguments& arguments) {
                                   : fs::path(arguments.output);
 }
 
-struct RunResult {
-  int code = kOk;
-  std::optional<double> best;  // validation score of the best weights, where there is one
-};
+}  // namespace
 
-RunResult run_one(const TrainArguments& arguments, const World& world,
-                  const PreemptionGuard& guard) {
+RunResult train_once(const TrainArguments& arguments, const World& world,
+                     const PreemptionGuard& guard) {
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
   if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
@@ -182,6 +169,8 @@ bool any_asked_to_stop(const PreemptionGuard& guard, const World& world) {
   return false;
 }
 
+namespace {
+
 /// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
 int run(const TrainArguments& arguments, const World& world) {
   // One for the whole command: a signal that comes before the first step or between two seeds is
@@ -190,7 +179,7 @@ int run(const TrainArguments& arguments, const World& world) {
   Registry registry(Registry::default_search_paths());
   const TrainOptions options =
       load_experiment(arguments.experiment, arguments.overrides, registry).train;
-  if (options.seeds == 1) return run_one(arguments, world, guard).code;
+  if (options.seeds == 1) return train_once(arguments, world, guard).code;
   const fs::path output = output_of(arguments);
   std::vector<SeedScore> scores;
   for (int64_t seed = options.seed; seed < options.seed + options.seeds; ++seed) {
@@ -198,7 +187,7 @@ int run(const TrainArguments& arguments, const World& world) {
     one.overrides.push_back("train.seed=" + std::to_string(seed));
     one.overrides.push_back("train.seeds=1");
     one.output = (output / ("seed-" + std::to_string(seed))).string();
-    const RunResult result = run_one(one, world, guard);
+    const RunResult result = train_once(one, world, guard);
     if (result.code != kOk) return result.code;
     if (result.best) scores.push_back({seed, *result.best});
     if (seed + 1 < options.seed + options.seeds && any_asked_to_stop(guard, world)) {
