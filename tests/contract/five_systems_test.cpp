@@ -44,7 +44,7 @@ std::string experiment(const std::string& encoder, const std::string& decoder,
          " }\n[loss.terms]\n" +
          (instance_head.find("sigmoid") == std::string::npos
               ? "class = { plugin = \"class_cross_entropy\" }\n"
-              : "") +
+              : "class = { plugin = \"class_focal\" }\n") +
          "box = { plugin = \"box_l1\", weight = 5 }\nmask = { plugin = \"mask_focal\", layers = "
          "\"last\" }\n";
 }

@@ -61,7 +61,7 @@ no_room() { (trap '' XFSZ; ulimit -f 16; exec "$@"); }
 expect_exit 5 "r.json" no_room "$tessera" infer "$base" --allow-random-weights --images "$images" --input "$annotations" \
   --output "$work/full/r.json"
 mkdir "$work/full"
-expect_exit 5 "checkpoint" no_room "$tessera" train "$base" --set train.iterations=2 $(data_settings set) \
+expect_exit 5 "last.safetensors" no_room "$tessera" train "$base" --set train.iterations=2 $(data_settings set) \
   --output "$work/full/run"
 [ -z "$(find "$work/full" -name '*safetensors*')" ] || fail "half a checkpoint was left: $(find "$work/full")"
 [ ! -e "$work/r.json" ] || fail "a failed command left results behind"
