@@ -19,9 +19,10 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
   schema.field("overlap", &InferenceOptions::overlap, "Frames that neighbouring windows share.")
       .at_least(0);
   schema
-      .field("backbone_frames", &InferenceOptions::backbone_frames,
-             "Frames of a window that are read and go through the backbone at once: memory against "
-             "speed, the same features.")
+      .field(
+          "backbone_frames", &InferenceOptions::backbone_frames,
+          "Frames that are read and go through the backbone at once; windows of fewer frames are "
+          "seen several at a time. Memory against speed, the same tracks.")
       .at_least(1);
   schema.field("linker", &InferenceOptions::linker, "Joins the tracks of neighbouring windows.");
   schema

@@ -51,6 +51,7 @@ std::vector<std::optional<data::Rle>> VideoTracks::masks(const Track& track) con
 struct VideoInference::Seen {
   ClassLogits classes;  // [1,T,Q,C], without filling
   std::shared_ptr<const MaskSource> masks;
+  int64_t clip = 0;        // the window's place in `masks`
   at::Tensor mask_logits;  // [Q,T,h,w] where the linker wants them
   WindowTracks tracks;
   FrameGeometry geometry;
@@ -90,31 +91,35 @@ std::vector<VideoInference::Window> VideoInference::windows_of(int64_t num_frame
   }
 }
 
-FeaturePyramid VideoInference::features(const data::InferenceVideo& video, const Window& window,
-                                        FrameGeometry& geometry,
+FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
+                                        std::span<const Window> windows, FrameGeometry& geometry,
                                         const FrameProgress& progress) const {
   const InferenceOptions& options = experiment_.inference;
+  const Window& window = windows.front();
   FeaturePyramid whole;
   for (int64_t first = 0; first < window.length; first += options.backbone_frames) {
     const int64_t count = std::min(options.backbone_frames, window.length - first);
-    std::vector<at::Tensor> frames;
-    for (int64_t i = 0; i < count; ++i) frames.push_back(video.read(window.start + first + i));
-    const at::Tensor prepared = data::prepare_frames(at::stack(frames), options.short_side,
-                                                     options.max_side, experiment_.data.normalise);
+    std::vector<at::Tensor> clips;
+    for (const Window& one : windows) {
+      std::vector<at::Tensor> frames;
+      for (int64_t i = 0; i < count; ++i) frames.push_back(video.read(one.start + first + i));
+      clips.push_back(data::prepare_frames(at::stack(frames), options.short_side, options.max_side,
+                                           experiment_.data.normalise));
+    }
     ClipMeta meta;
     meta.video_id = video.id;
     meta.video_name = video.name;
-    meta.height = prepared.size(2);
-    meta.width = prepared.size(3);
+    meta.height = clips.front().size(2);
+    meta.width = clips.front().size(3);
     meta.original_height = video.height;
     meta.original_width = video.width;
-    ClipBatch batch = data::batch_frames({prepared}, {meta}, model_.needs().size_divisor);
+    ClipBatch batch = data::batch_frames(clips, {clips.size(), meta}, model_.needs().size_divisor);
     batch.frames = batch.frames.to(device_);
     batch.padding_mask = batch.padding_mask.to(device_);
     geometry = {batch.frames.size(3), batch.frames.size(4), meta.height,
                 meta.width,           video.height,         video.width};
     FeaturePyramid part = model_.features(batch, context_);
-    if (progress) progress(window.start + first + count);
+    if (progress) progress(windows.back().start + first + count);
     if (count == window.length) return part;
     // Written into their place: joining a list of parts at the end would take the memory twice.
     auto place = [&](at::Tensor& all, const at::Tensor& some) {
@@ -137,14 +142,17 @@ FeaturePyramid VideoInference::features(const data::InferenceVideo& video, const
   return whole;
 }
 
-VideoInference::Seen VideoInference::see(const data::InferenceVideo& video, const Window& window,
-                                         bool is_linked, const FrameProgress& progress) const {
-  Seen seen;
-  FeaturePyramid pyramid = features(video, window, seen.geometry, progress);
-  const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : window.length;
-  if (model_frames > window.length) {
+std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo& video,
+                                                      std::span<const Window> windows,
+                                                      bool is_linked,
+                                                      const FrameProgress& progress) const {
+  const int64_t length = windows.front().length;
+  FrameGeometry geometry;
+  FeaturePyramid pyramid = features(video, windows, geometry, progress);
+  const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : length;
+  if (model_frames > length) {
     // A backbone sees each frame by itself, so features can be repeated in place of frames.
-    const at::Tensor frames = at::remainder(at::arange(model_frames), window.length).to(device_);
+    const at::Tensor frames = at::remainder(at::arange(model_frames), length).to(device_);
     for (FeatureLevel& level : pyramid.levels) {
       level.features = level.features.index_select(1, frames);
       if (level.padding_mask.defined())
@@ -153,22 +161,29 @@ VideoInference::Seen VideoInference::see(const data::InferenceVideo& video, cons
     pyramid.padding_mask = pyramid.padding_mask.index_select(1, frames);
   }
   VisModel::Output output = model_.predict(std::move(pyramid), context_);
-  LayerPrediction& last = output.predictions.layers.back();
-  seen.classes = frames_of(last.classes, model_frames, 0, window.length);
-  seen.masks = std::move(last.masks);
-  seen.tracks.first_frame = window.start;
-  seen.tracks.class_probabilities =
-      category_probabilities(seen.classes, experiment_.data.num_categories).select(0, 0).mean(0);
+  const LayerPrediction& last = output.predictions.layers.back();
   const InstanceLayer& embedded = output.embeddings.layers.back();
-  seen.tracks.embeddings = embedded.frame.defined()
-                               ? embedded.frame[0].narrow(0, 0, window.length).mean(0)
-                               : embedded.clip[0];
-  if (is_linked && linker_->wants_masks()) {
+  std::vector<Seen> all;
+  for (size_t i = 0; i < windows.size(); ++i) {
+    Seen& seen = all.emplace_back();
+    seen.clip = static_cast<int64_t>(i);
+    seen.geometry = geometry;
+    seen.masks = last.masks;
+    ClassLogits classes = last.classes;
+    classes.logits = classes.logits.narrow(0, seen.clip, 1);
+    seen.classes = frames_of(std::move(classes), model_frames, 0, length);
+    seen.tracks.first_frame = windows[i].start;
+    seen.tracks.class_probabilities =
+        category_probabilities(seen.classes, experiment_.data.num_categories).select(0, 0).mean(0);
+    seen.tracks.embeddings = embedded.frame.defined()
+                                 ? embedded.frame[seen.clip].narrow(0, 0, length).mean(0)
+                                 : embedded.clip[seen.clip];
+    if (!is_linked || !linker_->wants_masks()) continue;
     const at::Tensor rows = at::arange(seen.classes.logits.size(2)).to(device_);
-    seen.mask_logits = seen.masks->logits(0, rows).narrow(1, 0, window.length);
+    seen.mask_logits = seen.masks->logits(seen.clip, rows).narrow(1, 0, length);
     seen.tracks.mask_logits = seen.mask_logits.to(at::kCPU);
   }
-  return seen;
+  return all;
 }
 
 void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t first_frame,
@@ -201,7 +216,7 @@ void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t
     const at::Tensor index = at::tensor(some).to(device_);
     const at::Tensor logits = seen.mask_logits.defined()
                                   ? seen.mask_logits.index_select(0, index)
-                                  : seen.masks->logits(0, index);  // [R,T,h,w]
+                                  : seen.masks->logits(seen.clip, index);  // [R,T,h,w]
     for (int64_t t = first; t < window.length; ++t) {
       // One frame at a time: full-size logits of all frames would not fit for long videos.
       const at::Tensor masks =
@@ -229,8 +244,7 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video,
   TrackScores scores(options, experiment_.data.num_categories);
   std::vector<ScoredTrack> tracks;
   int64_t decided = 0;  // frames whose masks are final
-  for (const Window& window : windows) {
-    const Seen seen = see(video, window, windows.size() > 1, progress);
+  auto join = [&](const Seen& seen, const Window& window) {
     const std::vector<int64_t> track_of_row = chain.add(seen.tracks, decided - window.start);
     scores.add(frames_of(seen.classes, window.length, decided - window.start,
                          window.start + window.length - decided),
@@ -247,6 +261,15 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video,
         rows.push_back(static_cast<int64_t>(row));
     store_masks(seen, window, decided, rows, track_of_row, *store);
     decided = window.start + window.length;
+  };
+  // Short windows are seen several at a time; which is which does not depend on that.
+  const auto at_once =
+      static_cast<size_t>(std::max<int64_t>(1, options.backbone_frames / windows.front().length));
+  for (size_t begin = 0; begin < windows.size(); begin += at_once) {
+    const std::span<const Window> some(windows.begin() + static_cast<std::ptrdiff_t>(begin),
+                                       std::min(at_once, windows.size() - begin));
+    const std::vector<Seen> seen = see(video, some, windows.size() > 1, progress);
+    for (size_t i = 0; i < some.size(); ++i) join(seen[i], some[i]);
   }
   if (windows.size() > 1) tracks = scores.finish();
   std::erase_if(tracks, [&](const ScoredTrack& track) { return !store->has(track.id); });

@@ -67,10 +67,12 @@ class VideoInference {
   struct Seen;
 
   std::vector<Window> windows_of(int64_t num_frames) const;
-  FeaturePyramid features(const data::InferenceVideo& video, const Window& window,
+  /// Of windows of one length, as the clips of a batch; of several only where their frames
+  /// together are no more than go through the backbone at once.
+  FeaturePyramid features(const data::InferenceVideo& video, std::span<const Window> windows,
                           FrameGeometry& geometry, const FrameProgress& progress) const;
-  Seen see(const data::InferenceVideo& video, const Window& window, bool is_linked,
-           const FrameProgress& progress) const;
+  std::vector<Seen> see(const data::InferenceVideo& video, std::span<const Window> windows,
+                        bool is_linked, const FrameProgress& progress) const;
   void store_masks(const Seen& seen, const Window& window, int64_t first_frame,
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& track_of_row,
                    MaskStore& store) const;

@@ -98,6 +98,25 @@ TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesTheBackboneTakes) {
   expect_same(run(5, {"inference.backbone_frames=2"}), run(5, {"inference.backbone_frames=5"}));
 }
 
+// Windows of one frame, and overlapping ones of two: alone, three at a time, and more than there
+// are.
+TEST_F(VideoInferenceTest, GivesTheSameHoweverManyWindowsAreSeenAtOnce) {
+  for (const std::vector<std::string>& windows :
+       {std::vector<std::string>{"inference.window=1", "inference.linker.plugin=embedding"},
+        std::vector<std::string>{"inference.window=2", "inference.overlap=1"}}) {
+    auto with = [&](const std::string& frames) {
+      std::vector<std::string> settings = {"model.decoder.queries=per_clip",
+                                           "inference.backbone_frames=" + frames};
+      settings.insert(settings.end(), windows.begin(), windows.end());
+      return run(7, settings);
+    };
+    const auto alone = with("1");
+    ASSERT_FALSE(alone.empty());
+    expect_same(with("6"), alone);
+    expect_same(with("40"), alone);
+  }
+}
+
 // The best are chosen before their masks are made where the video is one window, after where not.
 TEST_F(VideoInferenceTest, GivesTheSameTracksForAWholeVideoAndAWindowAsLongAsIt) {
   const std::vector<std::string> any_length = {"model.decoder.queries=per_clip",
