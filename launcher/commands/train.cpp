@@ -154,8 +154,9 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     out << "metrics: " << folder.metrics().string() << std::endl;
     if (!result.preempted) return {kOk, result.best};
     if (world.is_first())
-      std::cerr << "preempted at iteration " << result.iteration
-                << ", checkpoint written, run again with --resume auto\n";
+      // One piece: mpirun joins the ranks' streams as they come.
+      std::cerr << "preempted at iteration " + std::to_string(result.iteration) +
+                       ", checkpoint written, run again with --resume auto\n";
     return {kPreempted, result.best};
   } catch (const std::exception& error) {
     supervisor.fail(error);  // the other ranks end with this message
