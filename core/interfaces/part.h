@@ -35,6 +35,7 @@ struct ForwardContext {
   Probe probe;                             // empty: nobody looks
   PointSource* points = nullptr;           // null: points come from `generator`
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
+  std::optional<at::ScalarType> autocast;  // of products in the model; null: the weights' own type
 
   /// Shows `value()` to the probe; costs nothing where there is none.
   template <class Make>

@@ -4,6 +4,8 @@
 
 #include <cmath>
 
+#include "core/nn/precision.h"
+
 namespace tessera {
 namespace {
 
@@ -38,7 +40,7 @@ at::Tensor position_encoding(const at::Tensor& padding_mask, int64_t dim,
                       std::to_string(2 * parts) + " divides, got " + std::to_string(dim) + ".");
   const at::Tensor counted =
       (options.use_padding_mask ? padding_mask.logical_not() : at::ones_like(padding_mask))
-          .to(dtype);
+          .to(full_precision(dtype));
   auto encode = [&](int64_t axis, int64_t channels) {
     return sine_channels(normalised_count(counted, axis, options), channels, options.temperature);
   };

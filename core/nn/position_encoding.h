@@ -33,7 +33,8 @@ struct PositionOptions {
   }
 };
 
-/// in: padding_mask [B,T,h,w] bool, `dim` D divisible by what the kind needs, dtype of the result.
+/// in: padding_mask [B,T,h,w] bool, `dim` D divisible by what the kind needs, dtype of the
+/// result, which is float32 where that is a half type.
 /// out: [B,T,h,w,D], or an undefined tensor for kind "none". Throws ConfigError for a width that
 /// does not divide.
 TESSERA_API at::Tensor position_encoding(const at::Tensor& padding_mask, int64_t dim,

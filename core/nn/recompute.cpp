@@ -12,47 +12,42 @@
 namespace tessera {
 namespace {
 
-using Work = std::function<at::Tensor(const at::Tensor&)>;
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
 
-/// The random numbers and autocast settings that a computation began with.
-struct Surroundings {
-  at::Device device;
-  at::Tensor random_state;
-  bool autocast = false;
-  at::ScalarType autocast_type = at::kFloat;
-
-  static Surroundings of(const at::Device& device) {
-    Surroundings now{device, random_state_of(device)};
-    now.autocast = at::autocast::is_autocast_enabled(device.type());
-    now.autocast_type = at::autocast::get_autocast_dtype(device.type());
-    return now;
+/// The random numbers and autocast settings that a computation began with. Work on a GPU may draw
+/// from the CPU's generator, too.
+class Surroundings {
+ public:
+  explicit Surroundings(at::Device device)
+      : device_(device),
+        autocast_(at::autocast::is_autocast_enabled(device.type())),
+        autocast_type_(at::autocast::get_autocast_dtype(device.type())) {
+    states_.emplace_back(at::kCPU, random_state(at::kCPU));
+    if (!device.is_cpu()) states_.emplace_back(device, random_state(device));
   }
   void restore() const {
-    at::Generator generator = at::globalContext().defaultGenerator(device);
-    const std::lock_guard lock(generator.mutex());
-    generator.set_state(random_state);
-    at::autocast::set_autocast_enabled(device.type(), autocast);
-    at::autocast::set_autocast_dtype(device.type(), autocast_type);
+    for (const auto& [device, state] : states_) {
+      at::Generator generator = at::globalContext().defaultGenerator(device);
+      const std::lock_guard lock(generator.mutex());
+      generator.set_state(state);
+    }
+    at::autocast::set_autocast_enabled(device_.type(), autocast_);
+    at::autocast::set_autocast_dtype(device_.type(), autocast_type_);
   }
+  at::Device device() const { return device_; }
 
  private:
-  static at::Tensor random_state_of(const at::Device& device) {
+  static at::Tensor random_state(at::Device device) {
     at::Generator generator = at::globalContext().defaultGenerator(device);
     const std::lock_guard lock(generator.mutex());
     return generator.get_state();
   }
-};
 
-/// Puts back at the end of a scope what was there at its beginning.
-class KeepSurroundings {
- public:
-  explicit KeepSurroundings(const at::Device& device) : before_(Surroundings::of(device)) {}
-  KeepSurroundings(const KeepSurroundings&) = delete;
-  KeepSurroundings& operator=(const KeepSurroundings&) = delete;
-  ~KeepSurroundings() { before_.restore(); }
-
- private:
-  Surroundings before_;
+  at::Device device_;
+  bool autocast_;
+  at::ScalarType autocast_type_;
+  std::vector<std::pair<at::Device, at::Tensor>> states_;
 };
 
 /// Casts of parameters that autocast kept from the first run have no gradient, and those of the
@@ -70,59 +65,105 @@ class UncachedAutocast {
   bool before_;
 };
 
-struct Plan final : torch::CustomClassHolder {
-  Plan(Work what, Surroundings where) : work(std::move(what)), surroundings(std::move(where)) {}
-  Work work;
-  Surroundings surroundings;
+/// For the second run: everything as the first began, and put back afterwards, also where it
+/// throws.
+class SecondRun {
+ public:
+  SecondRun(const Surroundings& wanted, const variable_list& buffers)
+      : before_(wanted.device()), buffers_(buffers) {
+    for (const at::Tensor& buffer : buffers_) {
+      copies_.push_back(buffer.clone());
+      versions_.push_back(buffer._version());
+    }
+    wanted.restore();
+  }
+  ~SecondRun() {
+    before_.restore();
+    const at::NoGradGuard no_grad;
+    for (size_t i = 0; i < buffers_.size(); ++i)
+      if (buffers_[i]._version() != versions_[i]) at::Tensor(buffers_[i]).copy_(copies_[i]);
+  }
+  SecondRun(const SecondRun&) = delete;
+  SecondRun& operator=(const SecondRun&) = delete;
+
+ private:
+  Surroundings before_;
+  UncachedAutocast uncached_;
+  const variable_list& buffers_;
+  variable_list copies_;
+  std::vector<int64_t> versions_;
+};
+
+struct Segment final : torch::CustomClassHolder {
+  Segment(TensorFunction what, variable_list buffers_it_has, at::Device device)
+      : work(std::move(what)), buffers(std::move(buffers_it_has)), surroundings(device) {}
+  TensorFunction work;
+  variable_list buffers;
+  Surroundings surroundings;  // of the first run
+  size_t num_inputs = 0;      // the other saved tensors are parameters
 };
 
 struct Recompute final : torch::autograd::Function<Recompute> {
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& input,
-                            at::TensorList parameters, const Work& work) {
-    context->saved_data["plan"] = c10::IValue::make_capsule(
-        c10::make_intrusive<Plan>(work, Surroundings::of(input.device())));
-    std::vector<at::Tensor> saved{input};
+  // TensorLists: autograd looks for tensors in these, not in vectors.
+  static variable_list forward(AutogradContext* context, const c10::intrusive_ptr<Segment>& segment,
+                               at::TensorList inputs, at::TensorList parameters) {
+    segment->num_inputs = inputs.size();
+    variable_list saved = inputs.vec();
     saved.insert(saved.end(), parameters.begin(), parameters.end());
     context->save_for_backward(std::move(saved));
+    context->saved_data["segment"] = c10::IValue::make_capsule(segment);
     const UncachedAutocast uncached;
-    return work(input);  // autograd is off in here
+    return segment->work(inputs.vec());  // autograd is off in here
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
-                                                 const torch::autograd::variable_list& gradients) {
-    const auto plan = context->saved_data["plan"].toCapsule();
-    const Work& work = static_cast<const Plan&>(*plan).work;
-    const Surroundings& surroundings = static_cast<const Plan&>(*plan).surroundings;
-    const torch::autograd::variable_list saved = context->get_saved_variables();
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto segment =
+        c10::dynamic_intrusive_pointer_cast<Segment>(context->saved_data["segment"].toCapsule());
+    variable_list sources = context->get_saved_variables(), inputs;
+    for (size_t i = 0; i < segment->num_inputs; ++i) {
+      sources[i] = sources[i].detach().requires_grad_(sources[i].requires_grad());
+      inputs.push_back(sources[i]);
+    }
+    const SecondRun second_run(segment->surroundings, segment->buffers);
     const at::AutoGradMode with_gradients(true);
-    const KeepSurroundings keep(surroundings.device);
-    surroundings.restore();
-    const UncachedAutocast uncached;
-    const at::Tensor input = saved[0].detach().requires_grad_(saved[0].requires_grad());
-    const at::Tensor output = work(input);
+    const variable_list outputs = segment->work(inputs);
 
-    std::vector<at::Tensor> wanted;
-    if (input.requires_grad()) wanted.push_back(input);
-    for (size_t i = 1; i < saved.size(); ++i)
-      if (saved[i].requires_grad()) wanted.push_back(saved[i]);
-    const auto found = torch::autograd::grad({output}, wanted, gradients, /*retain_graph=*/false,
-                                             /*create_graph=*/false, /*allow_unused=*/true);
+    variable_list wanted, reached, given;
+    for (const at::Tensor& source : sources)
+      if (source.requires_grad()) wanted.push_back(source);
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      if (!outputs[i].requires_grad() || !gradients.at(i).defined()) continue;
+      reached.push_back(outputs[i]);
+      given.push_back(gradients[i]);
+    }
+    variable_list found(wanted.size());
+    if (!reached.empty() && !wanted.empty())
+      found = torch::autograd::grad(reached, wanted, given, /*retain_graph=*/false,
+                                    /*create_graph=*/false, /*allow_unused=*/true);
+    variable_list result{at::Tensor()};  // of the segment, which is no tensor
     size_t next = 0;
-    torch::autograd::variable_list result;
-    result.push_back(input.requires_grad() ? found[next++] : at::Tensor());
-    for (size_t i = 1; i < saved.size(); ++i)
-      result.push_back(saved[i].requires_grad() ? found[next++] : at::Tensor());
-    result.emplace_back();  // `work` takes no gradient
+    for (const at::Tensor& source : sources)
+      result.push_back(source.requires_grad() ? found[next++] : at::Tensor());
     return result;
   }
 };
 
 }  // namespace
 
-at::Tensor recompute(const Work& work, const at::Tensor& input,
-                     const std::vector<at::Tensor>& parameters) {
-  if (!at::GradMode::is_enabled()) return work(input);
-  return Recompute::apply(input, at::TensorList(parameters), work);
+std::vector<at::Tensor> recompute(const TensorFunction& work, const std::vector<at::Tensor>& inputs,
+                                  const std::vector<at::Tensor>& parameters,
+                                  const std::vector<at::Tensor>& buffers) {
+  if (!at::GradMode::is_enabled()) return work(inputs);
+  const auto segment = c10::make_intrusive<Segment>(work, buffers, inputs.at(0).device());
+  return Recompute::apply(segment, at::TensorList(inputs), at::TensorList(parameters));
+}
+
+at::Tensor recompute(const std::function<at::Tensor(const at::Tensor&)>& work,
+                     const at::Tensor& input, const std::vector<at::Tensor>& parameters) {
+  const TensorFunction of_list = [work](const std::vector<at::Tensor>& given) {
+    return std::vector<at::Tensor>{work(given.at(0))};
+  };
+  return recompute(of_list, std::vector<at::Tensor>{input}, parameters).at(0);
 }
 
 }  // namespace tessera

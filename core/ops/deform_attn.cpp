@@ -176,7 +176,7 @@ at::Tensor forward_autograd(const at::Tensor& value, at::IntArrayRef grid,
 template <typename Attention>
 at::Tensor forward_autocast(const at::Tensor& value, at::IntArrayRef grid,
                             const at::Tensor& locations, const at::Tensor& weights) {
-  const ops::NoAutocast no_autocast;
+  const NoAutocast no_autocast;
   const auto device = value.device().type();
   return call_forward<Attention>(
       at::autocast::cached_cast(at::autocast::get_autocast_dtype(device), value, device), grid,

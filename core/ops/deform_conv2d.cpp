@@ -202,7 +202,7 @@ at::Tensor forward_autocast(const at::Tensor& input, const at::Tensor& offset,
                             const OptionalTensor& bias, at::IntArrayRef stride,
                             at::IntArrayRef padding, at::IntArrayRef dilation, int64_t groups,
                             int64_t offset_groups, bool border_gradient) {
-  ops::NoAutocast no_autocast;
+  NoAutocast no_autocast;
   return call_forward(ops::to_full_precision(input), ops::to_full_precision(offset),
                       ops::to_full_precision(mask), ops::to_full_precision(weight),
                       ops::to_full_precision(bias), stride, padding, dilation, groups,

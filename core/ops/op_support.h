@@ -3,8 +3,6 @@
 // kernels take, the choice between float and double, and the casts of autocast. Not for plugins.
 
 #include <ATen/core/Tensor.h>
-#include <c10/core/DispatchKeySet.h>
-#include <c10/core/impl/LocalDispatchKeySet.h>
 
 #include <algorithm>
 #include <optional>
@@ -12,6 +10,7 @@
 #include <vector>
 
 #include "core/export.h"
+#include "core/nn/precision.h"
 #include "core/ops/kernels/sizes.h"
 
 namespace tessera::ops {
@@ -77,20 +76,10 @@ inline bool is_set(const std::optional<at::Tensor>& tensor) {
   return tensor.has_value() && tensor->defined();
 }
 
-/// Half and bfloat16 as float32, in which the operators compute.
-inline at::Tensor to_full_precision(const at::Tensor& tensor) {
-  if (!tensor.defined()) return tensor;
-  const auto type = tensor.scalar_type();
-  return type == at::kHalf || type == at::kBFloat16 ? tensor.to(at::kFloat) : tensor;
-}
+using tessera::to_full_precision;  // the operators compute in float32
 
 inline std::optional<at::Tensor> to_full_precision(const std::optional<at::Tensor>& tensor) {
   return is_set(tensor) ? std::optional(to_full_precision(*tensor)) : std::nullopt;
 }
-
-/// Switches autocast off for a scope, so that a cast call is not cast again.
-struct NoAutocast {
-  c10::impl::ExcludeDispatchKeyGuard guard{c10::autocast_dispatch_keyset};
-};
 
 }  // namespace tessera::ops

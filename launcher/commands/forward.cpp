@@ -4,6 +4,7 @@
 #include "core/structures/shape.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
+#include "launcher/model/autocast.h"
 #include "launcher/weights/load_weights.h"
 #include "launcher/weights/safetensors.h"
 
@@ -46,7 +47,8 @@ void run_forward(const ForwardArguments& arguments) {
   load_weights(model, arguments.weights,
                rules_for_given_file(arguments.weights, experiment.weights));
   at::NoGradGuard no_grad;
-  const ForwardContext context;
+  ForwardContext context;
+  context.autocast = autocast_type(experiment.inference.autocast);
   const VisModel::Output output = model.forward(batch, context);
   TensorList tensors;
   const int64_t last = static_cast<int64_t>(output.predictions.layers.size()) - 1;

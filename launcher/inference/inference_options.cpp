@@ -1,6 +1,7 @@
 #include "launcher/inference/inference_options.h"
 
 #include "core/error.h"
+#include "launcher/model/autocast.h"
 
 namespace tessera {
 
@@ -50,6 +51,11 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .field("frame_score_threshold", &InferenceOptions::frame_score_threshold,
              "A track gets no mask in a frame where its own score is lower.")
       .between(0, 1);
+  schema
+      .field("autocast", &InferenceOptions::autocast,
+             "bfloat16: products, convolutions and attention of the model in that type (torch's "
+             "autocast); what is said of tracks stays float32.")
+      .one_of(kAutocastNames);
   schema.validate([](const InferenceOptions& options) {
     if (options.select == "slot" && options.average == "logits")
       throw ConfigError(

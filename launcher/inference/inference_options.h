@@ -49,6 +49,7 @@ struct InferenceOptions {
   int64_t max_side = 540;
   double mask_threshold = 0.5;
   double frame_score_threshold = 0.001;
+  std::string autocast = "none";
 
   static void describe(Schema<InferenceOptions>& schema);
 };

@@ -11,6 +11,7 @@
 #include "core/interfaces/build_context.h"
 #include "launcher/data/frame_tensor.h"
 #include "launcher/inference/track_chain.h"
+#include "launcher/model/autocast.h"
 
 namespace tessera {
 namespace {
@@ -65,6 +66,7 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
       scratch_(std::move(scratch)),
       window_(experiment.inference.window.frames) {
   const InferenceOptions& options = experiment.inference;
+  context_.autocast = autocast_type(options.autocast);
   if (const int64_t fixed = model.needs().fixed_frames; fixed > 0) {
     if (window_ != 0 && window_ != fixed)
       throw ConfigError("inference.window: expected " + std::to_string(fixed) +

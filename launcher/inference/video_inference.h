@@ -83,7 +83,7 @@ class VideoInference {
   std::filesystem::path scratch_;
   int64_t window_ = 0;  // 0 = whole video
   std::shared_ptr<const Linker> linker_;
-  const ForwardContext context_;  // lazy masks refer to it
+  ForwardContext context_;  // lazy masks refer to it
 };
 
 }  // namespace tessera

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "core/error.h"
-#include "launcher/model/activation_checkpoint.h"
+#include "core/nn/precision.h"
+#include "core/nn/recompute.h"
+#include "launcher/model/autocast.h"
 
 namespace tessera {
 namespace {
@@ -17,11 +19,12 @@ namespace {
 class HeadRunner final : public InstancePredictor {
  public:
   HeadRunner(InstanceHead& instance_head, MaskHead& mask_head, const PreparedMasks& prepared,
-             int64_t num_frames, const ForwardContext& context)
+             int64_t num_frames, at::Device device, const ForwardContext& context)
       : instance_head_(instance_head),
         mask_head_(mask_head),
         prepared_(prepared),
         num_frames_(num_frames),
+        device_(device),
         context_(context) {}
 
   LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
@@ -33,10 +36,15 @@ class HeadRunner final : public InstancePredictor {
     if (missing.classes || missing.boxes) {
       LayerPrediction fresh =
           instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
-      if (missing.classes) kept.classes = std::move(fresh.classes);
-      if (missing.boxes) kept.boxes = std::move(fresh.boxes);
+      if (missing.classes) {
+        kept.classes = std::move(fresh.classes);
+        kept.classes.logits = to_full_precision(kept.classes.logits);
+      }
+      if (missing.boxes) kept.boxes = to_full_precision(fresh.boxes);
     }
-    if (missing.masks) kept.masks = prepared_.masks(layer, embeddings, kept.boxes);
+    if (missing.masks)
+      kept.masks = in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
+                                     context_.autocast, device_);
     return kept;
   }
 
@@ -45,6 +53,7 @@ class HeadRunner final : public InstancePredictor {
   MaskHead& mask_head_;
   const PreparedMasks& prepared_;
   int64_t num_frames_;
+  at::Device device_;
   const ForwardContext& context_;
   std::map<int64_t, LayerPrediction> kept_;
 };
@@ -58,6 +67,19 @@ void join_needs(ClipNeeds& joined, const ClipNeeds& needs, const std::string& pa
   joined.fixed_frames = std::max(joined.fixed_frames, needs.fixed_frames);
   joined.size_divisor = std::lcm(joined.size_divisor, needs.size_divisor);
   joined.uses_padding_mask = joined.uses_padding_mask || needs.uses_padding_mask;
+}
+
+/// What losses, linkers and auxiliary networks see is float32, whatever it was computed in.
+void leave_autocast(VisModel::Output& output) {
+  for (FeatureLevel& level : output.pyramid.levels)
+    level.features = to_full_precision(level.features);
+  Memory& memory = output.memory;
+  for (at::Tensor* tensor :
+       {&memory.tokens, &memory.valid_ratio, &memory.position, &memory.pixel_features})
+    *tensor = to_full_precision(*tensor);
+  for (InstanceLayer& layer : output.embeddings.layers)
+    for (at::Tensor* tensor : {&layer.clip, &layer.frame, &layer.references})
+      *tensor = to_full_precision(*tensor);
 }
 
 }  // namespace
@@ -121,6 +143,7 @@ void VisModel::recompute_activations(const std::vector<std::string>& parts) {
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
+  const AutocastScope autocast(context.autocast, batch.frames.device());
   FeaturePyramid pyramid = run_backbone(batch, context);
   pyramid.padding_mask = batch.padding_mask;
   return pyramid;
@@ -132,7 +155,7 @@ FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardConte
   // The second run comes when batch and context are gone; nobody looks at it.
   ForwardContext again = context;
   again.probe = {};
-  return run_checkpointed<FeaturePyramid>(
+  return recompute<FeaturePyramid>(
       *backbone_, {batch.frames},
       [backbone = backbone_, batch, again](const std::vector<at::Tensor>& given) {
         ClipBatch same = batch;
@@ -154,7 +177,7 @@ Memory VisModel::run_encoder(const FeaturePyramid& pyramid, const ForwardContext
   std::vector<at::Tensor> features;
   FeaturePyramid rest = pyramid;  // all but the features, which backward would otherwise keep twice
   for (FeatureLevel& level : rest.levels) features.push_back(std::exchange(level.features, {}));
-  return run_checkpointed<Memory>(
+  return recompute<Memory>(
       *encoder_, features,
       [encoder = encoder_, rest, again](const std::vector<at::Tensor>& given) {
         FeaturePyramid same = rest;
@@ -174,18 +197,26 @@ VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext&
 VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext& context) {
   Output output;
   output.pyramid = std::move(pyramid);
-  const int64_t num_frames = output.pyramid.levels.front().features.size(1);
-  output.memory = run_encoder(output.pyramid, context);
-  // A model without decoder layers only trains features.
-  if (facts_.queries.num_layers == 0) return output;
+  const at::Tensor& finest = output.pyramid.levels.front().features;
+  {
+    const AutocastScope autocast(context.autocast, finest.device());
+    output.memory = run_encoder(output.pyramid, context);
+    // A model without decoder layers only trains features.
+    if (facts_.queries.num_layers > 0) decode(output, finest.size(1), finest.device(), context);
+  }
+  leave_autocast(output);
+  return output;
+}
+
+void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
+                      const ForwardContext& context) {
   const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);
-  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, context);
+  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
   output.embeddings = decoder_->forward(output.memory, heads, context);
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
     output.predictions.layers.push_back(
         heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],
                       {.classes = true, .boxes = true, .masks = true}));
-  return output;
 }
 
 std::vector<NamedTensor> VisModel::named_tensors() const {

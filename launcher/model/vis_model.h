@@ -57,7 +57,9 @@ class VisModel : public torch::nn::Module {
     InstanceEmbeddings embeddings;
     Predictions predictions;
   };
-  /// Every layer is predicted; masks are lazy. `context` must outlive the output.
+  /// Every layer is predicted; masks are lazy. `context` must outlive the output. With
+  /// `context.autocast` the parts, masks included, are computed in that type, and everything in the
+  /// output is float32.
   Output forward(const ClipBatch& batch, const ForwardContext& context);
 
   /// The two halves of forward(). Backbones see each frame by itself: features of a long clip may
@@ -79,6 +81,7 @@ class VisModel : public torch::nn::Module {
  private:
   FeaturePyramid run_backbone(const ClipBatch& batch, const ForwardContext& context);
   Memory run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context);
+  void decode(Output& output, int64_t num_frames, at::Device device, const ForwardContext& context);
 
   std::vector<std::pair<std::string, std::string>> rules_;
   bool recompute_backbone_ = false, recompute_encoder_ = false;

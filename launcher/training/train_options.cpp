@@ -1,5 +1,6 @@
 #include "launcher/training/train_options.h"
 
+#include "launcher/model/autocast.h"
 #include "launcher/weights/patterns.h"
 
 namespace tessera {
@@ -149,6 +150,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       "deterministic", &TrainOptions::deterministic,
       "Refuse operators that give other bits from run to run (needed for exact resuming on "
       "a GPU; slower).");
+  schema
+      .field("autocast", &TrainOptions::autocast,
+             "bfloat16: products, convolutions and attention of the model in that type (torch's "
+             "autocast); weights, gradients, losses and matching stay float32.")
+      .one_of(kAutocastNames);
   schema.field("recompute", &TrainOptions::recompute,
                "Parts (backbone, encoder) whose activations are computed again in backward instead "
                "of being kept: less memory, more time.");

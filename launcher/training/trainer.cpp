@@ -6,6 +6,7 @@
 #include <set>
 
 #include "core/error.h"
+#include "launcher/model/autocast.h"
 #include "launcher/training/validation.h"
 
 namespace tessera {
@@ -60,7 +61,8 @@ class ClipLossSource final : public LossSource {
 
   PartialLoss compute() override {
     move_to(device_, batch_);
-    const ForwardContext context;
+    ForwardContext context;
+    context.autocast = autocast_type(experiment_.train.autocast);
     const VisModel::Output output = model_.forward(batch_.batch, context);
     CriterionResult result = criterion_.forward(output.memory, output.predictions, batch_.targets,
                                                 context, mean_over_ranks_);

@@ -27,12 +27,12 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/nn/recompute.h"
 #include "launcher/distributed/communicator.h"
 #include "launcher/distributed/gradient_reducer.h"
 #include "launcher/distributed/same_build.h"
 #include "launcher/distributed/supervisor.h"
 #include "launcher/load_cuda.h"
-#include "launcher/model/activation_checkpoint.h"
 #include "launcher/run_main.h"
 #include "launcher/training/preemption.h"
 #include "launcher/training/training_loop.h"
@@ -132,11 +132,10 @@ void check_recompute(const Communicator& ranks) {
     loss.backward();
     plain_reducer.finish();
     at::manual_seed(7 + static_cast<uint64_t>(step));
-    const auto outputs = run_checkpointed(*copy, {x}, [copy](const std::vector<at::Tensor>& given) {
-      return std::vector<at::Tensor>{copy->forward(given.at(0))};
-    });
+    const at::Tensor outputs = recompute(
+        [copy](const at::Tensor& given) { return copy->forward(given); }, x, copy->parameters());
     at::rand({3});  // what comes after draws other numbers
-    const at::Tensor again = outputs.at(0).square().mean();
+    const at::Tensor again = outputs.square().mean();
     copy_reducer.prepare(again);
     again.backward();
     copy_reducer.finish();

@@ -14,6 +14,20 @@ for name in vistr deformable_vistr simvtr mask2former_vis mssts; do
   "$tessera" score --ground-truth "$work/set/annotations.json" --results "$work/$name/results.json" --json \
     | grep '"AP50"' > /dev/null || fail "no AP50 in the score"
 done
+# Mixed precision: nearly the same losses, with an auxiliary network and recomputation, too.
+for name in mask2former_vis mssts; do
+  experiment=$root/experiments/smoke/$name.toml
+  "$tessera" train "$experiment" $(data_settings set) --set train.iterations=3 --set train.log_every=1 \
+    --set train.autocast=bfloat16 --set 'train.recompute=["backbone"]' --output "$work/$name-half"
+  "$tessera" infer "$experiment" --input "$work/set/annotations.json" --images "$(image_folder "$work/set")" \
+    --weights "$work/$name-half/last.safetensors" --set inference.autocast=bfloat16 --output "$work/$name-half.json"
+  python3 - "$work/$name/metrics.jsonl" "$work/$name-half/metrics.jsonl" <<'PY'
+import json, sys
+plain, half = (json.loads(open(name).readline()) for name in sys.argv[1:])
+assert plain["total"] != half["total"], "autocast changed nothing"
+assert abs(plain["total"] - half["total"]) < 0.05 * plain["total"], (plain["total"], half["total"])
+PY
+done
 # Several seeds in one go, with the mean and deviation of their scores.
 "$tessera" train "$root/experiments/smoke/mask2former_vis.toml" $(data_settings set) --set train.iterations=2 \
   --set train.seeds=2 --set train.evaluate_every=2 --set "data.validation.annotations=$work/set/annotations.json" \

@@ -9,6 +9,7 @@
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/head_direction.h"
+#include "core/nn/precision.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -99,8 +100,8 @@ class FramesAsLevels final : public Attention {
     const at::Tensor query =
         (input.query_position.defined() ? input.query + input.query_position : input.query)
             .squeeze(1);
-    const at::Tensor offsets =
-        sampling_offsets_->forward(query).reshape({clips, queries, heads, num_levels_, points, 2});
+    const at::Tensor offsets = to_full_precision(sampling_offsets_->forward(query))
+                                   .reshape({clips, queries, heads, num_levels_, points, 2});
     const at::Tensor weights = attention_weights_->forward(query)
                                    .reshape({clips, queries, heads, num_levels_ * points})
                                    .softmax(-1)
@@ -108,7 +109,7 @@ class FramesAsLevels final : public Attention {
     at::Tensor references = input.references.squeeze(1);  // [B,Lq,2]
     if (input.memory.valid_ratio.defined())
       references = references * input.memory.valid_ratio.select(1, 0).narrow(1, 0, 1);
-    at::Tensor cells = at::empty({num_levels_, 1, 2}, query.options());
+    at::Tensor cells = at::empty({num_levels_, 1, 2}, offsets.options());
     for (int64_t l = 0; l < num_levels_; ++l) {
       cells[l][0][0] = static_cast<double>(shapes[l][1]);
       cells[l][0][1] = static_cast<double>(shapes[l][0]);

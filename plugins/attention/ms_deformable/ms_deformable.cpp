@@ -8,6 +8,7 @@
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/head_direction.h"
+#include "core/nn/precision.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -83,8 +84,8 @@ class MsDeformable final : public Attention {
     const at::Tensor query =
         (input.query_position.defined() ? input.query + input.query_position : input.query)
             .flatten(0, 1);  // [B*T,Lq,D]
-    const at::Tensor offsets =
-        sampling_offsets_->forward(query).reshape({-1, queries, heads, num_levels_, points, 2});
+    const at::Tensor offsets = to_full_precision(sampling_offsets_->forward(query))
+                                   .reshape({-1, queries, heads, num_levels_, points, 2});
     const at::Tensor weights = attention_weights_->forward(query)
                                    .reshape({-1, queries, heads, num_levels_ * points})
                                    .softmax(-1)
@@ -103,7 +104,7 @@ class MsDeformable final : public Attention {
     }
     const at::Tensor step =
         boxes ? references.narrow(-1, 2, 2) * (0.5 / static_cast<double>(points))
-              : 1.0 / at::tensor(cells, query.options()).view({num_levels_, 1, 2});
+              : 1.0 / at::tensor(cells, offsets.options()).view({num_levels_, 1, 2});
     const at::Tensor locations = references.narrow(-1, 0, 2) + offsets * step;
     context.look("sampling_locations", [&] { return locations; });
     const at::Tensor read =

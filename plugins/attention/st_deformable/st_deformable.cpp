@@ -10,6 +10,7 @@
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/head_direction.h"
+#include "core/nn/precision.h"
 #include "core/ops/st_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -80,19 +81,19 @@ class StDeformable final : public Attention {
     const at::Tensor query =
         (input.query_position.defined() ? input.query + input.query_position : input.query)
             .squeeze(1);
-    const at::Tensor offsets =
-        sampling_offsets_->forward(query).reshape({clips, queries, heads, points, 3});
+    const at::Tensor offsets = to_full_precision(sampling_offsets_->forward(query))
+                                   .reshape({clips, queries, heads, points, 3});
     const at::Tensor weights =
         attention_weights_->forward(query).reshape({clips, queries, heads, points}).softmax(-1);
     // All frames of a clip have one size, so frame 0 tells the unpadded part of the volume.
-    at::Tensor extent = at::ones({clips, 3}, query.options());
+    at::Tensor extent = at::ones({clips, 3}, offsets.options());
     if (input.memory.valid_ratio.defined())
       extent.narrow(1, 0, 2).copy_(input.memory.valid_ratio.select(1, 0).select(1, 0));
     const at::Tensor references = input.references.squeeze(1) * extent.unsqueeze(1);  // [B,Lq,3]
     const at::Tensor cells =
         at::tensor({static_cast<double>(level.width), static_cast<double>(level.height),
                     static_cast<double>(frames)},
-                   query.options());
+                   offsets.options());
     const at::Tensor locations = references.unsqueeze(2).unsqueeze(2) + offsets / cells;
     context.look("sampling_locations", [&] { return locations; });
 

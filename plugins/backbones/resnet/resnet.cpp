@@ -69,7 +69,10 @@ class FrozenBatchNorm final : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) {
     const at::Tensor scale = weight_ * (running_var_ + 1e-5).rsqrt();
     const at::Tensor shift = bias_ - running_mean_ * scale;
-    return (x * scale.view({1, -1, 1, 1})).add_(shift.view({1, -1, 1, 1}));
+    const auto of_channels = [&x](const at::Tensor& v) {
+      return v.view({1, -1, 1, 1}).to(x.scalar_type());
+    };
+    return (x * of_channels(scale)).add_(of_channels(shift));
   }
 
  private:

@@ -16,6 +16,7 @@
 #include <map>
 
 #include "core/interfaces/backbone.h"
+#include "core/nn/precision.h"
 #include "core/nn/recompute.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -357,7 +358,9 @@ class PatchEmbed final : public torch::nn::Module {
                   right = (kPatch - frames.size(3) % kPatch) % kPatch;
     const at::Tensor padded =
         down == 0 && right == 0 ? frames : at::constant_pad_nd(frames, {0, right, 0, down});
-    return norm_->forward(proj_->forward(padded).permute({0, 2, 3, 1}).contiguous());
+    // The sum that every block adds to is float32 under autocast, too.
+    return norm_->forward(
+        to_full_precision(proj_->forward(padded)).permute({0, 2, 3, 1}).contiguous());
   }
 
  private:

@@ -14,6 +14,7 @@
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::decoder::decomposed_queries {
@@ -206,8 +207,9 @@ class DecomposedQueries final : public Decoder {
     Queries queries;
     queries.instance = query_embed_->weight.narrow(1, dim_, dim_).expand({clips, -1, -1});
     queries.box = queries.instance.unsqueeze(1);
-    at::Tensor references =
-        reference_points_->forward(position).sigmoid().expand({clips, frames, -1, -1});
+    at::Tensor references = to_full_precision(reference_points_->forward(position))
+                                .sigmoid()
+                                .expand({clips, frames, -1, -1});
     context.look("decoder.reference_points", [&] { return references; });
     InstanceEmbeddings embeddings;
     std::vector<at::Tensor> instances, boxes;

@@ -15,6 +15,7 @@
 #include "core/interfaces/decoder.h"
 #include "core/nn/boxes.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::decoder::transformer {
@@ -198,8 +199,9 @@ class Transformer final : public Decoder {
     if (moving()) {
       places = starting_places(clips, frames);
     } else if (reference_points_) {
-      references =
-          reference_points_->forward(query_embed_->weight).sigmoid().expand({clips, -1, -1});
+      references = to_full_precision(reference_points_->forward(query_embed_->weight))
+                       .sigmoid()
+                       .expand({clips, -1, -1});
       context.look("decoder.reference_points", [&] { return references; });
       references = references.unsqueeze(1);
       if (options_.queries == "repeated") references = references.repeat({1, 1, frames, 1});

@@ -15,6 +15,7 @@
 #include "core/interfaces/encoder.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/position_encoding.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::encoder::transformer {
@@ -230,7 +231,9 @@ class Transformer final : public Encoder {
                                    : memory.levels.back().offset +
                                          memory.levels.back().height * memory.levels.back().width,
                                height, width, spec_.strides[i]});
-      tokens.push_back(map.flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
+      // The sum that every layer adds to is float32 under autocast, too.
+      tokens.push_back(
+          to_full_precision(map).flatten(2).transpose(1, 2).unflatten(0, {clips, frames}));
       at::Tensor padding =
           is_extra ? extra_padding(pyramid, height, width) : level.padding_mask;  // [B,T,h,w]
       if (!options_.use_padding_mask) padding = at::zeros_like(padding);
@@ -248,7 +251,7 @@ class Transformer final : public Encoder {
         });
         positions.push_back(position.flatten(2, 3));
       }
-      const at::Tensor kept = padding.logical_not().to(map.scalar_type());
+      const at::Tensor kept = padding.logical_not().to(tokens.back().scalar_type());
       ratios.push_back(at::stack({kept.select(2, 0).sum(-1) / static_cast<double>(width),
                                   kept.select(3, 0).sum(-1) / static_cast<double>(height)},
                                  -1));  // [B,T,2]

@@ -10,6 +10,7 @@
 #include "core/interfaces/instance_head.h"
 #include "core/nn/boxes.h"
 #include "core/nn/mlp.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::instance_head::class_box {
@@ -130,7 +131,7 @@ class ClassBox final : public InstanceHead {
       prediction.classes.label_offset = options_.label_offset;
     }
     if (want.boxes && options_.with_boxes) {
-      at::Tensor boxes = bbox_embed_.at(head)->forward(x);
+      at::Tensor boxes = to_full_precision(bbox_embed_.at(head)->forward(x));
       if (!per_frame) boxes = boxes.unsqueeze(1).expand({-1, num_frames, -1, -1});
       if (options_.box_centre != "absolute") {
         if (!embeddings.references.defined())

@@ -18,6 +18,7 @@
 #include "core/nn/mlp.h"
 #include "core/nn/points.h"
 #include "core/nn/position_encoding.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
 
@@ -202,7 +203,7 @@ class DotProduct final : public MaskHead {
           position_encoding(padding, options_.channels, position, type).permute({0, 1, 4, 2, 3});
     }
     context.look("mask_head.features", [&] { return features->maps; });
-    const at::Tensor kept = padding.logical_not().to(features->maps.scalar_type());
+    const at::Tensor kept = padding.logical_not().to(full_precision(features->maps.scalar_type()));
     features->x = centres(kept.select(2, 0));
     features->y = centres(kept.select(3, 0));
     return std::make_shared<Prepared>(*this, std::move(features));

@@ -13,6 +13,7 @@
 
 #include "core/interfaces/mask_head.h"
 #include "core/nn/mlp.h"
+#include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
 
@@ -105,6 +106,7 @@ class Source final : public MaskSource {
         places_(std::move(places)) {}
 
   at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
+    const NoAutocast exact;  // an instance's weights are multiplied with distances in pixels
     const at::Tensor maps = features_->maps.select(0, clip);  // [T,F,h,w]
     const int64_t frames = maps.size(0), height = maps.size(2), width = maps.size(3),
                   count = rows.size(0);
@@ -217,7 +219,7 @@ class DynamicConvolution final : public MaskHead {
     }
     maps = lay2_->forward(lay1_->forward(maps).relu()).relu();
     auto features = std::make_shared<Features>();
-    features->maps = maps.unflatten(0, {clips, frames});
+    features->maps = to_full_precision(maps).unflatten(0, {clips, frames});
     features->upsample = options_.upsample;
     context.look("mask_head.features", [&] { return features->maps; });
     if (options_.coordinates != "none") {
@@ -226,12 +228,13 @@ class DynamicConvolution final : public MaskHead {
             "mask_head.coordinates: expected a pyramid with the frames' padding mask, got none.");
       const int64_t stride = memory.levels.at(levels_[0]).stride;
       auto middles = [&](int64_t count) {
-        return at::arange(count, maps.options()) * stride + static_cast<double>(stride / 2);
+        return at::arange(count, features->maps.options()) * stride +
+               static_cast<double>(stride / 2);
       };
       const int64_t height = maps.size(2), width = maps.size(3);
       features->cells = at::stack({middles(width).expand({height, width}).flatten(),
                                    middles(height).unsqueeze(1).expand({height, width}).flatten()});
-      const at::Tensor kept = pyramid.padding_mask.logical_not().to(maps.scalar_type());
+      const at::Tensor kept = pyramid.padding_mask.logical_not().to(features->maps.scalar_type());
       features->size =
           at::stack({kept.select(2, 0).sum(-1), kept.select(3, 0).sum(-1)}, -1).unsqueeze(2);
     }
@@ -252,7 +255,9 @@ class DynamicConvolution final : public MaskHead {
             "coordinates = \"box\" or \"none\".");
       places = layer.references.narrow(-1, 0, 2);
     }
-    return std::make_shared<Source>(shape_, features, controller_->forward(x), places);
+    const NoAutocast exact;
+    return std::make_shared<Source>(shape_, features, controller_->forward(to_full_precision(x)),
+                                    places);
   }
 
  private:
