@@ -65,7 +65,8 @@ def main():
     for (ranks, overlap), found in lines.items():
         median = {part: statistics.median(line[part] for line in found) for part in PARTS}
         quartiles = {part: statistics.quantiles([line[part] for line in found], n=4)[::2] for part in PARTS}
-        runs.append({"ranks": ranks, "overlap": overlap, "steps": len(found), "median": median, "quartiles": quartiles})
+        runs.append({"ranks": ranks, "overlap": overlap, "steps": len(found), "median": median, "quartiles": quartiles,
+                     "bucket_bytes": found[-1].get("bucket_bytes", [])})
         print(f"| {ranks} | {'-' if ranks == 1 else 'on' if overlap else 'off'} | "
               + " | ".join(f"{median[part]:.4f}" for part in PARTS) + " |")
     if options.output:

@@ -76,12 +76,14 @@ def read_profile(path):
 
 
 def read_measured(path):
-    """The run of one rank in what measure_scaling.py wrote."""
+    """The run of one rank in what measure_scaling.py wrote, and the buckets that several ranks sent."""
     with open(path, encoding="utf-8") as file:
         measured = json.load(file)
     for run in measured["runs"]:
         if run["ranks"] == 1:
-            return {key: run["median"][key] for key in ("forward", "backward", "optimiser")}
+            times = {key: run["median"][key] for key in ("forward", "backward", "optimiser")}
+            sent = [other["bucket_bytes"] for other in measured["runs"] if other.get("bucket_bytes")]
+            return times, sent[0] if sent else None
     raise SystemExit(f"error: {path}: expected a run of one rank, got none. See bench/measure_scaling.py.")
 
 
@@ -95,7 +97,8 @@ def parse(arguments=None):
     step.add_argument("--backward", type=float, help="seconds")
     step.add_argument("--optimiser", type=float, help="seconds")
     needed = parser.add_argument_group("needed")
-    needed.add_argument("--buckets-mib", required=True, help="sizes of the float32 buckets in order, like 1.0,25.3,24.8")
+    needed.add_argument("--buckets-mib", help="sizes of the float32 buckets in order, like 1.0,25.3,24.8; "
+                        "--measured has them where it ran several ranks")
     needed.add_argument("--gpus-per-node", type=int, required=True)
     needed.add_argument("--node-gb", type=float, required=True, help="GB/s of a GPU within a node")
     needed.add_argument("--node-latency", type=float, required=True, help="microseconds a hop within a node")
@@ -116,13 +119,17 @@ def parse(arguments=None):
 def main():
     """Prints the table."""
     options = parse()
+    sizes = None
     if options.measured:
-        times = read_measured(options.measured)
+        times, sizes = read_measured(options.measured)
     elif options.profile:
         times = read_profile(options.profile)
     else:
         times = {key: getattr(options, key) for key in ("forward", "backward", "optimiser")}
-    sizes = [float(size) * 2**20 for size in options.buckets_mib.split(",")]
+    if options.buckets_mib:
+        sizes = [float(size) * 2**20 for size in options.buckets_mib.split(",")]
+    if not sizes:
+        raise SystemExit("error: expected --buckets-mib, or --measured with a run of several ranks, got neither")
     print(f"given: forward {times['forward']:.4g} s, backward {times['backward']:.4g} s, optimiser "
           f"{times['optimiser']:.4g} s; {len(sizes)} buckets, {sum(sizes) / 2**20:.1f} MiB; within a node "
           f"{options.node_gb:g} GB/s and {options.node_latency:g} us, {options.gpus_per_node} GPUs; between nodes "

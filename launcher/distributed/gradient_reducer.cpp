@@ -20,16 +20,23 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
   return std::chrono::duration<double>(to - from).count();
 }
 
-/// Averages one bucket. Notes when the last one was ready, for the time that is not hidden.
+/// Of one backward pass on this rank.
+struct BackwardNotes {
+  Clock::time_point last_ready;       // when the last bucket was: what follows is not hidden
+  std::vector<int64_t> bucket_bytes;  // as they became ready
+};
+
+/// Averages one bucket.
 class AverageHook final : public c10d::CommHookInterface {
  public:
   AverageHook(c10::intrusive_ptr<c10d::ProcessGroup> group, bool bf16,
-              std::shared_ptr<Clock::time_point> last_ready)
-      : group_(std::move(group)), bf16_(bf16), last_ready_(std::move(last_ready)) {}
+              std::shared_ptr<BackwardNotes> notes)
+      : group_(std::move(group)), bf16_(bf16), notes_(std::move(notes)) {}
 
   c10::intrusive_ptr<c10::ivalue::Future> runHook(c10d::GradBucket& bucket) override {
-    *last_ready_ = Clock::now();
+    notes_->last_ready = Clock::now();
     at::Tensor whole = bucket.getBufferRef();
+    notes_->bucket_bytes.push_back(static_cast<int64_t>(whole.nbytes()));
     whole.div_(group_->getSize());
     if (!bf16_) {
       std::vector<at::Tensor> sent{whole};
@@ -52,7 +59,7 @@ class AverageHook final : public c10d::CommHookInterface {
  private:
   c10::intrusive_ptr<c10d::ProcessGroup> group_;
   bool bf16_;
-  std::shared_ptr<Clock::time_point> last_ready_;
+  std::shared_ptr<BackwardNotes> notes_;
 };
 
 /// The Reducer advises not to look for unused parameters where a step happened to have none.
@@ -88,11 +95,11 @@ struct GradientReducer::Reduction {
   std::vector<at::Tensor> parameters;
   Buckets buckets;
   bool bf16 = false;
-  std::shared_ptr<Clock::time_point> last_ready = std::make_shared<Clock::time_point>();
+  std::shared_ptr<BackwardNotes> notes = std::make_shared<BackwardNotes>();
   std::unique_ptr<c10d::Reducer> reducer;  // null: averaged after backward
 
   void average_now() {
-    *last_ready = Clock::now();
+    *notes = {Clock::now(), {}};
     std::vector<float> used;
     for (const at::Tensor& parameter : parameters) used.push_back(parameter.grad().defined());
     std::vector<at::Tensor> counts{at::tensor(used)};
@@ -105,6 +112,7 @@ struct GradientReducer::Reduction {
             (gradient.defined() ? gradient : at::zeros_like(parameters[i])).detach().reshape({-1}));
       }
       at::Tensor whole = at::cat(flat).div_(group->getSize());
+      notes->bucket_bytes.push_back(static_cast<int64_t>(whole.nbytes()));
       std::vector<at::Tensor> sent{bf16 ? whole.to(at::kBFloat16) : whole};
       group->allreduce(sent)->wait();
       whole.copy_(sent[0]);
@@ -140,13 +148,14 @@ GradientReducer::GradientReducer(const Communicator& communicator,
       /*skip_all_reduce_unused_params=*/false, /*use_python_reducer=*/false,
       std::vector<int64_t>());
   reduction_->reducer->register_comm_hook(
-      std::make_unique<AverageHook>(reduction_->group, reduction_->bf16, reduction_->last_ready));
+      std::make_unique<AverageHook>(reduction_->group, reduction_->bf16, reduction_->notes));
 }
 
 GradientReducer::~GradientReducer() = default;
 
 void GradientReducer::prepare(const at::Tensor& loss) {
   if (!reduction_ || !reduction_->reducer) return;
+  reduction_->notes->bucket_bytes.clear();
   WithoutAdvice handler;
   const c10::WarningUtils::WarningHandlerGuard guard(&handler);
   reduction_->reducer->prepare_for_backward({loss});
@@ -155,7 +164,11 @@ void GradientReducer::prepare(const at::Tensor& loss) {
 void GradientReducer::finish() {
   if (!reduction_) return;
   if (!reduction_->reducer) reduction_->average_now();
-  exposed_seconds_ = seconds_between(*reduction_->last_ready, Clock::now());
+  exposed_seconds_ = seconds_between(reduction_->notes->last_ready, Clock::now());
+}
+
+std::vector<int64_t> GradientReducer::bucket_bytes() const {
+  return reduction_ ? reduction_->notes->bucket_bytes : std::vector<int64_t>();
 }
 
 }  // namespace tessera

@@ -28,6 +28,8 @@ class GradientReducer {
   void finish();
   /// Seconds that the latest step waited for other ranks after its own last gradient was ready.
   double exposed_seconds() const { return exposed_seconds_; }
+  /// Sizes of what the latest step sent, in the order in which it was ready; before compression.
+  std::vector<int64_t> bucket_bytes() const;
 
  private:
   struct Reduction;

@@ -277,7 +277,10 @@ class TrainingLoop {
     for (size_t i = 0; i < learners_.size(); ++i) {
       const at::Tensor& total = i == 0 ? loss.total : loss.auxiliary_totals[i - 1];
       learners_[i]->backward(share == 1.0 ? total : total * share, last);
-      if (last) times.exposed += learners_[i]->reducer.exposed_seconds();
+      if (!last) continue;
+      times.exposed += learners_[i]->reducer.exposed_seconds();
+      const auto buckets = learners_[i]->reducer.bucket_bytes();
+      times.bucket_bytes.insert(times.bucket_bytes.end(), buckets.begin(), buckets.end());
     }
   }
 
@@ -303,15 +306,12 @@ class TrainingLoop {
   }
 
   void write_times(std::ofstream& file, const StepTimes& times) const {
-    file << nlohmann::ordered_json{{"iteration", state_.iteration},
-                                   {"seconds", times.total},
-                                   {"data", times.data},
-                                   {"forward", times.forward},
-                                   {"backward", times.backward},
-                                   {"exposed", times.exposed},
-                                   {"optimiser", times.optimiser}}
-                .dump()
-         << std::endl;
+    nlohmann::ordered_json line{
+        {"iteration", state_.iteration}, {"seconds", times.total},     {"data", times.data},
+        {"forward", times.forward},      {"backward", times.backward}, {"exposed", times.exposed},
+        {"optimiser", times.optimiser}};
+    if (!times.bucket_bytes.empty()) line["bucket_bytes"] = times.bucket_bytes;
+    file << line.dump() << std::endl;
   }
 
   // A diverged model often fails before it has a loss: in the matcher, for one.

@@ -60,6 +60,7 @@ struct StepTimes {
   double exposed = 0;   // of these, waiting for other ranks when the own gradients were ready
   double optimiser = 0;
   double total = 0;
+  std::vector<int64_t> bucket_bytes{};  // of gradients, in the order sent; none in one process
 };
 
 /// How a run is run; everything that changes its results stands in TrainOptions.

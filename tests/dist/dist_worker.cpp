@@ -104,6 +104,11 @@ void check_reducer(const Communicator& ranks, at::Device device) {
             (whole.loss(rank, part) / static_cast<double>(ranks.size())).backward();
         }
         reducer.finish();
+        int64_t sent = 0, held = 0;
+        for (const int64_t bytes : reducer.bucket_bytes()) sent += bytes;
+        for (const at::Tensor& parameter : model.parameters())
+          held += static_cast<int64_t>(parameter.nbytes());
+        expect(sent == held, "buckets of all parameters, once");
         const double tolerance = std::strcmp(compression, "bf16") == 0 ? 0.02 : 1e-5;
         for (size_t i = 0; i < 4; ++i) {
           const at::Tensor ours = model.parameters()[i].grad(), goal = whole.parameters()[i].grad();
