@@ -42,11 +42,11 @@ size_t MappedFile::readable_after(std::string_view part) const {
 }
 
 void MappedFile::release(std::string_view part) const {
-  const uintptr_t page = page_size();
-  const auto begin = reinterpret_cast<uintptr_t>(part.data());
-  const uintptr_t first = (begin + page - 1) / page * page;
-  const uintptr_t last = (begin + part.size()) / page * page;
-  if (first < last) madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+  // Each call interrupts every processor that runs a thread of ours, so few large ones.
+  constexpr size_t kBatch = size_t{1} << 24;
+  const size_t before = released_.fetch_add(part.size());
+  if (before / kBatch != (before + part.size()) / kBatch)
+    madvise(const_cast<char*>(data_), size_, MADV_DONTNEED);
 }
 
 }  // namespace tessera::data

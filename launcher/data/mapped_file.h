@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <filesystem>
 #include <string_view>
@@ -20,12 +21,14 @@ class MappedFile {
   /// Bytes that may be read from the end of `part`, which must lie in text(): the rest of its last
   /// page counts, too.
   size_t readable_after(std::string_view part) const;
-  /// Lets go of the pages that lie in `part` as a whole; reading them again brings them back.
+  /// Says that `part` has been used. Now and then memory of the whole file is let go of; reading it
+  /// again brings it back. Of what was said to be used, at most 16 MB stay in memory.
   void release(std::string_view part) const;
 
  private:
   const char* data_ = nullptr;
   size_t size_ = 0;
+  mutable std::atomic<size_t> released_ = 0;
 };
 
 }  // namespace tessera::data

@@ -67,6 +67,12 @@ int64_t read_extent(const Json& object, const char* key) {
   return extent;
 }
 
+/// What one annotation says: nothing but its id where it belongs to no listed video or category.
+struct ParsedAnnotation {
+  int64_t id = 0;
+  std::optional<Annotation> annotation;
+};
+
 /// Builds an AnnotationFile piece by piece while the parser runs.
 class Builder {
  public:
@@ -115,8 +121,52 @@ class Builder {
   void add_annotation(const Json& value) {
     const size_t position = num_annotations_++;
     read_item([&] { return annotation_place(value, position); },
-              [&] { read_annotation(as_object(value, "annotation")); });
+              [&] {
+                register_id(as_integer(value_of(as_object(value, "annotation"), "id"), "'id'"));
+                keep(parse(value).annotation);
+              });
   }
+
+  /// The same for an annotation that was parsed before.
+  void add_annotation(ParsedAnnotation parsed) {
+    ++num_annotations_;
+    register_id(parsed.id);
+    keep(std::move(parsed.annotation));
+  }
+
+  /// Throws the first fault. Several may be parsed at the same time where faults are not collected.
+  ParsedAnnotation parse(const Json& value) {
+    Annotation annotation;
+    annotation.id = as_integer(value_of(value, "id"), "'id'");
+    annotation.video_id = as_integer(value_of(value, "video_id"), "'video_id'");
+    annotation.category_id = as_integer(value_of(value, "category_id"), "'category_id'");
+    annotation.is_crowd = as_flag(value_of(value, "iscrowd"), "'iscrowd'");
+    const auto video =
+        find_id(video_index_, faulty_videos_, annotation.video_id, "video_id", "videos");
+    const auto category = find_id(category_index_, faulty_categories_, annotation.category_id,
+                                  "category_id", "categories");
+    if (!video || !category) return {annotation.id, std::nullopt};
+    annotation.video_index = *video;
+    annotation.category_index = *category;
+
+    annotation.segmentations = read_segmentations(value, result_.videos[*video]);
+    const size_t num_frames = annotation.segmentations.size();
+    annotation.areas = read_frames<double>(value, "areas", num_frames, read_area);
+    if (find_value(value, "occlusion") != nullptr) {
+      annotation.occlusion = read_frames<Occlusion>(value, "occlusion", num_frames, read_occlusion);
+    }
+    // The scorer uses no boxes: files that it accepts may have any.
+    if (find_value(value, "bboxes") != nullptr && !options_.compatible) {
+      annotation.bboxes = read_frames<Box>(value, "bboxes", num_frames, read_box);
+    } else {
+      for (const auto& rle : annotation.segmentations) {
+        annotation.bboxes.push_back(rle ? std::optional(bounding_box(*rle)) : std::nullopt);
+      }
+    }
+    return {annotation.id, std::move(annotation)};
+  }
+
+  bool collects_faults() const { return options_.faults != nullptr; }
 
   bool has_videos() const { return has_videos_; }
   bool has_categories() const { return has_categories_; }
@@ -244,38 +294,11 @@ class Builder {
     return join(ids);
   }
 
-  void read_annotation(const Json& value) {
-    Annotation annotation;
-    annotation.id = as_integer(value_of(value, "id"), "'id'");
-    if (!annotation_index_.emplace(annotation.id, num_annotations_).second) {
-      fail_duplicate(annotation.id);
-    }
-    annotation.video_id = as_integer(value_of(value, "video_id"), "'video_id'");
-    annotation.category_id = as_integer(value_of(value, "category_id"), "'category_id'");
-    annotation.is_crowd = as_flag(value_of(value, "iscrowd"), "'iscrowd'");
-    const auto video =
-        find_id(video_index_, faulty_videos_, annotation.video_id, "video_id", "videos");
-    const auto category = find_id(category_index_, faulty_categories_, annotation.category_id,
-                                  "category_id", "categories");
-    if (!video || !category) return;
-    annotation.video_index = *video;
-    annotation.category_index = *category;
-
-    annotation.segmentations = read_segmentations(value, result_.videos[*video]);
-    const size_t num_frames = annotation.segmentations.size();
-    annotation.areas = read_frames<double>(value, "areas", num_frames, read_area);
-    if (find_value(value, "occlusion") != nullptr) {
-      annotation.occlusion = read_frames<Occlusion>(value, "occlusion", num_frames, read_occlusion);
-    }
-    // The scorer uses no boxes: files that it accepts may have any.
-    if (find_value(value, "bboxes") != nullptr && !options_.compatible) {
-      annotation.bboxes = read_frames<Box>(value, "bboxes", num_frames, read_box);
-    } else {
-      for (const auto& rle : annotation.segmentations) {
-        annotation.bboxes.push_back(rle ? std::optional(bounding_box(*rle)) : std::nullopt);
-      }
-    }
-    result_.annotations.push_back(std::move(annotation));
+  void register_id(int64_t id) {
+    if (!annotation_index_.emplace(id, num_annotations_).second) fail_duplicate(id);
+  }
+  void keep(std::optional<Annotation> annotation) {
+    if (annotation) result_.annotations.push_back(std::move(*annotation));
   }
 
   std::vector<std::optional<Rle>> read_segmentations(const Json& annotation, const Video& video) {
@@ -381,19 +404,22 @@ class StreamReader {
   bool has_waiting_ = false;
 };
 
-// Parses some annotations at the same time, then adds them one by one.
+// Annotations are parsed at the same time, masks included, and added in the file's order.
 void add_annotations(const std::vector<std::string_view>& texts, const MappedFile& file,
                      Builder& builder) {
-  constexpr size_t kBatch = 64;  // parsed at once: they take several times the memory of their text
-  std::vector<Json> parsed(std::min(kBatch, texts.size()));
-  for (size_t first = 0; first < texts.size(); first += kBatch) {
-    const size_t count = std::min(kBatch, texts.size() - first);
-    parallel_for(count, 0, [&](size_t i) {
-      parsed[i] = Json::parse(texts[first + i]);
-      file.release(texts[first + i]);
-    });
-    for (size_t i = 0; i < count; ++i) builder.add_annotation(parsed[i]);
+  const auto json = [&](size_t i) {
+    Json value = Json::parse(texts[i]);
+    file.release(texts[i]);
+    return value;
+  };
+  if (builder.collects_faults()) {
+    for (size_t i = 0; i < texts.size(); ++i) builder.add_annotation(json(i));
+    return;
   }
+  std::vector<ParsedAnnotation> parsed(texts.size());
+  parallel_for(texts.size(), 0,
+               [&](size_t i) { parsed[i] = builder.parse(as_object(json(i), "annotation")); });
+  for (ParsedAnnotation& annotation : parsed) builder.add_annotation(std::move(annotation));
 }
 
 // The whole file in parts, on every core. False, or an exception, where there is anything unusual:
