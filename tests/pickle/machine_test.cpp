@@ -1,5 +1,7 @@
 #include "launcher/weights/pickle/machine.h"
 
+#include <gmock/gmock.h>
+
 #include <string>
 
 #include "launcher/weights/pickle/describe.h"
@@ -51,6 +53,24 @@ TEST(PickleMachine, ReadsTextsOfEveryProtocol) {
   EXPECT_EQ(described(bytes({"\x80\x02X\x03\0\0\0abc.", 11})), "text 'abc'");
   EXPECT_EQ(described(bytes({"\x80\x04\x8c\x01z.", 6})), "text 'z'");
   EXPECT_EQ(described(bytes({"\x80\x05\x96\x02\0\0\0\0\0\0\0ab.", 14})), "2 bytes");
+}
+
+// As Python 2 pickled an OrderedDict.
+TEST(PickleMachine, FillsAMappingFromAListOfPairs) {
+  // Octal escapes end after three digits, whatever follows.
+  const std::string dict = "\200\002ccollections\nOrderedDict\n", a = "U\001aK\001",
+                    b = "U\001bK\002", call = "\205R.";
+  EXPECT_EQ(described(dict + "](](" + a + "e](" + b + "ee" + call), "table of 2: a, b");
+  EXPECT_EQ(described(dict + "](" + a + "\206e" + call), "table of 1: a");
+  EXPECT_EQ(described(dict + "]" + call), described(dict + ")R."));
+  EXPECT_THAT(refused(dict + "](](" + a + b + "ee" + call),
+              testing::HasSubstr("pairs of a key and a value"));
+  // One list for dict after dict: memory would grow with the square of the file.
+  std::string dicts = dict + "q\0010](" + a + "eq\0020](";
+  for (int i = 0; i < 400; ++i) dicts += "h\002";
+  dicts += "eq\0030](";
+  for (int i = 0; i < 400; ++i) dicts += "h\001h\003\205R";
+  EXPECT_THAT(refused(dicts + "e."), testing::HasSubstr("each list of pairs once"));
 }
 
 TEST(PickleMachine, BuildsContainersAndRefersBack) {

@@ -134,6 +134,37 @@ class Python2Pickler(pickle._Pickler):  # the one in Python: bytes as Python 2 w
     dispatch[bytes] = save_bytes
 
 
+class Python2TorchPickler(Python2Pickler):
+    """As PyTorch up to 0.3 wrote state dicts under Python 2: pairs in a list, _rebuild_tensor."""
+
+    def persistent_id(self, value):
+        if not isinstance(value, np.ndarray):
+            return None
+        return "storage", torch.FloatStorage, str(id(value)), "cuda:0", value.size, None
+
+    def reducer_override(self, value):
+        if isinstance(value, torch.Tensor):
+            data = self.storages.setdefault(value.data_ptr(), value.numpy().reshape(-1))
+            return torch._utils._rebuild_tensor, (data, 0, tuple(value.shape), value.stride())
+        if isinstance(value, collections.OrderedDict):
+            return collections.OrderedDict, ([list(item) for item in value.items()],)
+        return NotImplemented
+
+
+def save_python2(name, state):
+    with open(HERE / f"{name}.pth", "wb") as file:
+        for head in (0x1950a86a20f9469cfc6c, 1001, {"protocol_version": 1001, "little_endian": True,
+                                                    "type_sizes": {"int": 4, "short": 2, "long": 4}}):
+            pickle.dump(head, file, 2)
+        pickler = Python2TorchPickler(file, 2)
+        pickler.storages = {}
+        pickler.dump(state)
+        pickle.dump([str(id(data)) for data in pickler.storages.values()], file, 2)
+        for data in pickler.storages.values():
+            file.write(struct.pack("<q", data.size) + data.tobytes())
+    write_safetensors(HERE / f"{name}.safetensors", state)
+
+
 def rewrite_zip(source, target, change):
     """Copies a zip file with the entries that `change` gives for each."""
     with zipfile.ZipFile(HERE / source) as old, zipfile.ZipFile(HERE / target, "w") as new:
@@ -190,6 +221,9 @@ def main():
     save("state_dict_legacy", state, state, legacy=True)
     save("odd", {"state_dict": odd_tensors()}, odd_tensors())
     save("odd_legacy", {"state_dict": odd_tensors()}, odd_tensors(), legacy=True)
+    plain = collections.OrderedDict((name, values(*shape)) for name, shape in
+                                    (("conv1.weight", (2, 3, 2, 2)), ("bn1.weight", (2,)), ("fc.bias", (5,))))
+    save_python2("state_dict_python2", plain)
     content, state = checkpoint()
     save("checkpoint", content, state)
     save("checkpoint_legacy", content, state, legacy=True)

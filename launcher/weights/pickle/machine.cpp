@@ -202,6 +202,26 @@ class Machine {
     value.callable = callable;
     value.arguments = arguments;
     push(value);
+    if (pickle_.is_mapping(pickle_[top()])) take_entries_from(arguments);
+  }
+
+  /// Python 2 wrote OrderedDict([[key, value], ...]), a list of pairs in place of SETITEMS.
+  void take_entries_from(ValueId arguments) {
+    const std::vector<ValueId> given = pickle_.items_of(pickle_[arguments]);
+    if (given.empty() || pickle_[given[0]].kind != Kind::kList) return;
+    std::vector<ValueId> entries;
+    for (const ValueId id : pickle_.items_of(pickle_[given[0]])) {
+      const Value& pair = pickle_[id];
+      const auto& parts = pickle_.items_of(pair);
+      if ((pair.kind != Kind::kList && pair.kind != Kind::kTuple) || parts.size() != 2)
+        fail("pairs of a key and a value", "another value");
+      entries.insert(entries.end(), parts.begin(), parts.end());
+    }
+    // Written once, a pair takes several bytes; a list that is used again and again must not grow
+    // memory beyond the file.
+    entries_copied_ += entries.size();
+    if (entries_copied_ > bytes_.size()) fail("each list of pairs once", "one many times");
+    add_items(top(), entries);
   }
 
   ValueId make_tuple(std::vector<ValueId> items) {
@@ -432,6 +452,7 @@ class Machine {
   std::vector<ValueId> stack_;  // kMark among the values
   std::vector<ValueId> memo_;
   uint64_t memo_count_ = 0;
+  size_t entries_copied_ = 0;
   size_t at_ = 0, opcode_at_ = 0;
   const char* opcode_name_ = "opcode";
   bool is_done_ = false;
