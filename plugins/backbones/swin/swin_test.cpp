@@ -1,6 +1,8 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include <array>
+
 #include "core/error.h"
 #include "core/interfaces/backbone.h"
 #include "tests/support/make_plugin.h"
@@ -143,24 +145,49 @@ TEST(Swin, CheckpointedActivationsGiveTheSameGradients) {
   }
 }
 
-// Skipped branches leave a frame as it was; the others are scaled to keep the mean.
-TEST(Swin, StochasticDepthKeepsTheMean) {
+// A frame skips a branch or takes it scaled up, which keeps the mean: the result is that of one of
+// four models without stochastic depth.
+TEST(Swin, StochasticDepthSkipsOrScalesABranch) {
   at::manual_seed(6);
-  const std::string one =
+  // Of five blocks the second is skipped with a quarter of the last one's probability.
+  auto part = make_plugin<Backbone>(
+      "swin",
       "embed_dim = 8\ndepths = [2, 1, 1, 1]\nnum_heads = [1, 1, 1, 1]\nwindow_size = 4\n"
-      "stochastic_depth = 0.9\n";
-  auto part = make_plugin<Backbone>("swin", one);
+      "output_stages = [1]\nstochastic_depth = 0.8\n");
+  constexpr double kKept = 0.8;
   const at::NoGradGuard no_grad;
   const ClipBatch batch = batch_of(1, 16, 16);
-  part->eval();
-  const at::Tensor sure = part->forward(batch, {}).levels[3].features;
-  EXPECT_TRUE(at::equal(sure, part->forward(batch, {}).levels[3].features));
+  const auto output = [&] { return part->forward(batch, {}).levels[0].features[0][0]; };
   part->train();
-  at::Tensor other = part->forward(batch, {}).levels[3].features;
-  bool differs = false;
-  for (int i = 0; i < 8; ++i)
-    differs = differs || !at::equal(other, part->forward(batch, {}).levels[3].features);
-  EXPECT_TRUE(differs);
+  std::vector<at::Tensor> drawn;
+  for (int i = 0; i < 40; ++i) drawn.push_back(output());
+
+  part->eval();
+  auto parameters = part->named_parameters();
+  const auto output_with = [&](double attention, double mlp) {
+    std::vector<std::pair<at::Tensor, at::Tensor>> before;
+    for (const auto& [name, factor] : {std::pair{"attn.proj", attention}, {"mlp.fc2", mlp}})
+      for (const char* leaf : {".weight", ".bias"}) {
+        at::Tensor& tensor = parameters[std::string("layers.0.blocks.1.") + name + leaf];
+        before.emplace_back(tensor, tensor.clone());
+        tensor.mul_(factor);
+      }
+    const at::Tensor result = output();
+    for (auto& [tensor, values] : before) tensor.copy_(values);
+    return result;
+  };
+  std::array<int, 4> times{};
+  std::vector<at::Tensor> possible;
+  for (const double attention : {0.0, 1 / kKept})
+    for (const double mlp : {0.0, 1 / kKept}) possible.push_back(output_with(attention, mlp));
+  for (const at::Tensor& result : drawn) {
+    int matches = 0;
+    for (size_t i = 0; i < possible.size(); ++i)
+      if (at::allclose(result, possible[i], 1e-4, 1e-5)) ++times[i], ++matches;
+    EXPECT_EQ(matches, 1);
+  }
+  EXPECT_GT(times[3], times[0]);  // 26 and 2 are expected
+  EXPECT_GT(times[1] + times[2], 0);
 }
 
 TEST(Swin, RefusesHeadsThatDoNotDivide) {
