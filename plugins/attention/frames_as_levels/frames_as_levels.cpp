@@ -4,12 +4,9 @@
 // no temporal offset and no interpolation in time. Kept for comparison with st_deformable.
 
 #include <ATen/ATen.h>
-#include <cmath>
 
 #include "core/interfaces/attention.h"
-#include "core/nn/feed_forward.h"
-#include "core/nn/head_direction.h"
-#include "core/nn/precision.h"
+#include "core/nn/deformable_projections.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -43,31 +40,14 @@ class FramesAsLevels final : public Attention {
 
   FramesAsLevels(const Options& options, const BuildContext& context)
       : options_(options),
-        dim_(context.attention.dim),
         frames_(context.clip.num_frames),
         num_levels_(frames_ + (options.learnt_height > 0 ? 1 : 0)),
-        sampling_offsets_(dim_, options.num_heads * num_levels_ * options.num_points * 2),
-        attention_weights_(dim_, options.num_heads * num_levels_ * options.num_points),
-        value_proj_(dim_, dim_) {
-    if (dim_ % options.num_heads != 0)
-      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) +
-                        ", got " + std::to_string(options.num_heads) + ".");
-    if (context.attention.strides.size() != 1)
-      throw ConfigError("frames_as_levels: expected a memory of one level, got " +
-                        std::to_string(context.attention.strides.size()) + ".");
-    register_module("sampling_offsets", sampling_offsets_);
-    register_module("attention_weights", attention_weights_);
-    register_module("value_proj", value_proj_);
+        projections_(*this, one_level(context.attention),
+                     {options.num_heads, num_levels_, options.num_points, 2}) {
     if (options.learnt_height > 0)
       learnt_level_ = register_parameter(
-          "learnt_level", at::randn({options.learnt_height * options.learnt_width, dim_}));
-    for (int64_t i = 0; i < context.attention.num_outputs; ++i) {
-      output_proj_.emplace_back(dim_, dim_);
-      xavier_reset(output_proj_.back());
-      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i),
-                      output_proj_.back());
-    }
-    reset();
+          "learnt_level",
+          at::randn({options.learnt_height * options.learnt_width, context.attention.dim}));
   }
 
   AttentionTraits traits() const override {
@@ -78,35 +58,27 @@ class FramesAsLevels final : public Attention {
   }
 
   AttentionOutput forward(const AttentionInput& input, const ForwardContext&) override {
-    ShapeBinding sizes{{'D', dim_}, {'T', frames_}};
+    ShapeBinding sizes{{'D', projections_.dim()}, {'T', frames_}};
     expect_shape(input.query, "[B,1,Q,D]", "frames_as_levels query", sizes);
     expect_shape(input.references, "[B,1,Q,2]", "frames_as_levels references", sizes);
     expect_shape(input.memory.tokens, "[B,T,S,D]", "frames_as_levels memory", sizes);
-    const int64_t clips = sizes['B'], queries = sizes['Q'], heads = options_.num_heads,
-                  points = options_.num_points;
+    const int64_t clips = sizes['B'];
     const MemoryLevel& level = input.memory.levels.at(0);
 
-    at::Tensor value = value_proj_->forward(input.memory.tokens);
-    if (input.memory.padding_mask.defined())
-      value = value.masked_fill(input.memory.padding_mask.unsqueeze(-1), 0.0);
-    value = value.flatten(1, 2);
+    at::Tensor value = projections_.values(input.memory).flatten(1, 2);
     std::vector<std::array<int64_t, 2>> shapes(frames_, {level.height, level.width});
     if (learnt_level_.defined()) {
       shapes.push_back({options_.learnt_height, options_.learnt_width});
-      value = at::cat({value, value_proj_->forward(learnt_level_).expand({clips, -1, -1})}, 1);
+      value = at::cat({value, projections_.values(learnt_level_).expand({clips, -1, -1})}, 1);
     }
-    value = value.unflatten(-1, {heads, dim_ / heads});
+    value = value.unflatten(-1, {options_.num_heads, -1});
 
     const at::Tensor query =
         (input.query_position.defined() ? input.query + input.query_position : input.query)
             .squeeze(1);
-    const at::Tensor offsets = to_full_precision(sampling_offsets_->forward(query))
-                                   .reshape({clips, queries, heads, num_levels_, points, 2});
-    const at::Tensor weights = attention_weights_->forward(query)
-                                   .reshape({clips, queries, heads, num_levels_ * points})
-                                   .softmax(-1)
-                                   .unflatten(-1, {num_levels_, points});
-    at::Tensor references = input.references.squeeze(1);  // [B,Lq,2]
+    const at::Tensor offsets = projections_.offsets(query);  // [B,Lq,M,L,K,2]
+    const at::Tensor weights = projections_.weights(query);  // [B,Lq,M,L,K]
+    at::Tensor references = input.references.squeeze(1);     // [B,Lq,2]
     if (input.memory.valid_ratio.defined())
       references = references * input.memory.valid_ratio.select(1, 0).narrow(1, 0, 1);
     at::Tensor cells = at::empty({num_levels_, 1, 2}, offsets.options());
@@ -118,36 +90,23 @@ class FramesAsLevels final : public Attention {
         references.unsqueeze(2).unsqueeze(2).unsqueeze(2) + offsets / cells;
     const at::Tensor read = ms_deform_attn(value, shapes, locations, weights);  // [B,Lq,D]
     AttentionOutput output;
-    for (auto& projection : output_proj_)
-      output.values.push_back(projection->forward(read).unsqueeze(1));
+    output.values = projections_.outputs(read.unsqueeze(1));
     output.sampling = {locations.flatten(3, 4).unsqueeze(1), weights.flatten(3, 4).unsqueeze(1)};
     return output;
   }
 
  private:
-  // Deformable-DETR's start: head m looks along direction m, point k at distance k + 1.
-  void reset() {
-    torch::NoGradGuard no_grad;
-    sampling_offsets_->weight.zero_();
-    auto bias =
-        sampling_offsets_->bias.view({options_.num_heads, num_levels_, options_.num_points, 2});
-    for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const auto [x, y] = head_direction(m, options_.num_heads);
-      for (int64_t k = 0; k < options_.num_points; ++k) {
-        bias.select(0, m).select(1, k).select(-1, 0).fill_(x * (k + 1.0));
-        bias.select(0, m).select(1, k).select(-1, 1).fill_(y * (k + 1.0));
-      }
-    }
-    attention_weights_->weight.zero_();
-    attention_weights_->bias.zero_();
-    xavier_reset(value_proj_);
+  static const AttentionSpec& one_level(const AttentionSpec& spec) {
+    if (spec.strides.size() != 1)
+      throw ConfigError("frames_as_levels: expected a memory of one level, got " +
+                        std::to_string(spec.strides.size()) + ".");
+    return spec;
   }
 
   Options options_;
-  int64_t dim_, frames_, num_levels_;
-  torch::nn::Linear sampling_offsets_, attention_weights_, value_proj_;
+  int64_t frames_, num_levels_;
+  DeformableProjections projections_;
   at::Tensor learnt_level_;
-  std::vector<torch::nn::Linear> output_proj_;
 };
 
 }  // namespace tessera::attention::frames_as_levels

@@ -6,9 +6,7 @@
 #include <ATen/ATen.h>
 
 #include "core/interfaces/attention.h"
-#include "core/nn/feed_forward.h"
-#include "core/nn/head_direction.h"
-#include "core/nn/precision.h"
+#include "core/nn/deformable_projections.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -32,25 +30,9 @@ class MsDeformable final : public Attention {
 
   MsDeformable(const Options& options, const BuildContext& context)
       : options_(options),
-        dim_(context.attention.dim),
         num_levels_(static_cast<int64_t>(context.attention.strides.size())),
-        sampling_offsets_(dim_, options.num_heads * num_levels_ * options.num_points * 2),
-        attention_weights_(dim_, options.num_heads * num_levels_ * options.num_points),
-        value_proj_(dim_, dim_) {
-    if (dim_ % options.num_heads != 0)
-      throw ConfigError("num_heads: expected a divisor of the width " + std::to_string(dim_) +
-                        ", got " + std::to_string(options.num_heads) + ".");
-    register_module("sampling_offsets", sampling_offsets_);
-    register_module("attention_weights", attention_weights_);
-    register_module("value_proj", value_proj_);
-    for (int64_t i = 0; i < context.attention.num_outputs; ++i) {
-      output_proj_.emplace_back(dim_, dim_);
-      xavier_reset(output_proj_.back());
-      register_module(i == 0 ? "output_proj" : "output_proj_" + std::to_string(i),
-                      output_proj_.back());
-    }
-    reset();
-  }
+        projections_(*this, context.attention,
+                     {options.num_heads, num_levels_, options.num_points, 2}) {}
 
   AttentionTraits traits() const override {
     AttentionTraits traits;
@@ -62,13 +44,13 @@ class MsDeformable final : public Attention {
   }
 
   AttentionOutput forward(const AttentionInput& input, const ForwardContext& context) override {
-    ShapeBinding sizes{{'D', dim_}, {'L', num_levels_}};
+    ShapeBinding sizes{{'D', projections_.dim()}, {'L', num_levels_}};
     expect_shape(input.memory.tokens, "[B,T,S,D]", "ms_deformable memory", sizes);
     expect_shape(input.query, "[B,T,Q,D]", "ms_deformable query", sizes);
     const bool boxes = input.references.defined() && input.references.size(-1) == 4;
     expect_shape(input.references, boxes ? "[B,T,Q,4]" : "[B,T,Q,2]", "ms_deformable references",
                  sizes);
-    const int64_t queries = sizes['Q'], heads = options_.num_heads, points = options_.num_points;
+    const int64_t points = options_.num_points;
     std::vector<std::array<int64_t, 2>> shapes;
     for (const MemoryLevel& level : input.memory.levels)
       shapes.push_back({level.height, level.width});
@@ -76,21 +58,15 @@ class MsDeformable final : public Attention {
       throw ShapeError("ms_deformable memory: expected " + std::to_string(num_levels_) +
                        " levels, got " + std::to_string(shapes.size()) + ".");
 
-    at::Tensor value = value_proj_->forward(input.memory.tokens);
-    if (input.memory.padding_mask.defined())
-      value = value.masked_fill(input.memory.padding_mask.unsqueeze(-1), 0.0);
-    value = value.flatten(0, 1).unflatten(-1, {heads, dim_ / heads});  // [B*T,S,M,D/M]
-
+    const at::Tensor value = projections_.values(input.memory)
+                                 .flatten(0, 1)
+                                 .unflatten(-1, {options_.num_heads, -1});  // [B*T,S,M,D/M]
     const at::Tensor query =
         (input.query_position.defined() ? input.query + input.query_position : input.query)
-            .flatten(0, 1);  // [B*T,Lq,D]
-    const at::Tensor offsets = to_full_precision(sampling_offsets_->forward(query))
-                                   .reshape({-1, queries, heads, num_levels_, points, 2});
-    const at::Tensor weights = attention_weights_->forward(query)
-                                   .reshape({-1, queries, heads, num_levels_ * points})
-                                   .softmax(-1)
-                                   .unflatten(-1, {num_levels_, points});
-    at::Tensor references = input.references.unsqueeze(3);  // [B,T,Lq,1,2]
+            .flatten(0, 1);                                  // [B*T,Lq,D]
+    const at::Tensor offsets = projections_.offsets(query);  // [B*T,Lq,M,L,K,2]
+    const at::Tensor weights = projections_.weights(query);  // [B*T,Lq,M,L,K]
+    at::Tensor references = input.references.unsqueeze(3);   // [B,T,Lq,1,2]
     if (input.memory.valid_ratio.defined()) {
       expect_shape(input.memory.valid_ratio, "[B,T,L,2]", "ms_deformable valid_ratio", sizes);
       const at::Tensor ratio = input.memory.valid_ratio.unsqueeze(2);
@@ -110,7 +86,7 @@ class MsDeformable final : public Attention {
     const at::Tensor read =
         ms_deform_attn(value, shapes, locations, weights).view(input.query.sizes());
     AttentionOutput output;
-    for (auto& projection : output_proj_) output.values.push_back(projection->forward(read));
+    output.values = projections_.outputs(read);
     const std::vector<int64_t> groups{sizes['B'], sizes['T']};
     output.sampling = {locations.flatten(3, 4).unflatten(0, groups),
                        weights.flatten(3, 4).unflatten(0, groups)};
@@ -118,29 +94,9 @@ class MsDeformable final : public Attention {
   }
 
  private:
-  // The paper's start (A.4): head m looks along direction m, point k at distance k + 1.
-  void reset() {
-    torch::NoGradGuard no_grad;
-    sampling_offsets_->weight.zero_();
-    auto bias =
-        sampling_offsets_->bias.view({options_.num_heads, num_levels_, options_.num_points, 2});
-    for (int64_t m = 0; m < options_.num_heads; ++m) {
-      const auto [x, y] = head_direction(m, options_.num_heads);
-      for (int64_t k = 0; k < options_.num_points; ++k) {
-        const double distance = static_cast<double>(k) + 1.0;
-        bias.select(0, m).select(1, k).select(-1, 0).fill_(x * distance);
-        bias.select(0, m).select(1, k).select(-1, 1).fill_(y * distance);
-      }
-    }
-    attention_weights_->weight.zero_();
-    attention_weights_->bias.zero_();
-    xavier_reset(value_proj_);
-  }
-
   Options options_;
-  int64_t dim_, num_levels_;
-  torch::nn::Linear sampling_offsets_, attention_weights_, value_proj_;
-  std::vector<torch::nn::Linear> output_proj_;
+  int64_t num_levels_;
+  DeformableProjections projections_;
 };
 
 }  // namespace tessera::attention::ms_deformable
