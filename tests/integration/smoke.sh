@@ -2,7 +2,7 @@
 # Generated data -> train -> infer -> score, for the smoke experiments.
 source "$(dirname "$0")/lib.sh"
 make_data set 1
-for name in vistr deformable_vistr simvtr mask2former_vis mssts; do
+for name in vistr deformable_vistr simvtr mask2former_vis mssts ifc; do
   experiment=$root/experiments/smoke/$name.toml
   "$tessera" train "$experiment" $(data_settings set) --set train.iterations=6 --set train.log_every=1 \
     --output "$work/$name"

@@ -59,6 +59,10 @@ INSTANTIATE_TEST_SUITE_P(SeqFormer, PublishedModels,
                          testing::Values(Published{"seqformer_r50_ytvis2019", 48.01, 0.01},
                                          Published{"seqformer_r50_ytvis2021", 48.01, 0.01}));
 
+// IFC (Hwang et al. 2021): the sum over the layers of the authors' code.
+INSTANTIATE_TEST_SUITE_P(Ifc, PublishedModels,
+                         testing::Values(Published{"ifc_r50_ytvis2019", 39.148, 0.001}));
+
 // MS-STS VIS states that it is comparable in size to SeqFormer's 49.3 million.
 INSTANTIATE_TEST_SUITE_P(MsSts, PublishedModels,
                          testing::Values(Published{"mssts_r50_ytvis2019", 46, 2}));

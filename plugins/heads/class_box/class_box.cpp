@@ -1,7 +1,8 @@
 // Class and box head of DETR: a linear layer and a 3-layer MLP, shared by the decoder layers or one
 // for each. Where a decoder gives embeddings of the clip and of its frames, classes come from the
-// former and boxes from the latter (SeqFormer). Keys: class_embed, bbox_embed.layers.<i>;
-// per_layer: class_embed.<l>, bbox_embed.<l>; class_per = "clip" adds frame_weight.
+// former and boxes from the latter (SeqFormer). Keys: class_embed (with class_layers > 1:
+// class_embed.layers.<i>), bbox_embed.layers.<i>; per_layer: class_embed.<l>, bbox_embed.<l>;
+// class_per = "clip" adds frame_weight.
 
 #include <ATen/ATen.h>
 #include <torch/nn/modules/linear.h>
@@ -19,6 +20,7 @@ struct Options {
   std::string activation = "softmax_no_object";
   int64_t label_offset = 0;
   std::optional<int64_t> num_classes;
+  int64_t class_layers = 1;
   bool with_boxes = true;
   int64_t box_layers = 3;
   bool per_layer = false;
@@ -40,6 +42,10 @@ struct Options {
     schema
         .field("num_classes", &Options::num_classes,
                "Classes without no-object; by default the data's categories plus label_offset.")
+        .at_least(1);
+    schema
+        .field("class_layers", &Options::class_layers,
+               "Linear layers of the classifier, ReLU between them (IFC: 2).")
         .at_least(1);
     schema.field("with_boxes", &Options::with_boxes,
                  "Predict boxes, too; without them nothing may be matched, trained or masked by "
@@ -99,9 +105,7 @@ class ClassBox final : public InstanceHead {
     const int64_t dim = context.queries.dim;
     const int64_t heads = options.per_layer ? context.queries.num_layers : 1;
     for (int64_t i = 0; i < heads; ++i) {
-      class_embed_.emplace_back(dim, outputs);
-      start(class_embed_.back());
-      add("class_embed", class_embed_.back().ptr());
+      add_classifier(dim, outputs);
       if (!options.with_boxes) continue;
       bbox_embed_.push_back(std::make_shared<Mlp>(dim, dim, 4, options.box_layers));
       start(*bbox_embed_.back(), i);
@@ -124,7 +128,8 @@ class ClassBox final : public InstanceHead {
     if (want.classes) {
       at::Tensor described = embeddings.clip.defined() ? embeddings.clip : embeddings.frame;
       if (per_frame && frame_weight_) described = over_frames(embeddings.frame);
-      prediction.classes.logits = class_embed_.at(head)->forward(described);
+      prediction.classes.logits = class_embed_.empty() ? class_mlps_.at(head)->forward(described)
+                                                       : class_embed_.at(head)->forward(described);
       prediction.classes.scope = described.dim() == 3 ? ClassScope::clip : ClassScope::frame;
       prediction.classes.activation =
           softmax() ? ClassActivation::softmax_no_object : ClassActivation::sigmoid;
@@ -153,12 +158,22 @@ class ClassBox final : public InstanceHead {
   at::Tensor over_frames(const at::Tensor& x) {
     return (frame_weight_->forward(x).softmax(1) * x).sum(1);
   }
-  void start(torch::nn::Linear& classes) const {
-    torch::NoGradGuard no_grad;
-    if (options_.prior_probability) {
-      const double p = *options_.prior_probability;
-      classes->bias.fill_(std::log(p / (1 - p)));
+  /// One linear layer under the name itself, or several.
+  void add_classifier(int64_t dim, int64_t outputs) {
+    std::shared_ptr<torch::nn::Module> classifier;
+    if (options_.class_layers == 1) {
+      class_embed_.emplace_back(dim, outputs);
+      classifier = class_embed_.back().ptr();
+    } else {
+      class_mlps_.push_back(std::make_shared<Mlp>(dim, dim, outputs, options_.class_layers));
+      classifier = class_mlps_.back();
     }
+    if (options_.prior_probability) {
+      torch::NoGradGuard no_grad;
+      const double p = *options_.prior_probability;
+      classifier->parameters().back().fill_(std::log(p / (1 - p)));  // the last layer's bias
+    }
+    add("class_embed", classifier);
   }
   void start(Mlp& box, int64_t layer) const {
     torch::NoGradGuard no_grad;
@@ -181,7 +196,8 @@ class ClassBox final : public InstanceHead {
 
   Options options_;
   torch::nn::Linear frame_weight_{nullptr};
-  std::vector<torch::nn::Linear> class_embed_;
+  std::vector<torch::nn::Linear> class_embed_;    // class_layers = 1
+  std::vector<std::shared_ptr<Mlp>> class_mlps_;  // more
   std::vector<std::shared_ptr<Mlp>> bbox_embed_;
   torch::nn::ModuleList class_list_, bbox_list_;
 };

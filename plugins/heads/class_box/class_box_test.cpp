@@ -39,6 +39,22 @@ TEST(ClassBox, ClassesFollowTheEmbeddingsOrTheClip) {
   EXPECT_EQ(clip.logits.sizes(), (at::IntArrayRef{2, 5, 4}));
 }
 
+TEST(ClassBox, ClassifiesThroughSeveralLayersWhereAsked) {
+  auto head = make_plugin<InstanceHead>(
+      "class_box", "class_layers = 2\nactivation = \"sigmoid\"\nprior_probability = 0.01",
+      context());
+  const auto p = head->named_parameters();
+  EXPECT_TRUE(at::allclose(p["class_embed.layers.1.bias"].sigmoid(), at::full({4}, 0.01)));
+  const InstanceLayer layer = frame_layer();
+  const at::Tensor hidden =
+      at::linear(layer.frame, p["class_embed.layers.0.weight"], p["class_embed.layers.0.bias"])
+          .relu();
+  EXPECT_TRUE(at::allclose(
+      head->forward(0, layer, 3, kBoth, {}).classes.logits,
+      at::linear(hidden, p["class_embed.layers.1.weight"], p["class_embed.layers.1.bias"]), 1e-5,
+      1e-6));
+}
+
 TEST(ClassBox, ClipClassIsThatOfFramesThatAgree) {
   InstanceLayer layer = frame_layer();
   layer.frame = layer.frame.narrow(1, 0, 1).repeat({1, 3, 1, 1});
