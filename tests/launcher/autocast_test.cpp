@@ -122,7 +122,7 @@ TEST_P(Autocast, GivesNearlyTheFullPrecisionGradientsAlsoWhenActivationsAreRecom
 
 INSTANTIATE_TEST_SUITE_P(Systems, Autocast,
                          testing::Values("smoke/vistr", "smoke/deformable_vistr", "smoke/simvtr",
-                                         "smoke/mask2former_vis", "smoke/mssts",
+                                         "smoke/mask2former_vis", "smoke/mssts", "smoke/ifc",
                                          "quickstart_seqformer", "quickstart_simvtr"));
 
 }  // namespace
