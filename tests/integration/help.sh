@@ -9,6 +9,7 @@ found = {entry["name"]: entry for entry in json.load(open(sys.argv[1]))}
 assert {"Tessera", "LibTorch", "CPU", "memory", "CUDA", "MPI", "OpenCV", "plugins"} <= set(found), found
 assert int(found["plugins"]["found"].split(",")[0]) >= 10 and not found["plugins"]["problem"], found
 PY
+"$tessera" doctor | grep -q $'\x1b' && fail "escape codes that no terminal asked for"
 mkdir "$work/plugins"
 echo broken > "$work/plugins/libtessera_attention_broken.so"
 status=0
