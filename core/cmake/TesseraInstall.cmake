@@ -57,3 +57,12 @@ install(FILES
   ${CMAKE_CURRENT_LIST_DIR}/TesseraPlugin.cmake
   ${CMAKE_CURRENT_LIST_DIR}/TesseraTorch.cmake
   DESTINATION ${_package_dir})
+
+# `cpack -G TGZ` in the build folder: the same files as one archive, for machines that have LibTorch.
+set(CPACK_GENERATOR TGZ)
+set(CPACK_PACKAGE_VENDOR "Tessera's authors")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Video instance segmentation composed from plugins by TOML")
+set(CPACK_PACKAGE_CHECKSUM SHA256)
+set(CPACK_STRIP_FILES ON)
+set(CPACK_VERBATIM_VARIABLES ON)
+include(CPack)

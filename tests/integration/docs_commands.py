@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tomllib
 
-PROGRAMS = r"(?:tessera|mpirun|srun|cmake|ctest|apt-get|git|scripts/[a-z-]+|bench/\S+|build/\S+|<folder>/bin/tessera|python3)"
+PROGRAMS = r"(?:tessera|mpirun|srun|cmake|cpack|ctest|apt-get|git|scripts/[a-z-]+|bench/\S+|build/\S+|<folder>/bin/tessera|python3)"
 COMMAND = re.compile(rf"^(?:[A-Z_]+=\S+ )*{PROGRAMS}(?: |$)")
 
 
