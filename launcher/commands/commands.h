@@ -13,6 +13,7 @@ void add_bench(CLI::App& app);
 /// Of the other commands, so to be added last.
 void add_completion(CLI::App& app);
 void add_config(CLI::App& app);
+void add_config_size(CLI::App& config);
 void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);
 void add_data_convert(CLI::App& data);

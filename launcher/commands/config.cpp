@@ -77,6 +77,7 @@ void add_config(CLI::App& app) {
       "Example: tessera config diff experiments/vistr_r50.toml "
       "experiments/deformable_vistr_r50.toml");
   diff->callback([pair] { show_difference(pair->at(0), pair->at(1)); });
+  add_config_size(*config);
 }
 
 }  // namespace tessera::commands

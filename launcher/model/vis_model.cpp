@@ -1,6 +1,7 @@
 #include "launcher/model/vis_model.h"
 
 #include <ATen/ATen.h>
+#include <ATen/record_function.h>
 
 #include <numeric>
 #include <regex>
@@ -34,6 +35,7 @@ class HeadRunner final : public InstancePredictor {
     const PredictionWant missing{want.classes && !kept.classes.logits.defined(),
                                  needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
     if (missing.classes || missing.boxes) {
+      RECORD_USER_SCOPE("instance_head");
       LayerPrediction fresh =
           instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
       if (missing.classes) {
@@ -42,9 +44,11 @@ class HeadRunner final : public InstancePredictor {
       }
       if (missing.boxes) kept.boxes = to_full_precision(fresh.boxes);
     }
-    if (missing.masks)
+    if (missing.masks) {
+      RECORD_USER_SCOPE("mask_head");
       kept.masks = in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
                                      context_.autocast, device_);
+    }
     return kept;
   }
 
@@ -149,7 +153,9 @@ FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& 
   return pyramid;
 }
 
+// Profilers, and `tessera config size`, see each part's operators under its name.
 FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardContext& context) {
+  RECORD_USER_SCOPE("backbone");
   if (!recompute_backbone_ || !at::GradMode::is_enabled())
     return backbone_->forward(batch, context);
   // The second run comes when batch and context are gone; nobody looks at it.
@@ -170,6 +176,7 @@ FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardConte
 }
 
 Memory VisModel::run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context) {
+  RECORD_USER_SCOPE("encoder");
   if (!recompute_encoder_ || !at::GradMode::is_enabled())
     return encoder_->forward(pyramid, context);
   ForwardContext again = context;
@@ -210,9 +217,15 @@ VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext&
 
 void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
                       const ForwardContext& context) {
-  const auto prepared = mask_head_->prepare(output.pyramid, output.memory, context);
+  const auto prepared = [&] {
+    RECORD_USER_SCOPE("mask_head");
+    return mask_head_->prepare(output.pyramid, output.memory, context);
+  }();
   HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
-  output.embeddings = decoder_->forward(output.memory, heads, context);
+  {
+    RECORD_USER_SCOPE("decoder");
+    output.embeddings = decoder_->forward(output.memory, heads, context);
+  }
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
     output.predictions.layers.push_back(
         heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],

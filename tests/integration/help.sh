@@ -23,10 +23,12 @@ complete_words() {
 }
 [ "$(complete_words tessera tra)" = train ] || fail "tra<TAB>: $(complete_words tessera tra)"
 [ "$(complete_words tessera plugins des)" = describe ] || fail "plugins des<TAB>: $(complete_words tessera plugins des)"
+[ "$(complete_words tessera config siz)" = size ] || fail "config siz<TAB>: $(complete_words tessera config siz)"
 [ "$(complete_words tessera data convert --fro)" = --from ] || fail "data convert --fro<TAB>: $(complete_words tessera data convert --fro)"
 [ "$(complete_words tessera train some.toml --outp)" = --output ] || fail "train FILE --outp<TAB>: $(complete_words tessera train some.toml --outp)"
 
 # Every command's help ends with an example.
+"$tessera" config size --help | grep -q "Example: tessera config size" || fail "config size --help has no example"
 "$tessera" --help | sed -n '/^Subcommands:/,/^Example/p' | grep -oE '^  [a-z]+' | while read -r command; do
   "$tessera" "$command" --help > "$work/help"
   sed -n '/^Example/,$p' "$work/help" | grep -q "tessera $command" || { cat "$work/help"; fail "$command --help has no example"; }

@@ -1,0 +1,45 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "launcher/experiment.h"
+
+namespace tessera {
+
+struct ClipSize {
+  int64_t frames = 0, height = 0, width = 0;  // pixels
+};
+
+/// What a part of the model holds and what a forward takes of it.
+struct PartCost {
+  std::string part;  // "backbone", "encoder", ..., "auxiliary.<name>", "loss"
+  int64_t parameters = 0;
+  std::optional<int64_t> macs;  // multiply-accumulates; none of what only training has
+};
+
+struct ModelCost {
+  std::vector<PartCost> parts;
+  int64_t masks = 0;  // queries whose masks are made, those that inference keeps
+
+  /// Of the model alone, without what only training has.
+  PartCost total() const;
+};
+
+/// Composes the experiment's model with random weights and runs it once, in evaluation mode, on a
+/// clip of the given size, which is padded as inference does. Parameters that parts share count for
+/// the first. See MacCounter for what is counted.
+/// Throws ConfigError where the model is made for another number of frames.
+ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size);
+
+/// Tables of parameters and multiply-accumulates, a column for each name, with differences from the
+/// first. `names` and `costs` are of one length.
+std::string model_cost_table(const std::vector<std::string>& names,
+                             const std::vector<ModelCost>& costs, const ClipSize& size);
+
+/// The same as JSON.
+std::string model_cost_json(const std::vector<std::string>& names,
+                            const std::vector<ModelCost>& costs, const ClipSize& size);
+
+}  // namespace tessera
