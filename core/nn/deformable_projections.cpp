@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/linear.h"
 #include "core/nn/precision.h"
 
 namespace tessera {
@@ -72,23 +73,23 @@ void DeformableProjections::reset() {
 }
 
 at::Tensor DeformableProjections::offsets(const at::Tensor& query) {
-  return to_full_precision(sampling_offsets_->forward(query))
+  return to_full_precision(linear(sampling_offsets_, query))
       .unflatten(-1, {sizes_.num_heads, sizes_.num_levels, sizes_.num_points, sizes_.num_axes});
 }
 
 at::Tensor DeformableProjections::weights(const at::Tensor& query) {
-  return attention_weights_->forward(query)
+  return linear(attention_weights_, query)
       .unflatten(-1, {sizes_.num_heads, sizes_.num_levels * sizes_.num_points})
       .softmax(-1)
       .unflatten(-1, {sizes_.num_levels, sizes_.num_points});
 }
 
 at::Tensor DeformableProjections::values(const at::Tensor& cells) {
-  return value_proj_->forward(cells);
+  return linear(value_proj_, cells);
 }
 
 at::Tensor DeformableProjections::values(const Memory& memory) {
-  const at::Tensor projected = value_proj_->forward(memory.tokens);
+  const at::Tensor projected = linear(value_proj_, memory.tokens);
   return memory.padding_mask.defined()
              ? projected.masked_fill(memory.padding_mask.unsqueeze(-1), 0.0)
              : projected;
@@ -96,7 +97,7 @@ at::Tensor DeformableProjections::values(const Memory& memory) {
 
 std::vector<at::Tensor> DeformableProjections::outputs(const at::Tensor& read) {
   std::vector<at::Tensor> projected;
-  for (auto& projection : output_proj_) projected.push_back(projection->forward(read));
+  for (auto& projection : output_proj_) projected.push_back(linear(projection, read));
   return projected;
 }
 

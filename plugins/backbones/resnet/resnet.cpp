@@ -66,14 +66,8 @@ class FrozenBatchNorm final : public torch::nn::Module {
     running_mean_ = register_buffer("running_mean", at::zeros(channels));
     running_var_ = register_buffer("running_var", at::ones(channels));
   }
-  at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor scale = weight_ * (running_var_ + 1e-5).rsqrt();
-    const at::Tensor shift = bias_ - running_mean_ * scale;
-    const auto of_channels = [&x](const at::Tensor& v) {
-      return v.view({1, -1, 1, 1}).to(x.scalar_type());
-    };
-    return (x * of_channels(scale)).add_(of_channels(shift));
-  }
+  at::Tensor scale() const { return weight_ * (running_var_ + 1e-5).rsqrt(); }
+  at::Tensor shift(const at::Tensor& scale) const { return bias_ - running_mean_ * scale; }
 
  private:
   at::Tensor weight_, bias_, running_mean_, running_var_;
@@ -92,9 +86,18 @@ class Norm {
       group_ = parent.register_module(
           name, torch::nn::GroupNorm(torch::nn::GroupNormOptions(32, channels)));
   }
-  at::Tensor operator()(const at::Tensor& x) {
-    if (frozen_) return frozen_->forward(x);
-    return batch_ ? batch_->forward(x) : group_->forward(x);
+  /// Convolution, then norm. A frozen norm is a constant of each channel, which goes into the
+  /// convolution: no pass of its own over the features, and none of its gradient.
+  at::Tensor after(torch::nn::Conv2d& conv, const at::Tensor& x) {
+    if (frozen_) {
+      const at::Tensor scale = frozen_->scale();
+      const auto& o = conv->options;
+      return at::conv2d(x, conv->weight * scale.view({-1, 1, 1, 1}), frozen_->shift(scale),
+                        *o.stride(), *std::get_if<torch::ExpandingArray<2>>(&o.padding()),
+                        *o.dilation());
+    }
+    const at::Tensor y = conv->forward(x);
+    return batch_ ? batch_->forward(y) : group_->forward(y);
   }
 
  private:
@@ -139,7 +142,7 @@ class Block final : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& x) {
     at::Tensor y = x;
     for (size_t i = 0; i < convs_.size(); ++i) {
-      y = norms_[i](convs_[i]->forward(y));
+      y = norms_[i].after(convs_[i], y);
       if (i + 1 < convs_.size()) y = y.relu_();
     }
     y = y.add_(shortcut_ ? shortcut_->forward(x) : x);
@@ -151,7 +154,7 @@ class Block final : public torch::nn::Module {
     Shortcut(int64_t in, int64_t out, int64_t stride, const std::string& norm_kind)
         : conv_(register_module("0", conv(in, out, 1, stride))),
           norm_(*this, "1", norm_kind, out) {}
-    at::Tensor forward(const at::Tensor& x) { return norm_(conv_->forward(x)); }
+    at::Tensor forward(const at::Tensor& x) { return norm_.after(conv_, x); }
     torch::nn::Conv2d conv_;
     Norm norm_;
   };
@@ -198,7 +201,7 @@ class ResNet final : public Backbone {
     expect_shape(batch.frames, "[B,T,3,H,W]", "frames", sizes);
     expect_shape(batch.padding_mask, "[B,T,H,W]", "padding_mask", sizes);
     const int64_t clips = batch.frames.size(0), frames = batch.frames.size(1);
-    at::Tensor x = bn1_(conv1_->forward(batch.frames.flatten(0, 1))).relu_();
+    at::Tensor x = bn1_.after(conv1_, batch.frames.flatten(0, 1)).relu_();
     x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
     FeaturePyramid pyramid;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {

@@ -14,6 +14,7 @@
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/encoder.h"
 #include "core/nn/feed_forward.h"
+#include "core/nn/linear.h"
 #include "core/nn/position_encoding.h"
 #include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
@@ -108,8 +109,8 @@ class Layer final : public torch::nn::Module {
     x = x + drop(attend(memory, references, context));
     if (!options_.pre_norm) x = norm1_->forward(x);
     const at::Tensor inner = options_.pre_norm ? norm2_->forward(x) : x;
-    const at::Tensor hidden = drop(activate(linear1_->forward(inner), options_.activation));
-    x = x + drop(linear2_->forward(hidden));
+    const at::Tensor hidden = drop(activate(linear(linear1_, inner), options_.activation));
+    x = x + drop(linear(linear2_, hidden));
     memory.tokens = options_.pre_norm ? x : norm2_->forward(x);
   }
 
