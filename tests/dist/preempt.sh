@@ -61,9 +61,10 @@ until [ -e "$run/resolved.toml" ]; do
 done
 kill -TERM "$(processes_of "$run" | awk '$2 == 0 { print $1 }')"
 preempted 6
-# mpirun itself passes SIGTERM on after a while; its own code is 1 whatever its ranks do.
+# mpirun itself passes SIGTERM on after a while; its own code is 1 whatever its ranks do. It kills after as long
+# again, by default a second, in which a busy machine may not get through a step.
 settings+=(--set train.iterations=5000)
-start mpirun "${with_mpirun[@]}"
+start mpirun mpirun --mca odls_base_sigkill_timeout 15 "${with_mpirun[@]:1}"
 wait_for_steps
 kill -TERM "$(pgrep -f "^mpirun .* --output $run " | head -1)"
 status=0
