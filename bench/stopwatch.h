@@ -10,6 +10,9 @@
 
 namespace tessera::bench {
 
+/// The middle one; of an even number the upper of the two. in: at least one.
+double median(std::vector<double> values);
+
 struct Contestant {
   std::string name;
   std::function<void()> run;

@@ -2,7 +2,6 @@
 #include <ATen/Parallel.h>
 
 #include <chrono>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,6 +9,7 @@
 
 #include "bench/op_bench.h"
 #include "core/error.h"
+#include "launcher/commands/bench_json.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
 #include "launcher/data/clip_dataset.h"
@@ -25,33 +25,14 @@ struct BenchArguments {
   bench::OpBenchOptions options;
 };
 
-/// A file that cannot be written is said before minutes of work, not after.
-std::ofstream open_json(const std::string& name) {
-  std::ofstream file;
-  if (name.empty()) return file;
-  file.open(name);
-  if (!file) {
-    throw RuntimeError("--json: expected a file that can be written, got '" + name + "'.");
-  }
-  return file;
-}
-
-void write_json(std::ofstream& file, const nlohmann::json& result, const std::string& name) {
-  if (!file.is_open()) return;
-  file << result.dump(1) << '\n';
-  if (!file.flush()) {
-    throw RuntimeError("--json: expected room for '" + name + "', got a failed write.");
-  }
-}
-
 void run_ops(BenchArguments& arguments) {
-  std::ofstream file = open_json(arguments.json);
+  BenchJson json(arguments.json);
   if (arguments.threads > 0) at::set_num_threads(arguments.threads);
   arguments.options.device = at::Device(arguments.device);
   keep_freed_memory();  // as training and inference do
   at::manual_seed(1);
   const auto result = bench::bench_ops(arguments.options);
-  write_json(file, result, arguments.json);
+  json.write(result);
 }
 
 struct DataBenchArguments {
@@ -62,7 +43,7 @@ struct DataBenchArguments {
 
 /// On one thread, without the loader's: what a core prepares.
 void run_data(const DataBenchArguments& arguments) {
-  std::ofstream file = open_json(arguments.json);
+  BenchJson json(arguments.json);
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = arguments.experiment.load(registry);
   keep_freed_memory();
@@ -81,12 +62,10 @@ void run_data(const DataBenchArguments& arguments) {
   };
   std::cout << arguments.clips << " clips, " << frames << " frames: " << per_second(arguments.clips)
             << " clips/s, " << per_second(frames) << " frames/s on one thread\n";
-  write_json(file,
-             {{"clips", arguments.clips},
+  json.write({{"clips", arguments.clips},
               {"frames", frames},
               {"seconds", seconds.count()},
-              {"clips_per_second", per_second(arguments.clips)}},
-             arguments.json);
+              {"clips_per_second", per_second(arguments.clips)}});
 }
 
 }  // namespace
@@ -112,6 +91,8 @@ void add_bench(CLI::App& app) {
       ->check(CLI::IsMember({"cpu", "cuda"}));
   ops->add_option("--json", arguments->json, "Write the figures to this file");
   ops->callback([arguments] { run_ops(*arguments); });
+
+  add_bench_model(*bench);
 
   auto* clips = bench->add_subcommand("data", "Loading an experiment's training clips");
   clips->footer(

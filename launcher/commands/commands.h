@@ -10,6 +10,7 @@ namespace tessera::commands {
 
 // Each adds one subcommand with its options, an example and its callback. Errors are thrown.
 void add_bench(CLI::App& app);
+void add_bench_model(CLI::App& bench);
 /// Of the other commands, so to be added last.
 void add_completion(CLI::App& app);
 void add_config(CLI::App& app);

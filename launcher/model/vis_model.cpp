@@ -20,13 +20,14 @@ namespace {
 class HeadRunner final : public InstancePredictor {
  public:
   HeadRunner(InstanceHead& instance_head, MaskHead& mask_head, const PreparedMasks& prepared,
-             int64_t num_frames, at::Device device, const ForwardContext& context)
+             int64_t num_frames, at::Device device, const ForwardContext& context, PartTimes* times)
       : instance_head_(instance_head),
         mask_head_(mask_head),
         prepared_(prepared),
         num_frames_(num_frames),
         device_(device),
-        context_(context) {}
+        context_(context),
+        times_(times) {}
 
   LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
                           PredictionWant want) override {
@@ -36,6 +37,7 @@ class HeadRunner final : public InstancePredictor {
                                  needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
     if (missing.classes || missing.boxes) {
       RECORD_USER_SCOPE("instance_head");
+      const PartTimes::Scope scope(times_, "heads");
       LayerPrediction fresh =
           instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
       if (missing.classes) {
@@ -46,8 +48,10 @@ class HeadRunner final : public InstancePredictor {
     }
     if (missing.masks) {
       RECORD_USER_SCOPE("mask_head");
-      kept.masks = in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
-                                     context_.autocast, device_);
+      const PartTimes::Scope scope(times_, "masks");
+      kept.masks = timed(in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
+                                           context_.autocast, device_),
+                         times_);
     }
     return kept;
   }
@@ -59,6 +63,7 @@ class HeadRunner final : public InstancePredictor {
   int64_t num_frames_;
   at::Device device_;
   const ForwardContext& context_;
+  PartTimes* times_;
   std::map<int64_t, LayerPrediction> kept_;
 };
 
@@ -147,6 +152,7 @@ void VisModel::recompute_activations(const std::vector<std::string>& parts) {
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
+  const PartTimes::Scope scope(times_, "backbone");
   const AutocastScope autocast(context.autocast, batch.frames.device());
   FeaturePyramid pyramid = run_backbone(batch, context);
   pyramid.padding_mask = batch.padding_mask;
@@ -207,7 +213,10 @@ VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext&
   const at::Tensor& finest = output.pyramid.levels.front().features;
   {
     const AutocastScope autocast(context.autocast, finest.device());
-    output.memory = run_encoder(output.pyramid, context);
+    {
+      const PartTimes::Scope scope(times_, "encoder");
+      output.memory = run_encoder(output.pyramid, context);
+    }
     // A model without decoder layers only trains features.
     if (facts_.queries.num_layers > 0) decode(output, finest.size(1), finest.device(), context);
   }
@@ -217,13 +226,16 @@ VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext&
 
 void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
                       const ForwardContext& context) {
-  const auto prepared = [&] {
+  std::shared_ptr<const PreparedMasks> prepared;
+  {
     RECORD_USER_SCOPE("mask_head");
-    return mask_head_->prepare(output.pyramid, output.memory, context);
-  }();
-  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
+    const PartTimes::Scope scope(times_, "masks");
+    prepared = mask_head_->prepare(output.pyramid, output.memory, context);
+  }
+  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context, times_);
   {
     RECORD_USER_SCOPE("decoder");
+    const PartTimes::Scope scope(times_, "decoder");
     output.embeddings = decoder_->forward(output.memory, heads, context);
   }
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)

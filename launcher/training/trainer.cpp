@@ -1,12 +1,9 @@
 #include "launcher/training/trainer.h"
 
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/zeros.h>
-
 #include <set>
 
 #include "core/error.h"
-#include "launcher/model/autocast.h"
+#include "launcher/training/clip_losses.h"
 #include "launcher/training/validation.h"
 
 namespace tessera {
@@ -34,22 +31,20 @@ std::string origin_of(const data::TrainingBatch& batch) {
   return join(clips, "; ");
 }
 
-using Auxiliaries = std::vector<std::shared_ptr<Auxiliary>>;
+/// Nothing where there is one rank.
+std::function<at::Tensor(const at::Tensor&)> mean_over(const Communicator* communicator) {
+  if (!communicator || communicator->size() == 1) return {};
+  return [communicator](const at::Tensor& x) { return communicator->mean(x); };
+}
 
 class ClipLossSource final : public LossSource {
  public:
   ClipLossSource(const Experiment& experiment, VisModel& model, Criterion& criterion,
                  const Auxiliaries& auxiliaries, data::ClipLoader& loader, at::Device device,
                  const Communicator* communicator)
-      : experiment_(experiment),
-        model_(model),
-        criterion_(criterion),
-        auxiliaries_(auxiliaries),
+      : losses_(experiment, model, criterion, auxiliaries, mean_over(communicator)),
         loader_(loader),
-        device_(device) {
-    if (communicator && communicator->size() > 1)
-      mean_over_ranks_ = [communicator](const at::Tensor& x) { return communicator->mean(x); };
-  }
+        device_(device) {}
 
   void fetch() override { batch_ = loader_.next(); }
 
@@ -61,49 +56,17 @@ class ClipLossSource final : public LossSource {
 
   PartialLoss compute() override {
     move_to(device_, batch_);
-    ForwardContext context;
-    context.autocast = autocast_type(experiment_.train.autocast);
-    const VisModel::Output output = model_.forward(batch_.batch, context);
-    CriterionResult result = criterion_.forward(output.memory, output.predictions, batch_.targets,
-                                                context, mean_over_ranks_);
-    PartialLoss loss{std::move(result.total),
-                     std::move(result.terms),
-                     batch_.epoch,
-                     static_cast<int64_t>(batch_.sample_indices.size()),
-                     {}};
-    if (auxiliaries_.empty()) return loss;
-    const Matches matches = result.matches.empty() ? Matches() : result.matches.back();
-    const AuxiliaryInput input{batch_.batch,       output.pyramid, output.memory,
-                               output.predictions, batch_.targets, matches};
-    for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);
+    PartialLoss loss = losses_.compute(batch_.batch, batch_.targets);
+    loss.epoch = batch_.epoch;
+    loss.num_samples = static_cast<int64_t>(batch_.sample_indices.size());
     return loss;
   }
   std::string origin() const override { return origin_of(batch_); }
 
  private:
-  void add_auxiliary(size_t index, const AuxiliaryInput& input, const ForwardContext& context,
-                     PartialLoss& loss) {
-    Auxiliary& network = *auxiliaries_[index];
-    const std::string name = experiment_.auxiliaries[index].name + ".";
-    for (NamedLoss& term : network.model_losses(input, context)) {
-      loss.total = loss.total + term.weight * term.value;
-      loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
-    }
-    at::Tensor own = at::zeros({}, loss.total.options().requires_grad(false));
-    for (NamedLoss& term : network.own_losses(input, context)) {
-      own = own + term.weight * term.value;
-      loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
-    }
-    loss.auxiliary_totals.push_back(own);
-  }
-
-  const Experiment& experiment_;
-  VisModel& model_;
-  Criterion& criterion_;
-  const Auxiliaries& auxiliaries_;
+  ClipLosses losses_;
   data::ClipLoader& loader_;
   at::Device device_;
-  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
   data::TrainingBatch batch_;
 };
 
@@ -157,22 +120,12 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
   criterion.train();
   TrainSettings complete = settings;
   for (size_t i = 0; i < auxiliaries.size(); ++i) {
-    const AuxiliaryOptions& options = experiment.auxiliaries[i];
     auxiliaries[i]->train();
-    AuxiliaryTraining training{
-        options.name, {}, options.optimiser, options.schedule, options.clip_gradients};
-    const std::string prefix = std::string(kAuxiliary) + options.name + ".";
-    for (const auto& item : auxiliaries[i]->named_parameters())
-      training.tensors.push_back({prefix + item.key(), item.value(), true});
-    for (const auto& item : auxiliaries[i]->named_buffers())
-      training.tensors.push_back({prefix + item.key(), item.value(), false});
-    complete.auxiliaries.push_back(std::move(training));
+    complete.auxiliaries.push_back(auxiliary_training(experiment.auxiliaries[i], *auxiliaries[i]));
   }
   ClipLossSource source(experiment, model, criterion, auxiliaries, loader, device,
                         settings.communicator);
-  std::vector<NamedTensor> tensors = model.named_tensors();
-  for (const auto& item : criterion.named_parameters())
-    tensors.push_back({std::string(kTrainingOnly) + item.key(), item.value(), true});
+  const std::vector<NamedTensor> tensors = tensors_to_train(model, criterion);
   if (experiment.train.evaluate_every == 0)
     return run_training(experiment.train, tensors, source, folder, complete);
   const Validation validation(experiment);

@@ -25,6 +25,9 @@ complete_words() {
 [ "$(complete_words tessera plugins des)" = describe ] || fail "plugins des<TAB>: $(complete_words tessera plugins des)"
 [ "$(complete_words tessera config siz)" = size ] || fail "config siz<TAB>: $(complete_words tessera config siz)"
 [ "$(complete_words tessera data convert --fro)" = --from ] || fail "data convert --fro<TAB>: $(complete_words tessera data convert --fro)"
+[ "$(complete_words tessera bench mo)" = model ] || fail "bench mo<TAB>: $(complete_words tessera bench mo)"
+[ "$(complete_words tessera bench model --inst)" = --instances ] || fail "bench model --inst<TAB>: $(complete_words tessera bench model --inst)"
+"$tessera" bench model --help | sed -n '/^Example/,$p' | grep -q "tessera bench model" || fail "bench model --help has no example"
 [ "$(complete_words tessera train some.toml --outp)" = --output ] || fail "train FILE --outp<TAB>: $(complete_words tessera train some.toml --outp)"
 
 # Every command's help ends with an example.

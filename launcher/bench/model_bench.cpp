@@ -1,0 +1,286 @@
+#include "launcher/bench/model_bench.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "bench/stopwatch.h"
+#include "core/error.h"
+#include "launcher/bench/peak_memory.h"
+#include "launcher/inference/video_inference.h"
+#include "launcher/model/autocast.h"
+#include "launcher/training/clip_losses.h"
+#include "launcher/training/optimiser.h"
+#include "launcher/training/trainer.h"
+
+namespace tessera::bench {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+/// Parameters with what makes their steps.
+class Stepper {
+ public:
+  Stepper(const std::vector<NamedTensor>& tensors, const OptimiserOptions& optimiser,
+          const std::vector<ParameterGroupOptions>& groups, double clip_gradients)
+      : optimiser_(optimiser, make_groups(tensors, optimiser, groups)),
+        parameters_(optimiser_.parameters()),
+        clip_gradients_(clip_gradients) {}
+
+  void backward(const at::Tensor& loss) {
+    loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, parameters_);
+  }
+  void step() {
+    const at::Tensor norm = gradient_norm(parameters_);
+    if (clip_gradients_ > 0) clip_gradients(parameters_, norm, clip_gradients_);
+    optimiser_.step(/*lr_factor=*/1.0);
+    optimiser_.zero_grad();
+  }
+
+ private:
+  Optimiser optimiser_;
+  std::vector<at::Tensor> parameters_;
+  double clip_gradients_;
+};
+
+/// Training of one model on one clip over and over.
+class TrainingSteps {
+ public:
+  TrainingSteps(const Experiment& experiment, VisModel& model, const ClipBatch& batch,
+                const Targets& targets, at::Device device, PartTimes& times)
+      : model_(model),
+        batch_(batch),
+        targets_(targets),
+        times_(times),
+        criterion_(experiment.loss, model.facts()),
+        auxiliaries_(make_auxiliaries(experiment, model.facts())),
+        losses_(experiment, model, criterion_, auxiliaries_, {}, &times) {
+    criterion_.to(device);
+    const TrainOptions& options = experiment.train;
+    const std::vector<NamedTensor> tensors = tensors_to_train(model, criterion_);
+    freeze_parameters(tensors, options.frozen);
+    steppers_.emplace_back(tensors, options.optimiser, options.groups, options.clip_gradients);
+    for (size_t i = 0; i < auxiliaries_.size(); ++i) {
+      auxiliaries_[i]->to(device);
+      const AuxiliaryTraining training =
+          auxiliary_training(experiment.auxiliaries[i], *auxiliaries_[i]);
+      steppers_.emplace_back(training.tensors, training.optimiser,
+                             std::vector<ParameterGroupOptions>{}, training.clip_gradients);
+    }
+    model.recompute_activations(options.recompute);
+  }
+
+  void operator()() {
+    model_.train();
+    criterion_.train();
+    const PartialLoss loss = losses_.compute(batch_, targets_);
+    {
+      const PartTimes::Scope scope(&times_, "backward");
+      steppers_.at(0).backward(loss.total);
+      for (size_t i = 1; i < steppers_.size(); ++i)
+        steppers_[i].backward(loss.auxiliary_totals.at(i - 1));
+    }
+    const PartTimes::Scope scope(&times_, "optimiser");
+    for (Stepper& stepper : steppers_) stepper.step();
+  }
+
+ private:
+  VisModel& model_;
+  const ClipBatch& batch_;
+  const Targets& targets_;
+  PartTimes& times_;
+  Criterion criterion_;
+  Auxiliaries auxiliaries_;
+  ClipLosses losses_;
+  std::vector<Stepper> steppers_;
+};
+
+/// Relative difference in the 2-norm.
+double difference(const at::Tensor& found, const at::Tensor& expected) {
+  return ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item<double>();
+}
+
+struct Outputs {
+  at::Tensor classes, boxes, masks;
+};
+
+Outputs outputs_of(VisModel& model, const ClipBatch& batch, const std::string& autocast) {
+  constexpr int64_t kMostRows = 10;
+  const at::NoGradGuard no_grad;
+  model.eval();
+  ForwardContext context;
+  context.autocast = autocast_type(autocast);
+  const VisModel::Output output = model.forward(batch, context);
+  const LayerPrediction& last = output.predictions.last();
+  const int64_t rows = std::min(kMostRows, last.classes.logits.size(-2));
+  return {last.classes.logits, last.boxes,
+          last.masks->logits(0, at::arange(rows, batch.frames.options().dtype(at::kLong)))};
+}
+
+Json difference_json(const Outputs& found, const Outputs& expected) {
+  Json json{{"classes", difference(found.classes, expected.classes)}};
+  if (expected.boxes.defined()) json["boxes"] = difference(found.boxes, expected.boxes);
+  json["masks"] = difference(found.masks, expected.masks);
+  json["mask_cells_that_change"] =
+      ((found.masks > 0) != (expected.masks > 0)).to(at::kDouble).mean().item<double>();
+  return json;
+}
+
+class ModelBench {
+ public:
+  ModelBench(const std::vector<std::pair<std::string, Experiment>>& experiments,
+             const ModelBenchOptions& options)
+      : options_(options),
+        experiments_(experiments),
+        times_(options.device),
+        model_(experiments.at(0).second.model, experiments.at(0).second.clip_facts()) {
+    model_.to(options.device);
+    model_.measure(&times_);
+    int64_t parameters = 0;
+    for (const NamedTensor& tensor : model_.named_tensors())
+      if (tensor.is_parameter) parameters += tensor.tensor.numel();
+    result_ = {{"device", options.device.str()},
+               {"threads", at::get_num_threads()},
+               {"clip",
+                {{"frames", options.clip.frames},
+                 {"height", options.clip.height},
+                 {"width", options.clip.width},
+                 {"instances", options.instances}}},
+               {"rounds", options.rounds},
+               {"parameters", parameters}};
+    std::printf("%d frames of %dx%d, %d instances, %.2f M parameters, %d threads\n",
+                int(options.clip.frames), int(options.clip.height), int(options.clip.width),
+                int(options.instances), 1e-6 * double(parameters), at::get_num_threads());
+  }
+
+  void inference() {
+    const data::InferenceVideo video = make_video(options_.clip);
+    std::vector<VideoInference> inferences;
+    inferences.reserve(experiments_.size());
+    for (const auto& [type, experiment] : experiments_)
+      inferences.emplace_back(model_, experiment, options_.device);
+    run("inference", [&](size_t i) { inferences[i].run(video); });
+  }
+
+  void training() {
+    ClipBatch batch = clip();
+    Targets targets =
+        make_targets(batch, options_.instances, experiments_.at(0).second.data.num_categories);
+    for (ClipTargets& target : targets)
+      for (at::Tensor* tensor : {&target.labels, &target.boxes, &target.masks, &target.valid})
+        *tensor = tensor->to(options_.device);
+    std::vector<std::unique_ptr<TrainingSteps>> steps;
+    for (const auto& [type, experiment] : experiments_)
+      steps.push_back(std::make_unique<TrainingSteps>(experiment, model_, batch, targets,
+                                                      options_.device, times_));
+    run("training", [&](size_t i) { (*steps[i])(); });
+  }
+
+  void differences() {
+    if (experiments_.size() < 2) return;
+    const ClipBatch batch = clip();
+    const Outputs expected =
+        outputs_of(model_, batch, experiments_.front().second.inference.autocast);
+    for (size_t i = 1; i < experiments_.size(); ++i) {
+      const auto& [type, experiment] = experiments_[i];
+      const Json json =
+          difference_json(outputs_of(model_, batch, experiment.inference.autocast), expected);
+      std::printf("difference of %s: %s\n", type.c_str(), json.dump().c_str());
+      result_["difference"][type] = json;
+    }
+  }
+
+  Json take() { return std::move(result_); }
+
+ private:
+  ClipBatch clip() const {
+    ClipBatch batch = make_clip(options_.clip, model_.needs().size_divisor);
+    batch.frames = batch.frames.to(options_.device);
+    batch.padding_mask = batch.padding_mask.to(options_.device);
+    return batch;
+  }
+
+  /// Rounds of `work(i)` for every experiment i in turn. Two come first that are not timed: one
+  /// makes what stays (an optimiser's state, kept memory), one measures memory, for which what is
+  /// kept is given back.
+  void run(const std::string& what, const std::function<void(size_t)>& work) {
+    std::vector<std::vector<Round>> rounds(experiments_.size());
+    std::vector<Memory> start(experiments_.size()), end(experiments_.size());
+    for (int round = -2; round < options_.rounds; ++round) {
+      for (size_t i = 0; i < experiments_.size(); ++i) {
+        if (round == -1) {
+          begin_peak();
+          start[i] = memory_of_process();
+        }
+        times_.clear();
+        PartTimes whole(options_.device);
+        {
+          const PartTimes::Scope scope(&whole, what);
+          work(i);
+        }
+        if (round == -1) end[i] = memory_of_process();
+        if (round >= 0) rounds[i].push_back({whole.seconds().at(what), times_.seconds()});
+      }
+    }
+    for (size_t i = 0; i < experiments_.size(); ++i)
+      record(what, experiments_[i].first, median_round(rounds[i]), start[i].resident, end[i].peak);
+  }
+
+  void record(const std::string& what, const std::string& type, const Round& round, int64_t start,
+              int64_t peak) {
+    std::printf("%s %s: %.3f s, peak %.0f MB (%.0f MB before):", what.c_str(), type.c_str(),
+                round.seconds, 1e-6 * double(peak), 1e-6 * double(start));
+    for (const auto& [part, seconds] : round.parts) std::printf(" %s %.3f", part.c_str(), seconds);
+    std::printf("\n");
+    std::fflush(stdout);
+    result_[what][type] = {{"seconds", round.seconds},
+                           {"frames_per_second", double(options_.clip.frames) / round.seconds},
+                           {"parts", round.parts},
+                           {"peak_bytes", peak},
+                           {"start_bytes", start}};
+  }
+
+  const ModelBenchOptions& options_;
+  const std::vector<std::pair<std::string, Experiment>>& experiments_;
+  PartTimes times_;
+  VisModel model_;
+  Json result_;
+};
+
+}  // namespace
+
+Round median_round(const std::vector<Round>& rounds) {
+  std::vector<double> seconds;
+  std::map<std::string, std::vector<double>> parts;
+  for (const Round& round : rounds) {
+    seconds.push_back(round.seconds);
+    for (const auto& [part, taken] : round.parts) parts[part].push_back(taken);
+  }
+  Round result{median(seconds), {}};
+  double sum = 0;
+  for (auto& [part, taken] : parts) {
+    taken.resize(rounds.size(), 0.0);
+    sum += result.parts[part] = median(taken);
+  }
+  result.parts["other"] = std::max(0.0, result.seconds - sum);
+  return result;
+}
+
+Json bench_model(const std::vector<std::pair<std::string, Experiment>>& experiments,
+                 const ModelBenchOptions& options) {
+  at::manual_seed(1);
+  ModelBench bench(experiments, options);
+  bench.differences();
+  if (options.inference) bench.inference();
+  if (options.training) bench.training();
+  return bench.take();
+}
+
+}  // namespace tessera::bench

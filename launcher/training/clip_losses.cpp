@@ -1,0 +1,79 @@
+#include "launcher/training/clip_losses.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+
+#include <utility>
+
+#include "launcher/model/autocast.h"
+
+namespace tessera {
+
+ClipLosses::ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
+                       const Auxiliaries& auxiliaries,
+                       std::function<at::Tensor(const at::Tensor&)> mean_over_ranks,
+                       PartTimes* times)
+    : experiment_(experiment),
+      model_(model),
+      criterion_(criterion),
+      auxiliaries_(auxiliaries),
+      mean_over_ranks_(std::move(mean_over_ranks)),
+      times_(times) {}
+
+PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) const {
+  ForwardContext context;
+  context.autocast = autocast_type(experiment_.train.autocast);
+  const VisModel::Output output = model_.forward(batch, context);
+  PartialLoss loss;
+  Matches matches;
+  {
+    const PartTimes::Scope scope(times_, "criterion");
+    CriterionResult result =
+        criterion_.forward(output.memory, output.predictions, targets, context, mean_over_ranks_);
+    loss.total = std::move(result.total);
+    loss.terms = std::move(result.terms);
+    if (!result.matches.empty()) matches = std::move(result.matches.back());
+  }
+  if (auxiliaries_.empty()) return loss;
+  const PartTimes::Scope scope(times_, "auxiliary");
+  const AuxiliaryInput input{batch,   output.pyramid, output.memory, output.predictions,
+                             targets, matches};
+  for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);
+  return loss;
+}
+
+void ClipLosses::add_auxiliary(size_t index, const AuxiliaryInput& input,
+                               const ForwardContext& context, PartialLoss& loss) const {
+  Auxiliary& network = *auxiliaries_[index];
+  const std::string name = experiment_.auxiliaries[index].name + ".";
+  for (NamedLoss& term : network.model_losses(input, context)) {
+    loss.total = loss.total + term.weight * term.value;
+    loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
+  }
+  at::Tensor own = at::zeros({}, loss.total.options().requires_grad(false));
+  for (NamedLoss& term : network.own_losses(input, context)) {
+    own = own + term.weight * term.value;
+    loss.terms.push_back({name + term.name, std::move(term.value), term.weight});
+  }
+  loss.auxiliary_totals.push_back(own);
+}
+
+std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion) {
+  std::vector<NamedTensor> tensors = model.named_tensors();
+  for (const auto& item : criterion.named_parameters())
+    tensors.push_back({std::string(kTrainingOnly) + item.key(), item.value(), true});
+  return tensors;
+}
+
+AuxiliaryTraining auxiliary_training(const AuxiliaryOptions& options, const Auxiliary& network) {
+  AuxiliaryTraining training{
+      options.name, {}, options.optimiser, options.schedule, options.clip_gradients};
+  const std::string prefix = std::string(kAuxiliary) + options.name + ".";
+  for (const auto& item : network.named_parameters())
+    training.tensors.push_back({prefix + item.key(), item.value(), true});
+  for (const auto& item : network.named_buffers())
+    training.tensors.push_back({prefix + item.key(), item.value(), false});
+  return training;
+}
+
+}  // namespace tessera

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "core/interfaces/auxiliary.h"
+#include "core/losses/criterion.h"
+#include "launcher/experiment.h"
+#include "launcher/model/vis_model.h"
+#include "launcher/training/training_loop.h"
+
+namespace tessera {
+
+using Auxiliaries = std::vector<std::shared_ptr<Auxiliary>>;
+
+/// What a training step differentiates: model, criterion and auxiliary networks on batches of
+/// clips. All are used, not owned.
+class ClipLosses {
+ public:
+  /// `auxiliaries` are those of the experiment, in its order. `mean_over_ranks` as the criterion
+  /// has it. The criterion counts as "criterion" of `times`, the auxiliary networks as "auxiliary";
+  /// null: nobody looks.
+  ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
+             const Auxiliaries& auxiliaries,
+             std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = {},
+             PartTimes* times = nullptr);
+
+  /// Losses with their graphs; epoch and number of samples are the caller's to state.
+  PartialLoss compute(const ClipBatch& batch, const Targets& targets) const;
+
+ private:
+  void add_auxiliary(size_t index, const AuxiliaryInput& input, const ForwardContext& context,
+                     PartialLoss& loss) const;
+
+  const Experiment& experiment_;
+  VisModel& model_;
+  Criterion& criterion_;
+  const Auxiliaries& auxiliaries_;
+  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
+  PartTimes* times_;
+};
+
+/// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as
+/// "loss.<name>".
+std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion);
+
+/// An auxiliary network as training takes it, its tensors as "auxiliary.<name>.<tensor>".
+AuxiliaryTraining auxiliary_training(const AuxiliaryOptions& options, const Auxiliary& network);
+
+}  // namespace tessera
