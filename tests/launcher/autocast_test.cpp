@@ -15,7 +15,19 @@
 namespace tessera {
 namespace {
 
-class Autocast : public testing::TestWithParam<const char*> {};
+struct System {
+  const char* experiment;
+  /// Of the gradients' difference. A rounded value may fall on the other side of a ReLU of
+  /// SeqFormer's per-instance networks, whose inputs are hundreds of pixels: of six draws of
+  /// weights two differed by a quarter, the others by a twentieth.
+  double limit = 0.06;
+};
+
+void PrintTo(const System& system, std::ostream* out) {
+  *out << system.experiment;
+}
+
+class Autocast : public testing::TestWithParam<System> {};
 
 /// 2 clips, the second padded on two sides.
 ClipBatch generated_clips(int64_t frames) {
@@ -37,9 +49,7 @@ double difference(const at::Tensor& found, const at::Tensor& expected) {
   return ((found - expected).norm() / expected.norm().clamp_min(1e-12)).item<double>();
 }
 
-/// A shipped experiment's model with weights drawn for the test. With other draws a rounded value
-/// may fall on the other side of a ReLU of SeqFormer's per-instance networks, whose inputs are
-/// hundreds of pixels: then gradients differ by up to a quarter, with this one by a twentieth.
+/// A shipped experiment's model with weights drawn for the test.
 struct Composed {
   explicit Composed(const std::string& name)
       : experiment(load_experiment(
@@ -72,7 +82,7 @@ std::vector<at::Tensor> gradients(VisModel& model, const ClipBatch& batch,
 }
 
 TEST_P(Autocast, GivesNearlyTheFullPrecisionModelInFloat32) {
-  Composed composed(GetParam());
+  Composed composed(GetParam().experiment);
   VisModel& model = composed.model;
   const ClipBatch& batch = composed.batch;
   const at::NoGradGuard no_grad;
@@ -99,7 +109,7 @@ TEST_P(Autocast, GivesNearlyTheFullPrecisionModelInFloat32) {
 }
 
 TEST_P(Autocast, GivesNearlyTheFullPrecisionGradientsAlsoWhenActivationsAreRecomputed) {
-  Composed composed(GetParam());
+  Composed composed(GetParam().experiment);
   ForwardContext plain, half;
   half.autocast = at::kBFloat16;
   const auto expected = gradients(composed.model, composed.batch, plain),
@@ -117,13 +127,15 @@ TEST_P(Autocast, GivesNearlyTheFullPrecisionGradientsAlsoWhenActivationsAreRecom
     wrong += (found[i] - expected[i]).square().sum().item<double>();
   }
   EXPECT_GT(wrong, 0);
-  EXPECT_LT(std::sqrt(wrong / squares), 0.06);
+  EXPECT_LT(std::sqrt(wrong / squares), GetParam().limit);
 }
 
 INSTANTIATE_TEST_SUITE_P(Systems, Autocast,
-                         testing::Values("smoke/vistr", "smoke/deformable_vistr", "smoke/simvtr",
-                                         "smoke/mask2former_vis", "smoke/mssts", "smoke/ifc",
-                                         "quickstart_seqformer", "quickstart_simvtr"));
+                         testing::Values(System{"smoke/vistr"}, System{"smoke/deformable_vistr"},
+                                         System{"smoke/simvtr"}, System{"smoke/mask2former_vis"},
+                                         System{"smoke/mssts", 0.3}, System{"smoke/ifc"},
+                                         System{"quickstart_seqformer", 0.3},
+                                         System{"quickstart_simvtr"}));
 
 }  // namespace
 }  // namespace tessera
