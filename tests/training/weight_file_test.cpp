@@ -49,7 +49,7 @@ TEST(WeightFile, ReadsWhatPyTorchAndNumPyWroteBitForBit) {
       EXPECT_TRUE(ours.tensors[i].second.equal(theirs[i].second)) << theirs[i].first;
     }
   }
-  EXPECT_EQ(num_files, 12);
+  EXPECT_EQ(num_files, 13);
 }
 
 TEST(WeightFile, TensorsThatShareStorageShareMemory) {
