@@ -111,7 +111,7 @@ struct GradientReducer::Reduction {
         flat.push_back(
             (gradient.defined() ? gradient : at::zeros_like(parameters[i])).detach().reshape({-1}));
       }
-      at::Tensor whole = at::cat(flat);
+      at::Tensor whole = at::cat(flat).div_(group->getSize());
       notes->bucket_bytes.push_back(static_cast<int64_t>(whole.nbytes()));
       std::vector<at::Tensor> sent{bf16 ? whole.to(at::kBFloat16) : whole};
       group->allreduce(sent)->wait();
