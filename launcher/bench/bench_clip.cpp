@@ -10,10 +10,6 @@
 namespace tessera::bench {
 namespace {
 
-at::Generator generator() {
-  return at::detail::createCPUGenerator(/*seed=*/1);
-}
-
 class Noise final : public data::FrameSource {
  public:
   explicit Noise(at::Tensor frames) : frames_(std::move(frames)) {}
@@ -23,29 +19,7 @@ class Noise final : public data::FrameSource {
   at::Tensor frames_;  // [T,H,W,3] uint8
 };
 
-int64_t padded(int64_t side, int64_t divisor) {
-  return (side + divisor - 1) / divisor * divisor;
-}
-
 }  // namespace
-
-ClipBatch make_clip(const ClipSize& size, int64_t size_divisor) {
-  const int64_t height = padded(size.height, size_divisor),
-                width = padded(size.width, size_divisor);
-  ClipBatch batch;
-  batch.frames = at::constant_pad_nd(
-      at::randn({1, size.frames, 3, size.height, size.width}, generator(), at::kFloat),
-      {0, width - size.width, 0, height - size.height});
-  batch.padding_mask = at::ones({1, size.frames, height, width}, at::kBool);
-  batch.padding_mask.narrow(2, 0, size.height).narrow(3, 0, size.width).fill_(false);
-  ClipMeta meta;
-  meta.video_name = "noise";
-  meta.height = meta.original_height = size.height;
-  meta.width = meta.original_width = size.width;
-  for (int64_t t = 0; t < size.frames; ++t) meta.frame_indices.push_back(t);
-  batch.meta.push_back(std::move(meta));
-  return batch;
-}
 
 Targets make_targets(const ClipBatch& batch, int64_t num_instances, int64_t num_categories) {
   const int64_t frames = batch.frames.size(1);
@@ -82,8 +56,9 @@ data::InferenceVideo make_video(const ClipSize& size) {
   video.height = size.height;
   video.width = size.width;
   video.length = size.frames;
-  video.source = std::make_shared<Noise>(
-      at::randint(0, 256, {size.frames, size.height, size.width, 3}, generator(), at::kByte));
+  video.source =
+      std::make_shared<Noise>(at::randint(0, 256, {size.frames, size.height, size.width, 3},
+                                          at::detail::createCPUGenerator(/*seed=*/1), at::kByte));
   return video;
 }
 

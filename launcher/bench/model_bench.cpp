@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
+#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <chrono>
@@ -16,6 +17,7 @@
 #include "launcher/bench/peak_memory.h"
 #include "launcher/inference/video_inference.h"
 #include "launcher/model/autocast.h"
+#include "launcher/model/part_times.h"
 #include "launcher/training/clip_losses.h"
 #include "launcher/training/optimiser.h"
 #include "launcher/training/trainer.h"
@@ -54,14 +56,13 @@ class Stepper {
 class TrainingSteps {
  public:
   TrainingSteps(const Experiment& experiment, VisModel& model, const ClipBatch& batch,
-                const Targets& targets, at::Device device, PartTimes& times)
+                const Targets& targets, at::Device device)
       : model_(model),
         batch_(batch),
         targets_(targets),
-        times_(times),
         criterion_(experiment.loss, model.facts()),
         auxiliaries_(make_auxiliaries(experiment, model.facts())),
-        losses_(experiment, model, criterion_, auxiliaries_, {}, &times) {
+        losses_(experiment, model, criterion_, auxiliaries_) {
     criterion_.to(device);
     const TrainOptions& options = experiment.train;
     const std::vector<NamedTensor> tensors = tensors_to_train(model, criterion_);
@@ -82,12 +83,12 @@ class TrainingSteps {
     criterion_.train();
     const PartialLoss loss = losses_.compute(batch_, targets_);
     {
-      const PartTimes::Scope scope(&times_, "backward");
+      RECORD_USER_SCOPE("backward");
       steppers_.at(0).backward(loss.total);
       for (size_t i = 1; i < steppers_.size(); ++i)
         steppers_[i].backward(loss.auxiliary_totals.at(i - 1));
     }
-    const PartTimes::Scope scope(&times_, "optimiser");
+    RECORD_USER_SCOPE("optimiser");
     for (Stepper& stepper : steppers_) stepper.step();
   }
 
@@ -95,7 +96,6 @@ class TrainingSteps {
   VisModel& model_;
   const ClipBatch& batch_;
   const Targets& targets_;
-  PartTimes& times_;
   Criterion criterion_;
   Auxiliaries auxiliaries_;
   ClipLosses losses_;
@@ -133,16 +133,21 @@ Json difference_json(const Outputs& found, const Outputs& expected) {
   return json;
 }
 
+Round round_of(const PartTimes& times) {
+  Round round{0, times.seconds()};
+  for (const auto& [part, seconds] : round.parts) round.seconds += seconds;
+  round.parts.erase("other");
+  return round;
+}
+
 class ModelBench {
  public:
   ModelBench(const std::vector<std::pair<std::string, Experiment>>& experiments,
              const ModelBenchOptions& options)
       : options_(options),
         experiments_(experiments),
-        times_(options.device),
         model_(experiments.at(0).second.model, experiments.at(0).second.clip_facts()) {
     model_.to(options.device);
-    model_.measure(&times_);
     int64_t parameters = 0;
     for (const NamedTensor& tensor : model_.named_tensors())
       if (tensor.is_parameter) parameters += tensor.tensor.numel();
@@ -178,8 +183,8 @@ class ModelBench {
         *tensor = tensor->to(options_.device);
     std::vector<std::unique_ptr<TrainingSteps>> steps;
     for (const auto& [type, experiment] : experiments_)
-      steps.push_back(std::make_unique<TrainingSteps>(experiment, model_, batch, targets,
-                                                      options_.device, times_));
+      steps.push_back(
+          std::make_unique<TrainingSteps>(experiment, model_, batch, targets, options_.device));
     run("training", [&](size_t i) { (*steps[i])(); });
   }
 
@@ -201,7 +206,7 @@ class ModelBench {
 
  private:
   ClipBatch clip() const {
-    ClipBatch batch = make_clip(options_.clip, model_.needs().size_divisor);
+    ClipBatch batch = noise_clip(options_.clip, model_.needs().size_divisor);
     batch.frames = batch.frames.to(options_.device);
     batch.padding_mask = batch.padding_mask.to(options_.device);
     return batch;
@@ -219,14 +224,13 @@ class ModelBench {
           begin_peak();
           start[i] = memory_of_process();
         }
-        times_.clear();
-        PartTimes whole(options_.device);
+        PartTimes times(options_.device);
         {
-          const PartTimes::Scope scope(&whole, what);
+          RECORD_USER_SCOPE("other");
           work(i);
         }
         if (round == -1) end[i] = memory_of_process();
-        if (round >= 0) rounds[i].push_back({whole.seconds().at(what), times_.seconds()});
+        if (round >= 0) rounds[i].push_back(round_of(times));
       }
     }
     for (size_t i = 0; i < experiments_.size(); ++i)
@@ -249,7 +253,6 @@ class ModelBench {
 
   const ModelBenchOptions& options_;
   const std::vector<std::pair<std::string, Experiment>>& experiments_;
-  PartTimes times_;
   VisModel model_;
   Json result_;
 };

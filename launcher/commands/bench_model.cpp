@@ -98,7 +98,7 @@ void add_bench_model(CLI::App& bench) {
   command
       ->add_option("--autocast", arguments->autocast,
                    "Time this type, too, and compare its outputs with float32")
-      ->check(CLI::IsMember(kAutocastNames));
+      ->check(CLI::IsMember(autocast_names()));
   command->add_option("--threads", arguments->threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
   command->add_option("--device", arguments->device, "cpu or cuda")

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <ATen/CPUGeneratorImpl.h>
 
+#include <array>
+
 #include "core/error.h"
 #include "core/interfaces/auxiliary.h"
 #include "core/interfaces/backbone.h"
@@ -66,7 +68,7 @@ FeaturePyramid make_pyramid(int64_t frames, Numbers& numbers) {
 }
 
 /// What an auxiliary network sees of the encoder; other parts have one level.
-const std::vector<int64_t> kAuxiliaryStrides{8, 16, 32};
+constexpr std::array<int64_t, 3> kAuxiliaryStrides{8, 16, 32};
 
 Memory make_levels(int64_t frames, Numbers& numbers) {
   Memory memory;
@@ -377,7 +379,8 @@ BuildContext Harness::context(const std::string& kind) const {
   if (kind == Backbone::kKind) return context;
   context.pyramid = pyramid_spec();
   context.memory = {kDim, {32}, 0, 0};
-  if (kind == Auxiliary::kKind) context.memory.strides = kAuxiliaryStrides;
+  if (kind == Auxiliary::kKind)
+    context.memory.strides.assign(kAuxiliaryStrides.begin(), kAuxiliaryStrides.end());
   context.queries = {kQueries, kDim, 2, true};
   context.attention.dim = kDim;
   context.attention.strides = {32};

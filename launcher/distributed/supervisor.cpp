@@ -28,7 +28,7 @@ constexpr auto kLook = 100ms;
 constexpr auto kOwnStop = 3s;
 // For the rank that failed: its own words and exit code go before those of the others.
 constexpr auto kLastWords = 3s;
-const std::string kVerdict = "verdict";
+constexpr const char* kVerdict = "verdict";
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();

@@ -55,7 +55,7 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .field("autocast", &InferenceOptions::autocast,
              "bfloat16: products, convolutions and attention of the model in that type (torch's "
              "autocast); what is said of tracks stays float32.")
-      .one_of(kAutocastNames);
+      .one_of(autocast_names());
   schema.validate([](const InferenceOptions& options) {
     if (options.select == "slot" && options.average == "logits")
       throw ConfigError(

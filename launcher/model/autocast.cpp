@@ -38,6 +38,10 @@ class FullPrecisionMasks final : public MaskSource {
 
 }  // namespace
 
+std::vector<std::string> autocast_names() {
+  return {"none", "bfloat16"};
+}
+
 std::optional<at::ScalarType> autocast_type(const std::string& name) {
   return name == "bfloat16" ? std::optional(at::kBFloat16) : std::nullopt;
 }

@@ -13,9 +13,9 @@
 namespace tessera {
 
 /// What `train.autocast` and `inference.autocast` may say.
-inline const std::vector<std::string> kAutocastNames{"none", "bfloat16"};
+std::vector<std::string> autocast_names();
 
-/// The type that a name of kAutocastNames stands for.
+/// The type that one of these names stands for.
 std::optional<at::ScalarType> autocast_type(const std::string& name);
 
 /// While it lives, operators on a device of this kind that gain from it (products, convolutions,

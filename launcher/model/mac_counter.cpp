@@ -83,7 +83,7 @@ const Rule* rule_of(const std::string& name) {
 }
 
 // PyTorch calls plain functions back, in the thread that runs the operator.
-thread_local MacCounter* active = nullptr;
+thread_local MacCounter* active_counter = nullptr;
 
 /// From the start of an operator or scope to its end.
 struct Running final : at::ObserverContext {
@@ -96,7 +96,7 @@ struct Running final : at::ObserverContext {
 struct MacObserver {
   static std::unique_ptr<at::ObserverContext> start(const at::RecordFunction& function) {
     if (function.scope() == at::RecordScope::USER_SCOPE) {
-      active->scopes_.emplace_back(function.name());
+      active_counter->scopes_.emplace_back(function.name());
       auto running = std::make_unique<Running>();
       running->is_scope = true;
       return running;
@@ -104,7 +104,7 @@ struct MacObserver {
     const Rule* rule = rule_of(function.name());
     if (!rule) return nullptr;
     auto running = std::make_unique<Running>();
-    if (active->inside_++ == 0) {
+    if (active_counter->inside_++ == 0) {
       const Cost cost = (*rule)(function.inputs());
       add(cost.fixed);
       running->per_output = cost.per_output;
@@ -114,25 +114,27 @@ struct MacObserver {
 
   static void end(const at::RecordFunction& function, at::ObserverContext* context) {
     auto* running = static_cast<Running*>(context);
-    if (!running || !active) return;
+    if (!running || !active_counter) return;
     if (running->is_scope) {
-      active->scopes_.pop_back();
+      active_counter->scopes_.pop_back();
       return;
     }
-    --active->inside_;
+    --active_counter->inside_;
     if (running->per_output > 0)
       add(running->per_output * function.outputs().at(0).toTensor().numel());
   }
 
  private:
   static void add(int64_t macs) {
-    active->by_scope_[active->scopes_.empty() ? "" : active->scopes_.back()] += macs;
+    active_counter
+        ->by_scope_[active_counter->scopes_.empty() ? "" : active_counter->scopes_.back()] += macs;
   }
 };
 
 MacCounter::MacCounter() {
-  if (active) throw std::logic_error("MacCounter: expected one at a time in a thread, got two.");
-  active = this;
+  if (active_counter)
+    throw std::logic_error("MacCounter: expected one at a time in a thread, got two.");
+  active_counter = this;
   handle_ = at::addThreadLocalCallback(
       at::RecordFunctionCallback(MacObserver::start, MacObserver::end)
           .needsInputs(true)
@@ -142,7 +144,7 @@ MacCounter::MacCounter() {
 
 MacCounter::~MacCounter() {
   at::removeCallback(handle_);
-  active = nullptr;
+  active_counter = nullptr;
 }
 
 int64_t MacCounter::total() const {

@@ -1,7 +1,6 @@
 #include "launcher/model/model_cost.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 
 #include <algorithm>
 #include <iomanip>
@@ -29,21 +28,6 @@ class ParameterCount {
  private:
   std::set<const void*> seen_;
 };
-
-/// A clip of the given size, padded on the right and below to what the model divides by.
-ClipBatch random_clip(const ClipSize& size, int64_t divisor) {
-  auto padded = [divisor](int64_t pixels) { return (pixels + divisor - 1) / divisor * divisor; };
-  const int64_t height = padded(size.height), width = padded(size.width);
-  ClipBatch batch;
-  batch.frames = at::randn({1, size.frames, 3, height, width});
-  batch.padding_mask = at::ones({1, size.frames, height, width}, at::kBool);
-  batch.padding_mask.narrow(2, 0, size.height).narrow(3, 0, size.width).fill_(false);
-  ClipMeta meta;
-  meta.height = meta.original_height = size.height;
-  meta.width = meta.original_width = size.width;
-  batch.meta.push_back(meta);
-  return batch;
-}
 
 /// "1,234,567".
 std::string grouped(int64_t value) {
@@ -140,17 +124,15 @@ ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size)
   cost.masks = inference.select == "top_k"
                    ? std::min(inference.top_k, model.facts().queries.num_queries)
                    : model.facts().queries.num_queries;
-  const ClipBatch clip = random_clip(size, model.needs().size_divisor);
+  const ClipBatch clip = noise_clip(size, model.needs().size_divisor);
   const ForwardContext context;
   std::map<std::string, int64_t> macs;
   {
     const torch::NoGradGuard no_grad;
     const MacCounter counter;
     const VisModel::Output output = model.forward(clip, context);
-    if (!output.predictions.layers.empty()) {
-      RECORD_USER_SCOPE("mask_head");
+    if (!output.predictions.layers.empty())
       output.predictions.last().masks->logits(0, at::arange(cost.masks));
-    }
     macs = counter.by_scope();
   }
   ParameterCount parameters;

@@ -5,12 +5,9 @@
 #include <vector>
 
 #include "launcher/experiment.h"
+#include "launcher/model/noise_clip.h"
 
 namespace tessera {
-
-struct ClipSize {
-  int64_t frames = 0, height = 0, width = 0;  // pixels
-};
 
 /// What a part of the model holds and what a forward takes of it.
 struct PartCost {

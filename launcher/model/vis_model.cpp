@@ -12,6 +12,7 @@
 #include "core/nn/precision.h"
 #include "core/nn/recompute.h"
 #include "launcher/model/autocast.h"
+#include "launcher/model/recorded_masks.h"
 
 namespace tessera {
 namespace {
@@ -20,14 +21,13 @@ namespace {
 class HeadRunner final : public InstancePredictor {
  public:
   HeadRunner(InstanceHead& instance_head, MaskHead& mask_head, const PreparedMasks& prepared,
-             int64_t num_frames, at::Device device, const ForwardContext& context, PartTimes* times)
+             int64_t num_frames, at::Device device, const ForwardContext& context)
       : instance_head_(instance_head),
         mask_head_(mask_head),
         prepared_(prepared),
         num_frames_(num_frames),
         device_(device),
-        context_(context),
-        times_(times) {}
+        context_(context) {}
 
   LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
                           PredictionWant want) override {
@@ -37,7 +37,6 @@ class HeadRunner final : public InstancePredictor {
                                  needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
     if (missing.classes || missing.boxes) {
       RECORD_USER_SCOPE("instance_head");
-      const PartTimes::Scope scope(times_, "heads");
       LayerPrediction fresh =
           instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
       if (missing.classes) {
@@ -48,10 +47,8 @@ class HeadRunner final : public InstancePredictor {
     }
     if (missing.masks) {
       RECORD_USER_SCOPE("mask_head");
-      const PartTimes::Scope scope(times_, "masks");
-      kept.masks = timed(in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
-                                           context_.autocast, device_),
-                         times_);
+      kept.masks = recorded(in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
+                                              context_.autocast, device_));
     }
     return kept;
   }
@@ -63,7 +60,6 @@ class HeadRunner final : public InstancePredictor {
   int64_t num_frames_;
   at::Device device_;
   const ForwardContext& context_;
-  PartTimes* times_;
   std::map<int64_t, LayerPrediction> kept_;
 };
 
@@ -152,14 +148,13 @@ void VisModel::recompute_activations(const std::vector<std::string>& parts) {
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
-  const PartTimes::Scope scope(times_, "backbone");
   const AutocastScope autocast(context.autocast, batch.frames.device());
   FeaturePyramid pyramid = run_backbone(batch, context);
   pyramid.padding_mask = batch.padding_mask;
   return pyramid;
 }
 
-// Profilers, and `tessera config size`, see each part's operators under its name.
+// Profilers, MacCounter and PartTimes see each part under its name.
 FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardContext& context) {
   RECORD_USER_SCOPE("backbone");
   if (!recompute_backbone_ || !at::GradMode::is_enabled())
@@ -213,10 +208,7 @@ VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext&
   const at::Tensor& finest = output.pyramid.levels.front().features;
   {
     const AutocastScope autocast(context.autocast, finest.device());
-    {
-      const PartTimes::Scope scope(times_, "encoder");
-      output.memory = run_encoder(output.pyramid, context);
-    }
+    output.memory = run_encoder(output.pyramid, context);
     // A model without decoder layers only trains features.
     if (facts_.queries.num_layers > 0) decode(output, finest.size(1), finest.device(), context);
   }
@@ -229,13 +221,11 @@ void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
   std::shared_ptr<const PreparedMasks> prepared;
   {
     RECORD_USER_SCOPE("mask_head");
-    const PartTimes::Scope scope(times_, "masks");
     prepared = mask_head_->prepare(output.pyramid, output.memory, context);
   }
-  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context, times_);
+  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
   {
     RECORD_USER_SCOPE("decoder");
-    const PartTimes::Scope scope(times_, "decoder");
     output.embeddings = decoder_->forward(output.memory, heads, context);
   }
   for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)

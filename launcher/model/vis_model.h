@@ -12,7 +12,6 @@
 #include "core/interfaces/encoder.h"
 #include "core/interfaces/instance_head.h"
 #include "core/interfaces/mask_head.h"
-#include "launcher/model/part_times.h"
 
 namespace tessera {
 
@@ -72,10 +71,6 @@ class VisModel : public torch::nn::Module {
   /// of being kept. Throws ConfigError for another name.
   void recompute_activations(const std::vector<std::string>& parts);
 
-  /// From now on forward passes count as "backbone", "encoder", "decoder", "heads" (classes, boxes)
-  /// and "masks" of `times`, which must outlive their outputs; null: no longer.
-  void measure(PartTimes* times) { times_ = times; }
-
   /// Joined needs of all parts.
   const ClipNeeds& needs() const { return needs_; }
   /// What parts that come after the model are told: clip, pyramid, memory, queries.
@@ -90,7 +85,6 @@ class VisModel : public torch::nn::Module {
 
   std::vector<std::pair<std::string, std::string>> rules_;
   bool recompute_backbone_ = false, recompute_encoder_ = false;
-  PartTimes* times_ = nullptr;
   ClipNeeds needs_;
   BuildContext facts_;
   std::shared_ptr<Backbone> backbone_;

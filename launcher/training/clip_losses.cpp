@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/record_function.h>
 
 #include <utility>
 
@@ -11,14 +12,12 @@ namespace tessera {
 
 ClipLosses::ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
                        const Auxiliaries& auxiliaries,
-                       std::function<at::Tensor(const at::Tensor&)> mean_over_ranks,
-                       PartTimes* times)
+                       std::function<at::Tensor(const at::Tensor&)> mean_over_ranks)
     : experiment_(experiment),
       model_(model),
       criterion_(criterion),
       auxiliaries_(auxiliaries),
-      mean_over_ranks_(std::move(mean_over_ranks)),
-      times_(times) {}
+      mean_over_ranks_(std::move(mean_over_ranks)) {}
 
 PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) const {
   ForwardContext context;
@@ -27,7 +26,7 @@ PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) 
   PartialLoss loss;
   Matches matches;
   {
-    const PartTimes::Scope scope(times_, "criterion");
+    RECORD_USER_SCOPE("criterion");
     CriterionResult result =
         criterion_.forward(output.memory, output.predictions, targets, context, mean_over_ranks_);
     loss.total = std::move(result.total);
@@ -35,7 +34,7 @@ PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) 
     if (!result.matches.empty()) matches = std::move(result.matches.back());
   }
   if (auxiliaries_.empty()) return loss;
-  const PartTimes::Scope scope(times_, "auxiliary");
+  RECORD_USER_SCOPE("auxiliary");
   const AuxiliaryInput input{batch,   output.pyramid, output.memory, output.predictions,
                              targets, matches};
   for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);

@@ -19,12 +19,10 @@ using Auxiliaries = std::vector<std::shared_ptr<Auxiliary>>;
 class ClipLosses {
  public:
   /// `auxiliaries` are those of the experiment, in its order. `mean_over_ranks` as the criterion
-  /// has it. The criterion counts as "criterion" of `times`, the auxiliary networks as "auxiliary";
-  /// null: nobody looks.
+  /// has it. Profilers see the criterion as "criterion" and the auxiliary networks as "auxiliary".
   ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
              const Auxiliaries& auxiliaries,
-             std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = {},
-             PartTimes* times = nullptr);
+             std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = {});
 
   /// Losses with their graphs; epoch and number of samples are the caller's to state.
   PartialLoss compute(const ClipBatch& batch, const Targets& targets) const;
@@ -38,7 +36,6 @@ class ClipLosses {
   Criterion& criterion_;
   const Auxiliaries& auxiliaries_;
   std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
-  PartTimes* times_;
 };
 
 /// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as

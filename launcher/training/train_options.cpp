@@ -154,7 +154,7 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       .field("autocast", &TrainOptions::autocast,
              "bfloat16: products, convolutions and attention of the model in that type (torch's "
              "autocast); weights, gradients, losses and matching stay float32.")
-      .one_of(kAutocastNames);
+      .one_of(autocast_names());
   schema.field("recompute", &TrainOptions::recompute,
                "Parts (backbone, encoder) whose activations are computed again in backward instead "
                "of being kept: less memory, more time.");
