@@ -66,13 +66,6 @@ cv::Mat with_channels(const cv::Mat& frame, const std::array<int, 3>& order) {
   return result;
 }
 
-cv::Mat with_float_levels(const cv::Mat& frame) {
-  if (frame.depth() == CV_32F) return frame;
-  cv::Mat levels;
-  frame.convertTo(levels, CV_32FC3);
-  return levels;
-}
-
 template <class... Functions>
 struct Overloaded : Functions... {
   using Functions::operator()...;
@@ -222,7 +215,7 @@ cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
                          (region.height + reduction - 1) / reduction});
   const Overloaded apply{
       [&](const Flip& step) { result = flipped(result, step.vertical); },
-      [&](const Resize& step) { result = resize_frame(with_float_levels(result), step.size); },
+      [&](const Resize& step) { result = resize_frame(result, step.size); },
       [&](const Crop& step) { result = cv::Mat(result, step.region); },
       [&](const ShuffleChannels& step) { result = with_channels(result, step.order); },
       [&](const Photometric& step) {
@@ -231,7 +224,7 @@ cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
       },
   };
   for (const Step& step : steps_) std::visit(apply, step);
-  return with_float_levels(result);
+  return result;
 }
 
 void augment(ClipImages& clip, const AugmentOptions& options, Random& random) {

@@ -35,7 +35,7 @@ class ClipTransform {
   cv::Rect region() const { return geometry_.region; }
 
   /// in: frame t, RGB in 0..255, CV_8UC3 or CV_32FC3, of the stated size or reduced.
-  /// out: CV_32FC3 of size().
+  /// out: the same of size(), CV_8UC3 only where no step made other levels.
   cv::Mat frame(const cv::Mat& frame, size_t t) const;
 
   /// For each row (column) of the result, the one of the input whose mask it shows. Ascending, or
@@ -89,7 +89,7 @@ class ClipTransform {
 
 /// A clip whose masks are images, too.
 struct ClipImages {
-  std::vector<cv::Mat> frames;              // [T] CV_32FC3, RGB in 0..255, all of one size
+  std::vector<cv::Mat> frames;  // [T] CV_8UC3 or CV_32FC3, RGB in 0..255, all of one size
   std::vector<std::vector<cv::Mat>> masks;  // [N][T] CV_8UC1, 0 or 1; empty where absent
 
   cv::Size size() const { return frames.front().size(); }

@@ -41,7 +41,7 @@ class ClipSet {
 
   /// A clip after `[data.augment]`.
   struct Clip {
-    std::vector<cv::Mat> frames;              // [T] CV_32FC3, RGB in 0..255, of one size
+    std::vector<cv::Mat> frames;              // [T] CV_8UC3 or CV_32FC3, RGB in 0..255, of one size
     std::vector<std::vector<cv::Mat>> masks;  // [N][T] CV_8UC1, 0 or 1; empty where absent
     std::vector<int64_t> labels;              // [N]
     std::vector<int64_t> frame_indices;       // [T] positions in the video

@@ -30,16 +30,18 @@ NormaliseOptions measured(const std::vector<cv::Mat>& frames) {
   NormaliseOptions result;
   for (int c = 0; c < 3; ++c) {
     double sum = 0, squares = 0, count = 0;
-    for (const cv::Mat& frame : frames)
-      for (int y = 0; y < frame.rows; ++y) {
-        const auto* row = frame.ptr<cv::Vec3f>(y);
-        for (int x = 0; x < frame.cols; ++x) {
+    for (const cv::Mat& frame : frames) {
+      const cv::Mat levels = with_float_levels(frame);
+      for (int y = 0; y < levels.rows; ++y) {
+        const auto* row = levels.ptr<cv::Vec3f>(y);
+        for (int x = 0; x < levels.cols; ++x) {
           const double value = row[x][c] / kLevels;
           sum += value;
           squares += value * value;
         }
-        count += frame.cols;
+        count += levels.cols;
       }
+    }
     const double mean = sum / count;
     result.mean[c] = mean;
     result.deviation[c] =
@@ -89,9 +91,7 @@ at::Tensor prepare_frames(const at::Tensor& frames, int64_t short_side, int64_t 
   const at::Tensor whole = frames.contiguous();
   std::vector<cv::Mat> prepared;
   for (int64_t t = 0; t < whole.size(0); ++t) {
-    const cv::Mat levels = to_mat(whole.select(0, t));
-    cv::Mat frame;
-    levels.convertTo(frame, CV_32FC3);
+    cv::Mat frame = to_mat(whole.select(0, t));
     if (short_side > 0)
       frame = resize_frame(frame, resized_size(frame.rows, frame.cols, short_side, max_side));
     prepared.push_back(frame);
@@ -123,6 +123,12 @@ ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMet
   width = rounded_up(width, size_divisor);
   const auto num_clips = static_cast<int64_t>(clips.size());
   ClipBatch batch;
+  batch.meta = std::move(meta);
+  if (num_clips == 1 && height == clips[0].size(2) && width == clips[0].size(3)) {
+    batch.frames = clips[0].contiguous().unsqueeze(0);
+    batch.padding_mask = at::zeros({1, num_frames, height, width}, at::kBool);
+    return batch;
+  }
   batch.frames = at::empty({num_clips, num_frames, 3, height, width}, at::kFloat);
   batch.padding_mask = at::empty({num_clips, num_frames, height, width}, at::kBool);
   std::memset(batch.frames.data_ptr(), 0, batch.frames.nbytes());
@@ -138,7 +144,6 @@ ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMet
     for (int64_t t = 0; t < num_frames; ++t)
       for (int64_t y = 0; y < h; ++y) std::fill_n(padded + (t * height + y) * width, w, false);
   }
-  batch.meta = std::move(meta);
   return batch;
 }
 

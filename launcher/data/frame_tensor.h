@@ -21,8 +21,8 @@ namespace tessera::data {
 at::Tensor prepare_frames(const at::Tensor& frames, int64_t short_side, int64_t max_side,
                           const NormaliseOptions& normalise);
 
-/// in: the [T] frames of a clip, CV_32FC3 of one size, RGB in 0..255. out: [T,3,H,W] float,
-/// normalised.
+/// in: the [T] frames of a clip, CV_8UC3 or CV_32FC3 of one size, RGB in 0..255. out: [T,3,H,W]
+/// float, normalised.
 at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& normalise);
 
 /// Joins clips into one batch, padded with zeros at the right and the bottom to the largest height

@@ -46,14 +46,21 @@ int block_reduction(cv::Size from, cv::Size to) {
   return reduction;
 }
 
+cv::Mat with_float_levels(const cv::Mat& frame) {
+  if (frame.depth() == CV_32F) return frame;
+  cv::Mat levels;
+  frame.convertTo(levels, CV_32F);
+  return levels;
+}
+
 cv::Mat resize_frame(const cv::Mat& frame, cv::Size size) {
   if (frame.size() == size) return frame;
-  cv::Mat reduced = frame;
+  cv::Mat reduced = with_float_levels(frame);
   if (const int reduction = block_reduction(frame.size(), size); reduction > 1) {
     // Sides that do not divide are rounded up, as JPEG decoders do.
     const cv::Size blocks((frame.cols + reduction - 1) / reduction,
                           (frame.rows + reduction - 1) / reduction);
-    cv::resize(frame, reduced, blocks, 0, 0, cv::INTER_AREA);
+    cv::resize(cv::Mat(reduced), reduced, blocks, 0, 0, cv::INTER_AREA);
   }
   if (reduced.size() == size) return reduced;
   cv::Mat resized;

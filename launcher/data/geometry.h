@@ -17,10 +17,13 @@ cv::Size resized_size(int64_t height, int64_t width, int64_t short_side, int64_t
 /// left of `from`.
 int block_reduction(cv::Size from, cv::Size to);
 
+/// in: any matrix of bytes or floats. out: of floats with the same values; shares floats' memory.
+cv::Mat with_float_levels(const cv::Mat& frame);
+
 /// Bilinear, pixel centres at half (align_corners = false); an image of at least twice the size is
 /// first reduced by block_reduction to the means of its blocks, so that no pixel is passed over.
 /// JPEG files come out of their decoder reduced like this, and all others are treated alike.
-/// in: any matrix of floats.
+/// in: any matrix of bytes or floats. out: floats, but the matrix itself where it has that size.
 cv::Mat resize_frame(const cv::Mat& frame, cv::Size size);
 
 /// For each of `to` pixels, the one of `from` pixels that its centre lies in: "nearest" by the same

@@ -13,6 +13,7 @@
 #include "core/structures/shape.h"
 #include "launcher/data/image_header.h"
 #include "launcher/data/image_mat.h"
+#include "launcher/data/jpeg.h"
 #include "launcher/data/json_reader.h"
 #include "launcher/data/rle.h"
 
@@ -70,18 +71,14 @@ cv::Mat read_mat(const std::filesystem::path& file) {
 ReducedImage read_reduced(const std::filesystem::path& file, int reduction) {
   std::string bytes = read_image_bytes(file);
   ReducedImage result;
-  const auto header = is_jpeg(bytes) ? read_image_header(bytes) : std::nullopt;
-  const int whole = cv::IMREAD_COLOR;
-  const int colours = !header          ? whole
-                      : reduction == 8 ? cv::IMREAD_REDUCED_COLOR_8
-                      : reduction == 4 ? cv::IMREAD_REDUCED_COLOR_4
-                      : reduction == 2 ? cv::IMREAD_REDUCED_COLOR_2
-                                       : whole;
+  if (const auto header = read_image_header(bytes); header && is_jpeg(bytes)) {
+    at_place([&] { return file.string(); }, [&] { result.rgb = decode_jpeg(bytes, reduction); });
+    result.stored_size = {static_cast<int>(header->width), static_cast<int>(header->height)};
+    if (!result.rgb.empty()) return result;
+  }
   // Masks belong to the pixels as stored: an EXIF orientation must not turn them.
-  result.rgb = decode_image(file, bytes, colours | cv::IMREAD_IGNORE_ORIENTATION);
-  result.stored_size = colours == whole ? result.rgb.size()
-                                        : cv::Size(static_cast<int>(header->width),
-                                                   static_cast<int>(header->height));
+  result.rgb = decode_image(file, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
+  result.stored_size = result.rgb.size();
   cv::cvtColor(result.rgb, result.rgb, cv::COLOR_BGR2RGB);
   return result;
 }

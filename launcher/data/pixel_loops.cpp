@@ -5,20 +5,32 @@
 
 namespace tessera::data {
 
-void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes) {
+namespace {
+
+template <typename Level>
+void write_planes_of(const cv::Mat& frame, const ChannelScale& scale, float* planes) {
   const int64_t width = frame.cols;
   const int64_t plane_size = frame.rows * width;
   for (int y = 0; y < frame.rows; ++y) {
-    const float* row = frame.ptr<float>(y);
+    const Level* row = frame.ptr<Level>(y);
     float* red = planes + y * width;
     float* green = red + plane_size;
     float* blue = green + plane_size;
     for (int64_t x = 0; x < width; ++x) {
-      red[x] = row[3 * x] * scale.factor[0] + scale.offset[0];
-      green[x] = row[3 * x + 1] * scale.factor[1] + scale.offset[1];
-      blue[x] = row[3 * x + 2] * scale.factor[2] + scale.offset[2];
+      red[x] = static_cast<float>(row[3 * x]) * scale.factor[0] + scale.offset[0];
+      green[x] = static_cast<float>(row[3 * x + 1]) * scale.factor[1] + scale.offset[1];
+      blue[x] = static_cast<float>(row[3 * x + 2]) * scale.factor[2] + scale.offset[2];
     }
   }
+}
+
+}  // namespace
+
+void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes) {
+  if (frame.depth() == CV_8U)
+    write_planes_of<uint8_t>(frame, scale, planes);
+  else
+    write_planes_of<float>(frame, scale, planes);
 }
 
 std::optional<PixelBounds> foreground_bounds(const cv::Mat& mask, int64_t min_pixels) {

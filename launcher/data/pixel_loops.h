@@ -15,7 +15,7 @@ struct ChannelScale {
   std::array<float, 3> offset;
 };
 
-/// Writes the three channels of a frame as planes [3,H,W] at `planes`. in: CV_32FC3.
+/// Writes the three channels of a frame as planes [3,H,W] at `planes`. in: CV_8UC3 or CV_32FC3.
 void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes);
 
 /// The foreground's rows and columns, ends not included.
