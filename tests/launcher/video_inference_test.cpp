@@ -98,6 +98,26 @@ TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesTheBackboneTakes) {
   expect_same(run(5, {"inference.backbone_frames=2"}), run(5, {"inference.backbone_frames=5"}));
 }
 
+/// Pixels that differ, of all.
+double difference(const std::optional<data::Rle>& a, const std::optional<data::Rle>& b) {
+  if (!a || !b) return a.has_value() == b.has_value() ? 0 : 1;
+  const double pixels = static_cast<double>(a->height) * static_cast<double>(a->width);
+  const auto area = [](const data::Rle& mask) { return static_cast<double>(data::area(mask)); };
+  return (area(*a) + area(*b) - 2 * static_cast<double>(data::intersection_area(*a, *b))) / pixels;
+}
+
+/// The same but for rounding: LibTorch convolves one tiny image by another kernel than several.
+void expect_close(const std::vector<VideoTrack>& a, const std::vector<VideoTrack>& b) {
+  ASSERT_EQ(a.size(), b.size());
+  for (size_t i = 0; i < a.size(); ++i) {
+    EXPECT_EQ(a[i].category, b[i].category);
+    EXPECT_NEAR(a[i].score, b[i].score, 1e-5);
+    ASSERT_EQ(a[i].segmentations.size(), b[i].segmentations.size());
+    for (size_t t = 0; t < a[i].segmentations.size(); ++t)
+      EXPECT_LE(difference(a[i].segmentations[t], b[i].segmentations[t]), 0.002);
+  }
+}
+
 // Windows of one frame, and overlapping ones of two: alone, three at a time, and more than there
 // are.
 TEST_F(VideoInferenceTest, GivesTheSameHoweverManyWindowsAreSeenAtOnce) {
@@ -112,8 +132,8 @@ TEST_F(VideoInferenceTest, GivesTheSameHoweverManyWindowsAreSeenAtOnce) {
     };
     const auto alone = with("1");
     ASSERT_FALSE(alone.empty());
-    expect_same(with("6"), alone);
-    expect_same(with("40"), alone);
+    expect_close(with("6"), alone);
+    expect_close(with("40"), alone);
   }
 }
 
