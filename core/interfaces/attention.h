@@ -37,12 +37,16 @@ struct AttentionInput {
                               // attention scales them by the memory's valid_ratio
   const Memory& memory;       // keys and values; its position is added to the keys where it has one
   at::Tensor blocked;         // [B,G,Lq,G'*S] bool, true = may not attend; or undefined
+  bool wants_sampling = false;  // fill AttentionOutput::sampling
 };
 
-/// Where a query looked; only filled when asked for.
+/// Where queries looked: at points, or (locations undefined) at every cell. Filled where
+/// AttentionInput::wants_sampling says so; an attention that cannot tell leaves it undefined.
 struct AttentionSampling {
-  at::Tensor locations;  // [B,G,Lq,M,P,2|3] normalised, or undefined (dense)
-  at::Tensor weights;    // [B,G,Lq,M,P] or dense [B,G,M,Lq,S]
+  at::Tensor locations;  // [B,G,Lq,M,P,2|3] (x, y) in the query's own frame, or (x, y, t), in 0..1
+                         // over the padded volume; what lies outside reads zero
+  at::Tensor weights;    // [B,G,Lq,M,P] of the points, or dense [B,G,M,Lq,keys]: the memory's S
+                         // tokens, of all frames (frame-major) where the scope is the clip
 };
 
 struct AttentionOutput {
@@ -59,5 +63,10 @@ class TESSERA_API Attention : public Part {
   virtual AttentionOutput forward(const AttentionInput& input, const ForwardContext& context) = 0;
   virtual AttentionTraits traits() const = 0;
 };
+
+/// An attention's forward for a parent that has it under `name`: where the context's recorder wants
+/// to know, it is told where the queries looked.
+TESSERA_API AttentionOutput attend(Attention& attention, AttentionInput input,
+                                   const ForwardContext& context, const std::string& name);
 
 }  // namespace tessera

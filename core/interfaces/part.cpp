@@ -17,6 +17,7 @@ namespace tessera {
 // and dynamic_cast works across plugins.
 Part::~Part() = default;
 PointSource::~PointSource() = default;
+AttentionRecorder::~AttentionRecorder() = default;
 Attention::~Attention() = default;
 Auxiliary::~Auxiliary() = default;
 Backbone::~Backbone() = default;

@@ -18,7 +18,7 @@ class TESSERA_API Part : public torch::nn::Module {
   ~Part() override;
 };
 
-/// Sees named intermediate tensors; parity and `--explain` use the same names.
+/// Sees named intermediate tensors, for parity.
 using Probe = std::function<void(const std::string& name, const at::Tensor& value)>;
 
 /// Gives the points at which a loss or a matcher samples masks, so that recorded ones can be fed.
@@ -30,9 +30,24 @@ class TESSERA_API PointSource {
   virtual at::Tensor uniform(const std::string& use, int64_t count, int64_t num_points) = 0;
 };
 
+struct AttentionInput;
+struct AttentionSampling;
+
+/// Asks a model's attentions where their queries look (`infer --explain`); see attend().
+class TESSERA_API AttentionRecorder {
+ public:
+  virtual ~AttentionRecorder();
+  /// Whether the attention of that name ("decoder.layers.0.cross_attn") shall say where it looks; a
+  /// dense one then computes what it otherwise never holds.
+  virtual bool wants(const std::string& name) const = 0;
+  virtual void record(const std::string& name, const AttentionInput& input,
+                      const AttentionSampling& sampling) = 0;
+};
+
 /// What travels with a forward pass besides its tensors.
 struct ForwardContext {
   Probe probe;                             // empty: nobody looks
+  AttentionRecorder* attention = nullptr;  // null: nobody asks where queries look
   PointSource* points = nullptr;           // null: points come from `generator`
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
   std::optional<at::ScalarType> autocast;  // of products in the model; null: the weights' own type

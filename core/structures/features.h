@@ -37,7 +37,9 @@ struct MemoryLevel {
 };
 
 /// An encoder's output. `tokens.flatten(1, 2)` joins space and time (VisTR), `flatten(0, 1)` is per
-/// frame, a slice of dimension 2 is a level (Mask2Former).
+/// frame, a slice of dimension 2 is a level (Mask2Former). Tokens without a place in the frame
+/// (IFC's memory tokens) may follow the cells of all levels; S counts them, and dense attention
+/// reads them.
 struct Memory {
   at::Tensor tokens;        // [B,T,S,D]
   at::Tensor padding_mask;  // [B,T,S] bool, true = padded; undefined where nothing is padded

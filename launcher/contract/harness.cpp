@@ -179,6 +179,21 @@ std::vector<at::Tensor> run_backbone(Backbone& part, int64_t frames, Numbers& nu
   return outputs;
 }
 
+/// What an attention says of where it looked, where it says something.
+void check_sampling(const AttentionSampling& sampling, const at::Tensor& query,
+                    const Memory& memory, bool whole_clip) {
+  if (!sampling.weights.defined()) return;
+  ShapeBinding sizes{{'B', query.size(0)}, {'G', query.size(1)}, {'Q', query.size(2)}};
+  if (sampling.locations.defined()) {
+    expect_shape(sampling.weights, "[B,G,Q,M,P]", "sampling weights", sizes);
+    sizes['R'] = sampling.locations.size(-1) == 2 ? 2 : 3;
+    expect_shape(sampling.locations, "[B,G,Q,M,P,R]", "sampling locations", sizes);
+  } else {
+    sizes['K'] = memory.tokens.size(2) * (whole_clip ? memory.num_frames() : 1);
+    expect_shape(sampling.weights, "[B,G,M,Q,K]", "attention weights", sizes);
+  }
+}
+
 std::vector<at::Tensor> run_attention(Attention& part, int64_t frames, Numbers& numbers) {
   const AttentionTraits traits = part.traits();
   const Memory memory = make_memory(frames, numbers);
@@ -193,11 +208,13 @@ std::vector<at::Tensor> run_attention(Attention& part, int64_t frames, Numbers& 
   if (traits.reference_dim > 0)
     references = numbers.uniform({kClips, groups, query.size(2), traits.reference_dim});
   const ForwardContext context;
-  const AttentionOutput output = part.forward({query, position, references, memory, {}}, context);
+  const AttentionOutput output =
+      part.forward({query, position, references, memory, {}, /*wants_sampling=*/true}, context);
   check(output.values.size() == 1, "as many outputs as the spec asks for (1)");
   check(output.values[0].sizes() == query.sizes(), "an output shaped as the query, " +
                                                        shape_text(query.sizes()) + ", got " +
                                                        shape_text(output.values[0].sizes()));
+  check_sampling(output.sampling, query, memory, groups == 1);
   return output.values;
 }
 

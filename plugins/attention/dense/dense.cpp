@@ -5,6 +5,9 @@
 #include <ATen/ATen.h>
 #include <torch/nn/init.h>
 
+#include <cmath>
+#include <limits>
+
 #include "core/interfaces/attention.h"
 #include "core/nn/feed_forward.h"
 #include "core/plugin/plugin.h"
@@ -87,6 +90,8 @@ class Dense final : public Attention {
     const at::Tensor joined = read.transpose(1, 2).reshape({clips, groups, queries, dim_});
     AttentionOutput output;
     for (auto& projection : out_proj_) output.values.push_back(projection->forward(joined));
+    if (input.wants_sampling)
+      output.sampling.weights = weights(q, k, blocked).unflatten(0, {clips, groups});
     return output;
   }
 
@@ -94,6 +99,13 @@ class Dense final : public Attention {
   at::Tensor project(const at::Tensor& x, int64_t part) const {
     return at::linear(x, in_proj_weight_.narrow(0, part * dim_, dim_),
                       in_proj_bias_.narrow(0, part * dim_, dim_));
+  }
+  /// What scaled_dot_product_attention keeps to itself, [N,M,Lq,keys].
+  static at::Tensor weights(const at::Tensor& q, const at::Tensor& k, const at::Tensor& blocked) {
+    at::Tensor score = q.matmul(k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
+    if (blocked.defined())
+      score = score.masked_fill(blocked, -std::numeric_limits<double>::infinity());
+    return score.softmax(-1);
   }
   at::Tensor heads(const at::Tensor& x) const {  // [N,L,D] -> [N,M,L,D/M]
     return x.unflatten(-1, {options_.num_heads, dim_ / options_.num_heads}).transpose(1, 2);

@@ -77,6 +77,39 @@ TEST(Dense, IgnoresPaddedAndBlockedKeysOnly) {
   EXPECT_FALSE(at::allclose(after[0][0][0], before[0][0][0], 1e-3, 1e-3));
 }
 
+// The weights that it tells are those that it reads with.
+TEST(Dense, SaysWhereItLooksWhenAsked) {
+  at::manual_seed(1);
+  for (const std::string scope : {"clip", "frame"}) {
+    auto part = make_dense(8, scope);
+    Memory memory;
+    memory.tokens = at::randn({2, 3, 4, 8});
+    memory.padding_mask = at::zeros({2, 3, 4}, at::kBool);
+    memory.padding_mask.select(2, 3).fill_(true);
+    const int64_t groups = scope == "clip" ? 1 : 3;
+    const at::Tensor query = at::randn({2, groups, 5, 8});
+    AttentionInput input{query, {}, {}, memory, {}};
+    EXPECT_FALSE(part->forward(input, {}).sampling.weights.defined());
+    input.wants_sampling = true;
+    const AttentionOutput output = part->forward(input, {});
+    const at::Tensor& weights = output.sampling.weights;  // [B,G,M,Lq,keys]
+    ASSERT_EQ(weights.sizes(), (at::IntArrayRef{2, groups, 2, 5, 12 / groups}));
+    EXPECT_EQ(weights.narrow(-1, 3, 1).abs().max().item<double>(), 0.0) << "a padded cell";
+    auto p = part->named_parameters();
+    const at::Tensor tokens =
+        scope == "clip" ? memory.tokens.flatten(1, 2).unsqueeze(1) : memory.tokens;  // [B,G,keys,D]
+    const at::Tensor values =
+        at::linear(tokens, p["in_proj_weight"].narrow(0, 16, 8), p["in_proj_bias"].narrow(0, 16, 8))
+            .unflatten(-1, {2, 4})
+            .transpose(2, 3);  // [B,G,M,keys,D/M]
+    const at::Tensor read = weights.matmul(values).transpose(2, 3).flatten(3);
+    EXPECT_TRUE(at::allclose(output.values.at(0),
+                             at::linear(read, p["out_proj.weight"], p["out_proj.bias"]), 1e-4,
+                             1e-5))
+        << scope;
+  }
+}
+
 TEST(Dense, KeepsFramesApartWithScopeFrame) {
   at::manual_seed(1);
   auto part = make_dense(8, "frame");

@@ -91,7 +91,7 @@ class FramesAsLevels final : public Attention {
     const at::Tensor read = ms_deform_attn(value, shapes, locations, weights);  // [B,Lq,D]
     AttentionOutput output;
     output.values = projections_.outputs(read.unsqueeze(1));
-    output.sampling = {locations.flatten(3, 4).unsqueeze(1), weights.flatten(3, 4).unsqueeze(1)};
+    if (input.wants_sampling) output.sampling = sampling(locations, weights);
     return output;
   }
 
@@ -101,6 +101,19 @@ class FramesAsLevels final : public Attention {
       throw ConfigError("frames_as_levels: expected a memory of one level, got " +
                         std::to_string(spec.strides.size()) + ".");
     return spec;
+  }
+
+  /// Points of the frames, each at its frame's centre in time; the learnt level is no place.
+  /// in: locations [B,Lq,M,L,P,2], weights [B,Lq,M,L,P].
+  AttentionSampling sampling(const at::Tensor& locations, const at::Tensor& weights) const {
+    const at::Tensor places = locations.narrow(3, 0, frames_);
+    const at::Tensor time =
+        (at::arange(frames_, locations.options()) + 0.5) / static_cast<double>(frames_);
+    std::vector<int64_t> sizes = places.sizes().vec();
+    sizes.back() = 1;
+    return {
+        at::cat({places, time.view({frames_, 1, 1}).expand(sizes)}, -1).flatten(3, 4).unsqueeze(1),
+        weights.narrow(3, 0, frames_).flatten(3, 4).unsqueeze(1)};
   }
 
   Options options_;

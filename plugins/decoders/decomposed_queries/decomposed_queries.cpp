@@ -103,7 +103,7 @@ class Layer final : public torch::nn::Module {
 
   /// in: position [1,1,Q,D], references [B,T,Q,2|4].
   void forward(Queries& queries, const at::Tensor& position, const at::Tensor& references,
-               const Memory& memory, const ForwardContext& context) {
+               const Memory& memory, const std::string& name, const ForwardContext& context) {
     const int64_t frames = memory.num_frames();
     at::Tensor instance = queries.instance.unsqueeze(1);  // [B,1,Q,D]
     instance = norm2_->forward(instance + drop(among(*self_attn_, instance, position, context)));
@@ -118,7 +118,8 @@ class Layer final : public torch::nn::Module {
                                        drop(over_time(*temporal_attn_[i], box, position, context)));
 
     const std::vector<at::Tensor> read =
-        cross_attn_->forward({box, position, references, memory, {}}, context).values;
+        attend(*cross_attn_, {box, position, references, memory, {}}, context, name + ".cross_attn")
+            .values;
     box = norm1_box_->forward(box + drop(read.at(1)));
     queries.box = norm3_box_->forward(box + drop(feed_forward(box, linear1_box_, linear2_box_)));
     const at::Tensor share = time_attention_weights_->forward(queries.box).softmax(1);  // [B,T,Q,1]
@@ -214,7 +215,8 @@ class DecomposedQueries final : public Decoder {
     InstanceEmbeddings embeddings;
     std::vector<at::Tensor> instances, boxes;
     for (size_t i = 0; i < layers_.size(); ++i) {
-      layers_[i]->forward(queries, position, references, memory, context);
+      layers_[i]->forward(queries, position, references, memory,
+                          "decoder.layers." + std::to_string(i), context);
       InstanceLayer layer{queries.instance, queries.box, references};
       instances.push_back(queries.instance);
       boxes.push_back(queries.box);

@@ -110,7 +110,8 @@ class AttentionLayer final : public SubLayer {
   /// in: x [B,1,Q,D], position [1,1,Q,D], the memory to read (none: the queries themselves),
   /// blocked [B,1,Q,keys] or undefined.
   at::Tensor forward(const at::Tensor& x, const at::Tensor& position, const Memory* memory,
-                     const at::Tensor& blocked, const ForwardContext& context) {
+                     const at::Tensor& blocked, const std::string& name,
+                     const ForwardContext& context) {
     return around(x, [&](const at::Tensor& inner) {
       Memory queries;  // to one another, queries are one frame with one row of cells
       if (!memory) {
@@ -119,7 +120,7 @@ class AttentionLayer final : public SubLayer {
         queries.levels = {{0, 1, inner.size(2), 1}};
       }
       const AttentionInput input{inner, position, {}, memory ? *memory : queries, blocked};
-      return attention_->forward(input, context).values.at(0);
+      return attend(*attention_, input, context, name).values.at(0);
     });
   }
 
@@ -212,8 +213,9 @@ class MaskedTransformer final : public Decoder {
           predictor.predict(static_cast<int64_t>(i), embeddings.layers.back(), {.masks = true}),
           level.levels.front(), clips);
       context.look("decoder.blocked." + std::to_string(i), [&] { return blocked; });
-      x = cross_[i]->forward(x, position, &level, blocked, context);
-      x = self_[i]->forward(x, position, nullptr, {}, context);
+      const std::string layer = "decoder.layers." + std::to_string(i);
+      x = cross_[i]->forward(x, position, &level, blocked, layer + ".cross_attn", context);
+      x = self_[i]->forward(x, position, nullptr, {}, layer + ".self_attn", context);
       x = ffn_[i]->forward(x);
       embeddings.layers.push_back(predicted_from(x));
     }

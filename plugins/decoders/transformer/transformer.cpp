@@ -98,7 +98,7 @@ class Layer final : public torch::nn::Module {
 
   /// in: x [B,1,Lq,D], query_position [1,1,Lq,D], references [B,1,Lq,R] or undefined.
   at::Tensor forward(at::Tensor x, const at::Tensor& query_position, const at::Tensor& references,
-                     const Memory& memory, const ForwardContext& context) {
+                     const Memory& memory, const std::string& name, const ForwardContext& context) {
     const bool pre = options_.pre_norm;
     x = sub_layer(
         x, norm1_,
@@ -116,7 +116,7 @@ class Layer final : public torch::nn::Module {
         x, norm2_,
         [&](const at::Tensor& inner) {
           const AttentionInput input{inner, query_position, references, memory, {}};
-          return cross_attn_->forward(input, context).values.at(0);
+          return attend(*cross_attn_, input, context, name + ".cross_attn").values.at(0);
         },
         pre);
     return sub_layer(
@@ -210,7 +210,8 @@ class Transformer final : public Decoder {
     std::vector<at::Tensor> outputs;
     for (size_t i = 0; i < layers_.size(); ++i) {
       if (moving() && reference_dim_ > 0) references = with_own_time(places);
-      x = layers_[i]->forward(x, position, references, memory, context);
+      x = layers_[i]->forward(x, position, references, memory,
+                              "decoder.layers." + std::to_string(i), context);
       const at::Tensor output = norm_->forward(x).squeeze(1);  // [B,Lq,D]
       outputs.push_back(output);
       InstanceLayer result;

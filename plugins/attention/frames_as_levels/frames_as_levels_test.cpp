@@ -1,0 +1,33 @@
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "core/interfaces/attention.h"
+#include "tests/support/make_plugin.h"
+
+namespace tessera {
+namespace {
+
+TEST(FramesAsLevels, SaysInWhichFrameItsPointsLie) {
+  at::manual_seed(1);
+  BuildContext context;
+  context.clip.num_frames = 3;
+  context.attention.dim = 8;
+  context.attention.strides = {16};
+  auto part = test_support::make_plugin<Attention>("frames_as_levels",
+                                                   "num_heads = 2\nnum_points = 2", context);
+  Memory memory;
+  memory.tokens = at::randn({1, 3, 6, 8});
+  memory.levels = {{0, 2, 3, 16}};
+  const at::Tensor query = at::randn({1, 1, 4, 8}), references = at::rand({1, 1, 4, 2});
+  AttentionInput input{query, {}, references, memory, {}};
+  EXPECT_FALSE(part->forward(input, {}).sampling.weights.defined());
+  input.wants_sampling = true;
+  const AttentionSampling sampling = part->forward(input, {}).sampling;
+  EXPECT_EQ(sampling.locations.sizes(), (at::IntArrayRef{1, 1, 4, 2, 3 * 2, 3}));
+  const at::Tensor time = sampling.locations.select(-1, 2).flatten(0, 3)[0];
+  EXPECT_TRUE(at::allclose(time * 3, at::tensor({0.5f, 0.5f, 1.5f, 1.5f, 2.5f, 2.5f})));
+  EXPECT_TRUE(at::allclose(sampling.weights.sum(-1), at::ones({1, 1, 4, 2})));
+}
+
+}  // namespace
+}  // namespace tessera
