@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <iostream>
+#include <memory>
 #include <set>
 
 #include "core/error.h"
@@ -18,6 +19,7 @@
 #include "launcher/inference/video_share.h"
 #include "launcher/inference/zip_file.h"
 #include "launcher/training/device.h"
+#include "launcher/visualisation/explain_video.h"
 #include "launcher/visualisation/overlay.h"
 #include "launcher/weights/atomic_file.h"
 #include "launcher/weights/load_weights.h"
@@ -29,14 +31,18 @@ namespace fs = std::filesystem;
 
 struct InferArguments {
   ExperimentArguments experiment;
-  std::string input, images, output, weights, overlay;
+  std::string input, images, output, weights, overlay, explain;
   std::string zip, ground_truth;
   std::vector<std::string> frames_sweep;
   double overlay_threshold = 0.3;
-  bool allow_random_weights = false, with_zip = false, json = false;
+  int64_t explain_tracks = 3, explain_window = 0;
+  std::optional<int64_t> explain_layer;
+  bool allow_random_weights = false, with_zip = false, json = false, quiet = false;
 
   /// Where a person reads along: standard output belongs to --json.
-  std::ostream& log() const { return json ? std::cerr : std::cout; }
+  std::ostream& log() const { return quiet ? *nowhere : json ? std::cerr : std::cout; }
+  std::ostream& progress() const { return quiet ? *nowhere : std::cerr; }
+  std::shared_ptr<std::ostream> nowhere = std::make_shared<std::ostream>(nullptr);
   std::string zip_file() const {
     return zip.empty() ? fs::path(output).replace_extension(".zip").string() : zip;
   }
@@ -156,17 +162,24 @@ int64_t infer_videos(const Session& session, const fs::path& file) {
     const data::InferenceVideo& video = session.videos[own[i]];
     const FrameCount& limit = session.experiment.inference.frames;
     std::optional<VideoTracks> tracks;
+    ExplainedWindow explained{.index = arguments.explain_window, .layer = arguments.explain_layer};
     {
       InferenceProgress progress(
-          std::cerr, isatty(STDERR_FILENO) != 0,
+          arguments.progress(), isatty(STDERR_FILENO) != 0,
           "video " + std::to_string(i + 1) + "/" + std::to_string(own.size()) + " " + video.name,
           limit.is_all() ? video.length : std::min(limit.frames, video.length));
-      tracks = inference.run(video, [&](int64_t frames) { progress.show(frames); });
+      tracks = inference.run(
+          video, [&](int64_t frames) { progress.show(frames); },
+          arguments.explain.empty() ? nullptr : &explained);
     }
     for (const VideoTracks::Track& track : tracks->tracks())
       results.add(own[i], video.id, *tracks, track, session.categories.ids[track.category]);
     arguments.log() << video.name << ": " << video.length << " frames, " << tracks->tracks().size()
                     << " tracks" << std::endl;
+    if (!arguments.explain.empty())
+      visualisation::write_explanation(
+          video, *tracks, explained, session.categories.names, arguments.explain_tracks,
+          fs::path(arguments.explain) / (session.folders[own[i]] + ".png"));
     if (!arguments.overlay.empty())
       write_overlays(video, *tracks, session.categories,
                      fs::path(arguments.overlay) / session.folders[own[i]],
@@ -201,10 +214,10 @@ void run_sweep(Session& session) {
 
 void check_arguments(const InferArguments& arguments) {
   if (!arguments.frames_sweep.empty()) {
-    if (arguments.with_zip || !arguments.overlay.empty())
+    if (arguments.with_zip || !arguments.overlay.empty() || !arguments.explain.empty())
       throw ConfigError(
-          "infer: expected neither --zip nor --overlay beside --frames-sweep, which makes a result "
-          "file for each number of frames, got one.");
+          "infer: expected none of --zip, --overlay and --explain beside --frames-sweep, which "
+          "makes a result file for each number of frames, got one.");
     return;
   }
   if (arguments.json || !arguments.ground_truth.empty())
@@ -231,14 +244,16 @@ void run_infer(const InferArguments& arguments, const World& world) {
   if (!arguments.frames_sweep.empty()) return run_sweep(session);
   const int64_t tracks = infer_videos(session, arguments.output);
   if (!world.is_first()) return;
-  std::cout << "results: " << arguments.output << " (" << videos.size() << " videos, " << tracks
-            << " tracks)\n";
+  std::ostream& out = arguments.log();
+  out << "results: " << arguments.output << " (" << videos.size() << " videos, " << tracks
+      << " tracks)\n";
   if (arguments.with_zip) {
     // Submission servers look for this name.
     write_zip(arguments.zip_file(), arguments.output, "results.json");
-    std::cout << "archive: " << arguments.zip_file() << "\n";
+    out << "archive: " << arguments.zip_file() << "\n";
   }
-  if (!arguments.overlay.empty()) std::cout << "overlays: " << arguments.overlay << "\n";
+  if (!arguments.overlay.empty()) out << "overlays: " << arguments.overlay << "\n";
+  if (!arguments.explain.empty()) out << "explained: " << arguments.explain << "\n";
 }
 
 }  // namespace
@@ -273,6 +288,21 @@ void add_infer(CLI::App& app, const World& world) {
                       "Folder for frames with masks, class, score and track id");
   command->add_option("--overlay-threshold", arguments->overlay_threshold,
                       "Tracks drawn have at least this score");
+  command->add_option("--explain", arguments->explain,
+                      "Folder for one picture a video of where and when the queries of its best "
+                      "tracks looked: attention maps, or sampling points");
+  command->add_option("--explain-tracks", arguments->explain_tracks, "Tracks a picture")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command
+      ->add_option("--explain-layer", arguments->explain_layer,
+                   "Decoder layer, from 0 (default: the last)")
+      ->check(CLI::NonNegativeNumber);
+  command
+      ->add_option("--explain-window", arguments->explain_window,
+                   "Window of the video, from 0; the last where there are fewer")
+      ->capture_default_str()
+      ->check(CLI::NonNegativeNumber);
   command
       ->add_option("--frames-sweep", arguments->frames_sweep,
                    "Infer and score with each of these numbers of frames, e.g. 1,2,4,8,16,all: how "
@@ -282,6 +312,7 @@ void add_infer(CLI::App& app, const World& world) {
   command->add_option("--ground-truth", arguments->ground_truth,
                       "Annotations that the sweep is scored against; without it --input");
   command->add_flag("--json", arguments->json, "Print the sweep as JSON");
+  command->add_flag("--quiet", arguments->quiet, "Print nothing but errors and what --json prints");
   command->footer(
       "Started by mpirun or srun, every process takes a part of the videos.\n"
       "Example: tessera infer experiments/vistr_r50.toml --input clip.mp4 --weights "

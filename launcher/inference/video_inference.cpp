@@ -146,8 +146,8 @@ FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
 
 std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo& video,
                                                       std::span<const Window> windows,
-                                                      bool is_linked,
-                                                      const FrameProgress& progress) const {
+                                                      bool is_linked, const FrameProgress& progress,
+                                                      const ForwardContext& context) const {
   const int64_t length = windows.front().length;
   FrameGeometry geometry;
   FeaturePyramid pyramid = features(video, windows, geometry, progress);
@@ -162,7 +162,7 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
     }
     pyramid.padding_mask = pyramid.padding_mask.index_select(1, frames);
   }
-  VisModel::Output output = model_.predict(std::move(pyramid), context_);
+  VisModel::Output output = model_.predict(std::move(pyramid), context);
   const LayerPrediction& last = output.predictions.layers.back();
   const InstanceLayer& embedded = output.embeddings.layers.back();
   std::vector<Seen> all;
@@ -234,8 +234,8 @@ void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t
   }
 }
 
-VideoTracks VideoInference::run(const data::InferenceVideo& video,
-                                const FrameProgress& progress) const {
+VideoTracks VideoInference::run(const data::InferenceVideo& video, const FrameProgress& progress,
+                                ExplainedWindow* explained) const {
   at::NoGradGuard no_grad;
   const InferenceOptions& options = experiment_.inference;
   const int64_t num_seen =
@@ -263,15 +263,34 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video,
         rows.push_back(static_cast<int64_t>(row));
     store_masks(seen, window, decided, rows, track_of_row, *store);
     decided = window.start + window.length;
+    return track_of_row;
   };
+  const size_t explained_window =
+      explained ? std::min(static_cast<size_t>(explained->index), windows.size() - 1) : 0;
   // Short windows are seen several at a time; which is which does not depend on that.
   const auto at_once =
       static_cast<size_t>(std::max<int64_t>(1, options.backbone_frames / windows.front().length));
   for (size_t begin = 0; begin < windows.size(); begin += at_once) {
     const std::span<const Window> some(windows.begin() + static_cast<std::ptrdiff_t>(begin),
                                        std::min(at_once, windows.size() - begin));
-    const std::vector<Seen> seen = see(video, some, windows.size() > 1, progress);
-    for (size_t i = 0; i < some.size(); ++i) join(seen[i], some[i]);
+    const bool watches =
+        explained && explained_window >= begin && explained_window < begin + some.size();
+    CrossAttentionRecorder recorder(explained ? explained->layer : std::nullopt,
+                                    watches ? static_cast<int64_t>(explained_window - begin) : 0);
+    ForwardContext watched = context_;
+    watched.attention = &recorder;
+    const std::vector<Seen> seen =
+        see(video, some, windows.size() > 1, progress, watches ? watched : context_);
+    for (size_t i = 0; i < some.size(); ++i) {
+      std::vector<int64_t> tracks_of_rows = join(seen[i], some[i]);
+      if (!watches || begin + i != explained_window) continue;
+      explained->start = some[i].start;
+      explained->length = some[i].length;
+      explained->looked = recorder.finish();
+      explained->geometry = seen[i].geometry;
+      explained->num_queries = static_cast<int64_t>(tracks_of_rows.size());
+      explained->track_of_query = std::move(tracks_of_rows);
+    }
   }
   if (windows.size() > 1) tracks = scores.finish();
   std::erase_if(tracks, [&](const ScoredTrack& track) { return !store->has(track.id); });

@@ -11,6 +11,7 @@
 #include "launcher/data/frame_source.h"
 #include "launcher/data/rle.h"
 #include "launcher/experiment.h"
+#include "launcher/inference/explained_window.h"
 #include "launcher/inference/mask_store.h"
 #include "launcher/inference/select_tracks.h"
 #include "launcher/inference/track_scores.h"
@@ -57,8 +58,10 @@ class VideoInference {
                  std::filesystem::path scratch = std::filesystem::temp_directory_path());
 
   /// A video shorter than the model's fixed clip length is continued from its start, and the
-  /// surplus is dropped.
-  VideoTracks run(const data::InferenceVideo& video, const FrameProgress& progress = {}) const;
+  /// surplus is dropped. `explained` names a window and is told where its queries looked; throws
+  /// ConfigError where the model cannot tell.
+  VideoTracks run(const data::InferenceVideo& video, const FrameProgress& progress = {},
+                  ExplainedWindow* explained = nullptr) const;
 
  private:
   struct Window {
@@ -71,8 +74,10 @@ class VideoInference {
   /// together are no more than go through the backbone at once.
   FeaturePyramid features(const data::InferenceVideo& video, std::span<const Window> windows,
                           FrameGeometry& geometry, const FrameProgress& progress) const;
+  /// `context` must outlive what is returned: masks are lazy.
   std::vector<Seen> see(const data::InferenceVideo& video, std::span<const Window> windows,
-                        bool is_linked, const FrameProgress& progress) const;
+                        bool is_linked, const FrameProgress& progress,
+                        const ForwardContext& context) const;
   void store_masks(const Seen& seen, const Window& window, int64_t first_frame,
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& track_of_row,
                    MaskStore& store) const;

@@ -10,7 +10,8 @@ for name in vistr deformable_vistr simvtr mask2former_vis mssts ifc; do
   "$tessera" config check "$work/$name/resolved.toml"
   "$tessera" infer "$experiment" --input "$work/set/annotations.json" --images "$(image_folder "$work/set")" \
     --weights "$work/$name/last.safetensors" --output "$work/$name/results.json" --overlay "$work/$name/overlay" \
-    --overlay-threshold 0
+    --overlay-threshold 0 --explain "$work/$name/explained"
+  [ "$(find "$work/$name/explained" -name '*.png' | wc -l)" = 3 ] || fail "expected a picture for each of 3 videos"
   "$tessera" score --ground-truth "$work/set/annotations.json" --results "$work/$name/results.json" --json \
     | grep '"AP50"' > /dev/null || fail "no AP50 in the score"
 done
