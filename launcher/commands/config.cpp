@@ -5,26 +5,19 @@
 
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
+#include "launcher/flat_values.h"
+#include "launcher/reference/reference.h"
 #include "launcher/run_main.h"
 
 namespace tessera::commands {
 namespace {
 
-// "model.encoder.num_layers = 6" for every value of a resolved experiment.
-void flatten(const ConfigNode& node, const std::string& prefix, std::vector<std::string>& lines) {
-  for (const auto& [key, child] : node.table()) {
-    const std::string path = prefix.empty() ? key : prefix + "." + key;
-    if (child.is_table() && !child.table().empty())
-      flatten(child, path, lines);
-    else
-      lines.push_back(path + " = " + to_toml_value(child));
-  }
-}
-
+/// "model.encoder.num_layers = 6" for every value of a resolved experiment, by key.
 std::vector<std::string> lines_of(const std::string& file, Registry& registry) {
   const Experiment experiment = load_experiment(file, {}, registry);
   std::vector<std::string> lines;
-  flatten(schema_of<Experiment>().write(&experiment), "", lines);
+  for (const auto& [key, value] : flat_values(schema_of<Experiment>().write(&experiment)))
+    lines.push_back(key + " = " + value);
   std::sort(lines.begin(), lines.end());
   return lines;
 }
@@ -69,6 +62,11 @@ void add_config(CLI::App& app) {
       std::cout << file << ": ok\n";
     }
   });
+
+  auto* reference =
+      config->add_subcommand("reference", "Print every key of an experiment, as Markdown");
+  reference->footer("Example: tessera config reference > docs/reference/configuration.md");
+  reference->callback([] { std::cout << configuration_reference(); });
 
   auto* diff = config->add_subcommand("diff", "Print what differs between two experiments");
   auto pair = std::make_shared<std::vector<std::string>>();

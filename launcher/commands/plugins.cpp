@@ -9,6 +9,7 @@
 #include "launcher/commands/shared_options.h"
 #include "launcher/contract/contract_checks.h"
 #include "launcher/plugin_project/plugin_project.h"
+#include "launcher/reference/reference.h"
 #include "launcher/run_main.h"
 
 namespace tessera::commands {
@@ -111,12 +112,32 @@ void add_plugins(CLI::App& app) {
       plugins->add_subcommand("describe", "A plugin's options: type, range, default, meaning");
   auto which = std::make_shared<std::pair<std::string, std::string>>();
   auto describe_json = std::make_shared<bool>(false);
-  describe_command->add_option("kind", which->first, "Kind, e.g. attention")->required();
-  describe_command->add_option("name", which->second, "Name, e.g. dense")->required();
+  auto markdown = std::make_shared<bool>(false);
+  describe_command->add_option("kind", which->first, "Kind, e.g. attention");
+  describe_command->add_option("name", which->second, "Name, e.g. dense");
   describe_command->add_flag("--json", *describe_json, "Print as JSON");
+  describe_command
+      ->add_flag("--markdown", *markdown,
+                 "Print as Markdown; without kind and name the reference of all plugins")
+      ->excludes("--json");
   describe_command->footer("Example: tessera plugins describe backbone resnet");
-  describe_command->callback([which, describe_json] {
+  describe_command->callback([which, describe_json, markdown] {
     Registry registry(Registry::default_search_paths());
+    if (*markdown && which->first.empty()) {
+      std::vector<BrokenPlugin> broken;
+      const auto all = registry.scan(broken);
+      for (const BrokenPlugin& plugin : broken) throw PluginError(plugin.reason);
+      std::cout << plugins_reference(all);
+      return;
+    }
+    if (which->first.empty() || which->second.empty())
+      throw ConfigError(
+          "plugins describe: expected a kind and a name, or --markdown for all plugins, got "
+          "neither. tessera plugins list names them.");
+    if (*markdown) {
+      std::cout << plugin_markdown(registry.find(which->first, which->second));
+      return;
+    }
     const nlohmann::json text = describe(registry.find(which->first, which->second));
     if (*describe_json) {
       std::cout << text.dump(2) << "\n";

@@ -55,8 +55,11 @@ void run_report(const ReportArguments& arguments) {
     const fs::path results_file = fs::path(folder) / "results.json";
     if (truth && fs::exists(results_file)) {
       const evaluation::Results results = evaluation::read_results(results_file);
-      for (const evaluation::Stat& stat : evaluation::score(*truth, results).stats)
+      const evaluation::ScoreResult scored =
+          evaluation::score(*truth, results, {.diagnose = evaluation::DiagnosticOptions{}});
+      for (const evaluation::Stat& stat : scored.stats)
         run.score.emplace_back(stat.name, stat.value);
+      run.diagnostics = scored.diagnostics->all;
       if (page.runs.empty() && !arguments.images.empty()) {
         page.videos = report::choose_clips(*truth, results, arguments.images,
                                            {.best = arguments.clips, .worst = arguments.clips});

@@ -62,10 +62,10 @@ std::optional<fs::path> shared_checkpoint(const RunFolder& folder, const std::st
 }
 
 /// What is known of a job of several ranks that this run folder saw end too early.
-void show_last_words(const fs::path& records) {
+void show_last_words(const fs::path& records, std::ostream& out) {
   std::ifstream failure(records / "failure.txt");
   std::string message;
-  if (std::getline(failure, message)) std::cout << "the job before ended: " << message << '\n';
+  if (std::getline(failure, message)) out << "the job before ended: " << message << '\n';
 }
 
 fs::path output_of(const TrainArguments& arguments) {
@@ -83,7 +83,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   const TrainOptions& options = experiment.train;
   const int64_t clips = clips_per_part(options, world.size());
   std::ostream nowhere(nullptr);
-  std::ostream& out = world.is_first() ? std::cout : nowhere;
+  std::ostream& out = world.is_first() && !arguments.quiet ? std::cout : nowhere;
   const std::string resolved = resolved_toml(experiment);
   expect_same_everywhere(world, resolved);
   const RunFolder folder(output_of(arguments), /*cleans=*/world.is_first());
@@ -93,7 +93,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   if (world.is_first()) {
     folder.expect_no_checkpoint_after(state.iteration);
     folder.write_resolved(resolved);
-    show_last_words(rank_records(folder.path()));
+    show_last_words(rank_records(folder.path()), out);
     fs::remove_all(rank_records(folder.path()));
   }
   out << "run folder: " << folder.path().string() << '\n';
@@ -137,7 +137,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     settings.stop_at = arguments.iterations;
     settings.samples_per_epoch = static_cast<double>(dataset->size());
     settings.experiment = resolved;
-    settings.progress = &std::cout;
+    settings.progress = arguments.quiet ? nullptr : &std::cout;
     settings.terminal = isatty(STDOUT_FILENO) != 0;
     settings.stop_requested = [&guard] { return guard.requested(); };
     settings.communicator = &communicator;
@@ -198,13 +198,14 @@ int run(const TrainArguments& arguments, const World& world) {
       return kPreempted;
     }
   }
-  if (!world.is_first()) return kOk;
+  if (!world.is_first() || (arguments.quiet && scores.empty())) return kOk;
   if (scores.empty()) {
     std::cout << "scores of the seeds: none, because train.evaluate_every is 0\n";
     return kOk;
   }
   const ScoreStatistics statistics = statistics_of(scores);
   write_seed_scores(output / "seeds.json", scores);
+  if (arguments.quiet) return kOk;
   std::cout << scores.size() << " seeds: AP " << 100 * statistics.mean << " +- "
             << 100 * statistics.deviation << " (" << (output / "seeds.json").string() << ")\n";
   return kOk;
@@ -243,7 +244,9 @@ void add_train(CLI::App& app, const World& world) {
   command->add_flag("--allow-changes", arguments->allow_changes,
                     "Resume although the experiment was changed since");
   command->add_flag("--profile", arguments->profile,
-                    "Write where each step's time goes to profile.jsonl in the run folder");
+                    "Write where each step's time goes, a JSON object a step, to profile.jsonl in "
+                    "the run folder (other ranks: profile-<rank>.jsonl)");
+  command->add_flag("--quiet", arguments->quiet, "Print nothing but errors");
   command->footer(
       "Started by mpirun or srun, the processes train as one.\n"
       "Exit code 6: stopped by SIGTERM or SIGINT with a checkpoint written; run again.\n"

@@ -22,6 +22,7 @@ struct TrainArguments {
   std::optional<int64_t> iterations;
   bool allow_changes = false;
   bool profile = false;
+  bool quiet = false;
 };
 
 struct RunResult {

@@ -29,6 +29,23 @@ double tick_step(double range, int count) {
   return 10 * power;
 }
 
+std::string text(double x, double y, const char* anchor, const char* style,
+                 const std::string& words) {
+  return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor +
+         "\" class=\"" + style + "\">" + html_text(words) + "</text>\n";
+}
+
+std::string line(double x1, double y1, double x2, double y2) {
+  return "<line class=\"grid\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" +
+         number(x2) + "\" y2=\"" + number(y2) + "\"/>\n";
+}
+
+std::string opening(const ChartOptions& options) {
+  return "<svg class=\"chart\" viewBox=\"0 0 " + number(kWidth) + " " + number(kHeight) +
+         "\" role=\"img\" aria-label=\"" + html_text(options.title) + "\">\n" +
+         text(kLeft, 16, "start", "title", options.title);
+}
+
 struct Axis {
   double low = 0, high = 1;
   double from = 0, to = 1;  // pixels
@@ -63,10 +80,7 @@ class Chart {
 
   std::string svg() const {
     if (is_empty_) return "";
-    std::string out = "<svg class=\"chart\" viewBox=\"0 0 " + number(kWidth) + " " +
-                      number(kHeight) + "\" role=\"img\" aria-label=\"" +
-                      html_text(options_.title) + "\">\n";
-    out += text(kLeft, 16, "start", "title", options_.title);
+    std::string out = opening(options_);
     add_grid(out);
     for (size_t i = 0; i < series_.size(); ++i) add_line(out, i);
     out += text((kLeft + kWidth - kRight) / 2, kHeight - 6, "middle", "label", options_.x_label);
@@ -75,16 +89,6 @@ class Chart {
 
  private:
   static constexpr double kInfinity = std::numeric_limits<double>::infinity();
-
-  static std::string text(double x, double y, const char* anchor, const char* style,
-                          const std::string& words) {
-    return "<text x=\"" + number(x) + "\" y=\"" + number(y) + "\" text-anchor=\"" + anchor +
-           "\" class=\"" + style + "\">" + html_text(words) + "</text>\n";
-  }
-  static std::string line(double x1, double y1, double x2, double y2) {
-    return "<line class=\"grid\" x1=\"" + number(x1) + "\" y1=\"" + number(y1) + "\" x2=\"" +
-           number(x2) + "\" y2=\"" + number(y2) + "\"/>\n";
-  }
 
   void add_grid(std::string& out) const {
     const double x_step = tick_step(x_.high - x_.low, 7);
@@ -139,10 +143,83 @@ class Chart {
   bool is_empty_ = true;
 };
 
+/// Bars side by side for each name.
+class Bars {
+ public:
+  Bars(const std::vector<std::string>& names, const std::vector<BarGroup>& groups,
+       const ChartOptions& options)
+      : names_(names), groups_(groups), options_(options) {
+    double low = 0, high = 0;
+    for (const BarGroup& group : groups)
+      for (const double value : group.values) {
+        if (!std::isfinite(value)) continue;
+        is_empty_ = false;
+        low = std::min(low, value);
+        high = std::max(high, value);
+      }
+    const double room = high > low ? 0.05 * (high - low) : 1;
+    y_ = {low < 0 ? low - room : 0, high + room, kHeight - kBottom, kTop};
+  }
+
+  std::string svg() const {
+    if (is_empty_) return "";
+    std::string out = opening(options_);
+    const double step = tick_step(y_.high - y_.low, 6);
+    for (double y = std::ceil(y_.low / step) * step; y <= y_.high; y += step) {
+      out += line(kLeft, y_.pixel(y), kWidth - kRight, y_.pixel(y));
+      out += text(kLeft - 6, y_.pixel(y) + 4, "end", "tick", number(y));
+    }
+    out += text(kLeft - 6, kTop - 10, "end", "label", options_.y_label);
+    const double slot = (kWidth - kRight - kLeft) / static_cast<double>(names_.size());
+    const double bar = 0.8 * slot / static_cast<double>(groups_.size());
+    for (size_t n = 0; n < names_.size(); ++n) {
+      const double left = kLeft + slot * (static_cast<double>(n) + 0.1);
+      for (size_t g = 0; g < groups_.size(); ++g)
+        add_bar(out, left + bar * static_cast<double>(g), bar, g, n);
+      out += text(left + 0.4 * slot, y_.from + 16, "middle", "tick", names_[n]);
+    }
+    for (size_t g = 0; g < groups_.size(); ++g) {
+      const double row = 34, left = kLeft + 130 * static_cast<double>(g);
+      out += rectangle(left, row - 9, 12, 9, g) + "/>\n";
+      out += text(left + 18, row, "start", "tick", groups_[g].name);
+    }
+    return out + "</svg>\n";
+  }
+
+ private:
+  static std::string rectangle(double x, double y, double width, double height, size_t group) {
+    return "<rect fill=\"" + std::string(kColours[group % kColours.size()]) + "\" x=\"" +
+           number(x) + "\" y=\"" + number(y) + "\" width=\"" + number(width) + "\" height=\"" +
+           number(height) + "\"";
+  }
+
+  void add_bar(std::string& out, double left, double width, size_t group, size_t name) const {
+    const double value = groups_[group].values.at(name);
+    if (!std::isfinite(value)) return;
+    const double zero = y_.pixel(0), end = y_.pixel(value);
+    // No bar is so small that nobody sees whose it is.
+    out += rectangle(left, std::min(zero, end), width, std::max(1.0, std::abs(end - zero)), group) +
+           "><title>" +
+           html_text(groups_[group].name + ", " + names_[name] + ": " + number(value)) +
+           "</title></rect>\n";
+  }
+
+  const std::vector<std::string>& names_;
+  const std::vector<BarGroup>& groups_;
+  const ChartOptions& options_;
+  Axis y_;
+  bool is_empty_ = true;
+};
+
 }  // namespace
 
 std::string svg_chart(const std::vector<Series>& series, const ChartOptions& options) {
   return Chart(series, options).svg();
+}
+
+std::string svg_bars(const std::vector<std::string>& names, const std::vector<BarGroup>& groups,
+                     const ChartOptions& options) {
+  return Bars(names, groups, options).svg();
 }
 
 std::string html_text(const std::string& text) {

@@ -1,9 +1,11 @@
 #include "launcher/report/page.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "launcher/report/chart.h"
+#include "launcher/report/differences.h"
 
 namespace tessera::report {
 namespace {
@@ -14,7 +16,9 @@ body { max-width: 1180px; margin: 0 auto; padding: 24px; background: #fff; }
 h1 { font-size: 24px; margin: 0 0 4px; } h2 { font-size: 18px; margin: 32px 0 8px; }
 table { border-collapse: collapse; } th, td { padding: 4px 14px 4px 0; text-align: right; }
 th:first-child, td:first-child { text-align: left; } thead th { border-bottom: 2px solid #cbd5e1; }
-tbody td { border-bottom: 1px solid #e2e8f0; } tbody tr:first-child { font-weight: 600; }
+tbody td { border-bottom: 1px solid #e2e8f0; } .summary tbody tr:first-child { font-weight: 600; }
+.diagnostics { margin-bottom: 14px; font-size: 13px; }
+.differences { font-size: 12px; } .differences td { max-width: 420px; overflow-wrap: anywhere; }
 .charts, .videos { display: flex; flex-wrap: wrap; gap: 16px; }
 .chart { width: 560px; max-width: 100%; } .chart .title { font-size: 13px; font-weight: 600; }
 .chart .tick { font-size: 11px; fill: #475569; } .chart .label { font-size: 11px; fill: #64748b; }
@@ -69,7 +73,8 @@ std::string percent_of(const std::vector<std::pair<std::string, double>>& score,
 
 std::string summary(const Page& page) {
   std::string out =
-      "<table><thead><tr><th>run</th><th>AP</th><th>AP50</th><th>AP75</th><th>AR1</th>"
+      "<table "
+      "class=\"summary\"><thead><tr><th>run</th><th>AP</th><th>AP50</th><th>AP75</th><th>AR1</th>"
       "<th>AR10</th><th>iterations</th><th>training, s</th></tr></thead><tbody>\n";
   for (const ReportedRun& run : page.runs) {
     const auto iterations = run.history.steps.empty() ? 0 : run.history.steps.back().iteration;
@@ -179,6 +184,89 @@ std::string video_section(const Page& page, bool best) {
   return out + "</div>\n";
 }
 
+/// As tessera score shows it: fractions in percent, "-" where nothing is defined.
+std::string shown(const evaluation::DiagnosticStat& stat) {
+  if (stat.value == evaluation::kUndefined) return "-";
+  switch (stat.kind) {
+    case evaluation::StatKind::kFraction:
+      return fixed(100 * stat.value, 1);
+    case evaluation::StatKind::kCount:
+      return fixed(stat.value, 0);
+    default:
+      return fixed(stat.value, 2);
+  }
+}
+
+const evaluation::DiagnosticGroup* group_of(const ReportedRun& run, const std::string& name) {
+  for (const evaluation::DiagnosticGroup& group : run.diagnostics)
+    if (group.name == name) return &group;
+  return nullptr;
+}
+
+/// What each class of error costs, of the runs that were scored.
+std::string failures(const Page& page) {
+  std::vector<std::string> names;
+  std::vector<BarGroup> bars;
+  for (const ReportedRun& run : page.runs) {
+    const evaluation::DiagnosticGroup* gains = group_of(run, "oracle_gain");
+    if (!gains) continue;
+    BarGroup bar{run.name, {}};
+    names.clear();
+    for (const evaluation::DiagnosticStat& stat : gains->stats) {
+      names.push_back(stat.name);
+      bar.values.push_back(stat.value == evaluation::kUndefined ? NAN : 100 * stat.value);
+    }
+    bars.push_back(std::move(bar));
+  }
+  const std::string chart = svg_bars(
+      names, bars, {.title = "AP gained if one class of error were repaired", .y_label = "AP"});
+  return chart.empty() ? "" : "<h2>Failures</h2>\n<div class=\"charts\">\n" + chart + "</div>\n";
+}
+
+/// One table for each group of diagnostics, a row for each run that was scored.
+std::string diagnostics(const Page& page) {
+  const auto scored = std::find_if(page.runs.begin(), page.runs.end(),
+                                   [](const ReportedRun& run) { return !run.diagnostics.empty(); });
+  if (scored == page.runs.end()) return "";
+  std::string out =
+      "<h2>Diagnostics</h2>\n<p class=\"note\">Definitions: docs/evaluation.md. Tracking and "
+      "identity are of predictions with a score of at least 0.3.</p>\n";
+  for (const evaluation::DiagnosticGroup& named : scored->diagnostics) {
+    out += "<table class=\"diagnostics\"><thead><tr><th>" + html_text(named.name) + "</th>";
+    for (const evaluation::DiagnosticStat& stat : named.stats)
+      out += "<th>" + html_text(stat.name) + "</th>";
+    out += "</tr></thead><tbody>\n";
+    for (const ReportedRun& run : page.runs) {
+      const evaluation::DiagnosticGroup* group = group_of(run, named.name);
+      if (!group) continue;
+      out += "<tr><td>" + html_text(run.name) + "</td>";
+      for (const evaluation::DiagnosticStat& stat : group->stats)
+        out += "<td>" + shown(stat) + "</td>";
+      out += "</tr>\n";
+    }
+    out += "</tbody></table>\n";
+  }
+  return out;
+}
+
+/// What sets the runs' configurations apart; "" for one run.
+std::string differences(const Page& page) {
+  std::vector<std::string> texts;
+  for (const ReportedRun& run : page.runs) texts.push_back(run.configuration);
+  const std::vector<Difference> found = configuration_differences(texts);
+  if (found.empty()) return "";
+  std::string out = "<h2>Differences</h2>\n<table class=\"differences\"><thead><tr><th>key</th>";
+  for (const ReportedRun& run : page.runs) out += "<th>" + html_text(run.name) + "</th>";
+  out += "</tr></thead><tbody>\n";
+  for (const Difference& difference : found) {
+    out += "<tr><td>" + html_text(difference.key) + "</td>";
+    for (const std::string& value : difference.values)
+      out += "<td>" + (value.empty() ? "-" : html_text(value)) + "</td>";
+    out += "</tr>\n";
+  }
+  return out + "</tbody></table>\n";
+}
+
 std::string configurations(const Page& page) {
   std::string out = "<h2>Configuration</h2>\n";
   for (const ReportedRun& run : page.runs)
@@ -195,7 +283,8 @@ std::string html_page(const Page& page) {
          html_text(page.title) +
          "</title><meta name=\"viewport\" content=\"width=device-width\"><style>" + kStyle +
          "</style></head><body>\n<h1>" + html_text(page.title) + "</h1>\n" + summary(page) +
-         curves(page) + timeline(page) + video_section(page, true) + video_section(page, false) +
+         curves(page) + timeline(page) + failures(page) + diagnostics(page) +
+         video_section(page, true) + video_section(page, false) + differences(page) +
          configurations(page) + "<script>" + kScript + "</script>\n</body></html>\n";
 }
 

@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/evaluation/diagnostics/diagnostics.h"
 #include "launcher/report/clips.h"
 #include "launcher/report/run_history.h"
 
@@ -12,10 +13,12 @@ namespace tessera::report {
 /// One run of a report.
 struct ReportedRun {
   std::string name;
-  RunHistory history;          // empty for a model that was not trained
-  double earlier_seconds = 0;  // of training that came before, in another run
-  std::string configuration;   // resolved.toml, may be empty
-  std::vector<std::pair<std::string, double>> score;  // 0..1; empty: not scored
+  RunHistory history = {};         // empty for a model that was not trained
+  double earlier_seconds = 0;      // of training that came before, in another run
+  std::string configuration = {};  // resolved.toml, may be empty
+  std::vector<std::pair<std::string, double>> score = {};  // 0..1; empty: not scored
+  std::vector<evaluation::DiagnosticGroup> diagnostics =
+      {};  // of all categories; empty: not scored
 };
 
 /// What the page shows. The first run is the one it is about.

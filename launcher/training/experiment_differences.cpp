@@ -2,6 +2,7 @@
 #include <set>
 
 #include "core/config/toml_reader.h"
+#include "launcher/flat_values.h"
 #include "launcher/training/checkpoint.h"
 
 namespace tessera {
@@ -20,23 +21,11 @@ bool is_free(const std::string& path) {
   return false;
 }
 
-/// Every value by its dotted path; lists are values.
-void flatten(const ConfigNode& node, const std::string& path,
-             std::map<std::string, std::string>& values) {
-  if (!node.is_table()) {
-    values[path] = to_toml_value(node);
-    return;
-  }
-  for (const auto& [key, child] : node.table())
-    flatten(child, path.empty() ? key : path + "." + key, values);
-}
-
 }  // namespace
 
 std::vector<std::string> experiment_differences(const std::string& then, const std::string& now) {
-  std::map<std::string, std::string> before, after;
-  flatten(parse_toml(then, "the checkpoint's experiment"), "", before);
-  flatten(parse_toml(now, "this experiment"), "", after);
+  const auto before = flat_values(parse_toml(then, "the checkpoint's experiment"));
+  const auto after = flat_values(parse_toml(now, "this experiment"));
   std::set<std::string> paths;
   for (const auto* values : {&before, &after})
     for (const auto& [path, value] : *values) paths.insert(path);

@@ -20,7 +20,10 @@ class RunFolder {
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path last_weights() const { return path_ / "last.safetensors"; }
   std::filesystem::path best_weights() const { return path_ / "best.safetensors"; }
-  std::filesystem::path profile() const { return path_ / "profile.jsonl"; }
+  /// A rank's own.
+  std::filesystem::path profile(int64_t rank = 0) const {
+    return path_ / (rank == 0 ? "profile.jsonl" : "profile-" + std::to_string(rank) + ".jsonl");
+  }
   std::filesystem::path checkpoint(int64_t iteration) const;
 
   /// Writes resolved.toml, so that a run that cannot write fails before it trains.

@@ -142,7 +142,7 @@ class TrainingLoop {
     Progress progress(settings_.progress && writes ? *settings_.progress : nowhere,
                       settings_.terminal, end);
     std::ofstream profile;
-    if (settings_.profile && writes) profile.open(folder_.profile(), std::ios::app);
+    if (settings_.profile) profile.open(folder_.profile(communicator_.rank()), std::ios::app);
     TrainResult result;
     int64_t unlogged_steps = 0;
     double data_seconds = 0;
@@ -306,10 +306,16 @@ class TrainingLoop {
   }
 
   void write_times(std::ofstream& file, const StepTimes& times) const {
-    nlohmann::ordered_json line{
-        {"iteration", state_.iteration}, {"seconds", times.total},     {"data", times.data},
-        {"forward", times.forward},      {"backward", times.backward}, {"exposed", times.exposed},
-        {"optimiser", times.optimiser}};
+    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    nlohmann::ordered_json line{{"iteration", state_.iteration},
+                                {"rank", communicator_.rank()},
+                                {"time", now.count()},
+                                {"seconds", times.total},
+                                {"data", times.data},
+                                {"forward", times.forward},
+                                {"backward", times.backward},
+                                {"exposed", times.exposed},
+                                {"optimiser", times.optimiser}};
     if (!times.bucket_bytes.empty()) line["bucket_bytes"] = times.bucket_bytes;
     file << line.dump() << std::endl;
   }

@@ -79,7 +79,7 @@ struct TrainSettings {
   std::vector<AuxiliaryTraining> auxiliaries;
   const Communicator* communicator = nullptr;  // null: one process
   Supervisor* supervisor = nullptr;            // told what this rank does; may be null
-  bool profile = false;                        // write StepTimes of rank 0 to profile.jsonl
+  bool profile = false;  // every rank writes its StepTimes to a profile of its own
 };
 
 struct TrainResult {

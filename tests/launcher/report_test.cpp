@@ -9,6 +9,7 @@
 #include "launcher/evaluation/score.h"
 #include "launcher/report/chart.h"
 #include "launcher/report/clips.h"
+#include "launcher/report/differences.h"
 #include "launcher/report/page.h"
 #include "tests/training/temporary_folder.h"
 
@@ -66,6 +67,29 @@ TEST(Chart, DrawsWhatIsFiniteAndNamesEverySeries) {
   EXPECT_EQ(svg_chart({{"empty", {}, false}}, {}), "");
 }
 
+TEST(Chart, DrawsABarForEveryFiniteValue) {
+  const std::string svg = svg_bars({"class", "mask"}, {{"a<b", {6.0, -3.0}}, {"c", {NAN, 1.0}}},
+                                   {.title = "Gains", .y_label = "AP"});
+  EXPECT_EQ(count_of(svg, "<rect"), 3u + 2u);  // and the legend's
+  EXPECT_EQ(count_of(svg, "</title></rect>"), 3u);
+  EXPECT_NE(svg.find("a&lt;b, mask: -3"), std::string::npos);
+  EXPECT_EQ(svg.find("nan"), std::string::npos);
+  EXPECT_EQ(svg_bars({"x"}, {{"a", {NAN}}}, {}), "");
+  EXPECT_EQ(svg_bars({}, {}, {}), "");
+}
+
+TEST(Differences, NamesEveryKeyInWhichRunsDiffer) {
+  const auto found = configuration_differences(
+      {"a = 1\n[b]\nc = \"x\"\nd = [1, 2]", "a = 1\n[b]\nc = \"y\"\nd = [1, 2]\ne = 3", ""});
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].key, "b.c");
+  EXPECT_EQ(found[0].values, (std::vector<std::string>{"\"x\"", "\"y\"", ""}));
+  EXPECT_EQ(found[1].key, "b.e");
+  EXPECT_EQ(found[1].values, (std::vector<std::string>{"", "3", ""}));
+  EXPECT_TRUE(configuration_differences({"a = 1", "a = 1"}).empty());
+  EXPECT_TRUE(configuration_differences({"a = 1", ""}).empty()) << "a run without configuration";
+}
+
 // A set of generated videos; results that find every track of all but the last video exactly.
 struct Scene {
   TemporaryFolder folder;
@@ -118,6 +142,24 @@ TEST(Page, StandsByItselfAndShowsEveryVideo) {
   EXPECT_NE(html.find("&lt;value&gt;"), std::string::npos);
   EXPECT_NE(html.find("<td>50.0</td><td>-</td>"), std::string::npos);
   EXPECT_EQ(html.find("http"), std::string::npos) << "nothing is fetched";
+}
+
+TEST(Page, ComparesRunsByDiagnosticsFailuresAndConfiguration) {
+  Scene scene;
+  Page page;
+  const auto scored =
+      evaluation::score(scene.truth, scene.results, {.diagnose = evaluation::DiagnosticOptions{}});
+  page.runs.push_back(
+      {.name = "one", .configuration = "lr = 1", .diagnostics = scored.diagnostics->all});
+  page.runs.push_back({.name = "two", .configuration = "lr = \"<2>\""});
+  const std::string html = html_page(page);
+  for (const evaluation::DiagnosticGroup& group : scored.diagnostics->all)
+    EXPECT_NE(html.find("<th>" + group.name + "</th>"), std::string::npos) << group.name;
+  EXPECT_NE(html.find("<th>HOTA</th>"), std::string::npos);
+  EXPECT_NE(html.find("AP gained if one class of error"), std::string::npos);
+  EXPECT_NE(html.find("<td>lr</td><td>1</td><td>&quot;&lt;2&gt;&quot;</td>"), std::string::npos);
+  page.runs.resize(1);
+  EXPECT_EQ(html_page(page).find("<h2>Differences"), std::string::npos);
 }
 
 // What the quick start's score must not be won by.

@@ -1,0 +1,108 @@
+#include "launcher/reference/reference.h"
+
+#include "launcher/experiment.h"
+
+namespace tessera {
+namespace {
+
+/// A cell of a table: no line breaks, no bars.
+std::string cell(const std::string& text) {
+  std::string out;
+  for (const char c : text) {
+    if (c == '|') out += '\\';
+    out += c == '\n' ? ' ' : c;
+  }
+  return out;
+}
+
+std::string code(const std::string& text) {
+  return text.empty() ? "" : "`" + cell(text) + "`";
+}
+
+void add_keys(const SchemaBase& schema, const ConfigNode& defaults, const std::string& prefix,
+              std::string& out) {
+  for (const Field& field : schema.fields()) {
+    const ConfigNode* value = defaults.find(field.name);
+    const bool is_list = value && value->is_array();
+    const std::string key = prefix + field.name;
+    std::string type = field.type;
+    if (!field.range.empty()) type += ", " + field.range;
+    std::string fallback;
+    if (field.required)
+      fallback = "required";
+    else if (value && !field.nested)
+      fallback = code(to_toml_value(*value));
+    out += "| `" + key + "` | " + cell(type) + " | " + fallback + " | " + cell(field.doc) + " |\n";
+    if (!field.nested) continue;
+    const bool entries = is_list || field.type.starts_with("list");
+    add_keys(*field.nested(), value && value->is_table() ? *value : ConfigNode(),
+             key + (entries ? "[]." : "."), out);
+  }
+}
+
+constexpr const char* kHead = "| key | type | default | meaning |\n|---|---|---|---|\n";
+
+std::string generated_by(const std::string& command) {
+  return "<!-- Written by `" + command +
+         "`; a test compares them. Change the schema in the source, then run it again. -->\n\n";
+}
+
+}  // namespace
+
+std::string markdown_table(const SchemaBase& schema, const ConfigNode& defaults) {
+  if (schema.fields().empty()) return "No options.\n";
+  std::string out = kHead;
+  add_keys(schema, defaults, "", out);
+  return out;
+}
+
+std::string plugin_markdown(const PluginDescriptor& plugin) {
+  const auto options = plugin.make_options();
+  return "### " + std::string(plugin.kind) + " `" + plugin.name + "`\n\n" + plugin.summary +
+         ".\n\n" + markdown_table(plugin.schema(), plugin.schema().write(options.get())) + "\n";
+}
+
+std::string plugins_reference(const std::vector<RegisteredPlugin>& plugins) {
+  std::string out =
+      generated_by("tessera plugins describe --markdown > docs/reference/plugins.md") +
+      "# Plugins\n\nEvery plugin that comes with Tessera, by kind, with its options. A key of type "
+      "`plugin(kind)` holds a table `{ plugin = \"<name>\", ... }` of such a plugin's options.\n\n";
+  std::string kind;
+  for (const RegisteredPlugin& plugin : plugins) {
+    if (kind != plugin.descriptor->kind) {
+      kind = plugin.descriptor->kind;
+      out += "## " + kind + "\n\n";
+    }
+    out += plugin_markdown(*plugin.descriptor);
+  }
+  while (out.ends_with("\n\n")) out.pop_back();
+  return out;
+}
+
+std::string configuration_reference() {
+  const Experiment experiment{};
+  const SchemaBase& schema = schema_of<Experiment>();
+  const ConfigNode defaults = schema.write(&experiment);
+  std::string out =
+      generated_by("tessera config reference > docs/reference/configuration.md") +
+      "# The keys of an experiment\n\nOne section a table of the TOML file. Keys of type "
+      "`plugin(kind)` take the options of the plugin that they name: [plugins.md](plugins.md). "
+      "What "
+      "the sections are for: [experiments.md](../experiments.md).\n\n";
+  for (const Field& field : schema.fields()) {
+    const ConfigNode* value = defaults.find(field.name);
+    const bool is_list = field.type.starts_with("list");
+    if (!field.nested) {
+      out += "## `" + field.name + "`\n\n" + cell(field.doc) + " Type: " + field.type + ".\n\n";
+      continue;
+    }
+    out += "## `" + std::string(is_list ? "[[" : "[") + field.name + (is_list ? "]]" : "]") +
+           "`\n\n" + cell(field.doc) + (field.required ? " Required." : "") + "\n\n" +
+           markdown_table(*field.nested(), value && value->is_table() ? *value : ConfigNode()) +
+           "\n";
+  }
+  while (out.ends_with("\n\n")) out.pop_back();
+  return out;
+}
+
+}  // namespace tessera
