@@ -19,24 +19,52 @@ std::string code(const std::string& text) {
   return text.empty() ? "" : "`" + cell(text) + "`";
 }
 
+bool is_list(const Field& field) {
+  return field.type.starts_with("list");
+}
+
+/// A table with one entry in every list of tables.
+ConfigNode one_entry_each(const SchemaBase& schema) {
+  ConfigNode table;
+  for (const Field& field : schema.fields()) {
+    if (!field.nested) continue;
+    ConfigNode child = one_entry_each(*field.nested());
+    if (is_list(field)) child = ConfigNode(ConfigNode::Array{std::move(child)});
+    table.set(field.name, std::move(child));
+  }
+  return table;
+}
+
+/// The defaults that `object` was made with, those of its lists' entries included.
+ConfigNode defaults_of(const SchemaBase& schema, void* object) {
+  ReadContext context;  // what is required is missing here, which is no error of anybody's
+  schema.read(object, one_entry_each(schema), "", context);
+  return schema.write(object);
+}
+
+/// The defaults of a field's own keys.
+ConfigNode inner_defaults(const ConfigNode* value) {
+  if (value && value->is_array() && !value->array().empty()) value = &value->array().front();
+  return value && value->is_table() ? *value : ConfigNode();
+}
+
 void add_keys(const SchemaBase& schema, const ConfigNode& defaults, const std::string& prefix,
               std::string& out) {
   for (const Field& field : schema.fields()) {
     const ConfigNode* value = defaults.find(field.name);
-    const bool is_list = value && value->is_array();
     const std::string key = prefix + field.name;
     std::string type = field.type;
     if (!field.range.empty()) type += ", " + field.range;
     std::string fallback;
     if (field.required)
       fallback = "required";
-    else if (value && !field.nested)
+    else if (field.nested)
+      fallback = is_list(field) ? code("[]") : "";
+    else if (value)
       fallback = code(to_toml_value(*value));
     out += "| `" + key + "` | " + cell(type) + " | " + fallback + " | " + cell(field.doc) + " |\n";
     if (!field.nested) continue;
-    const bool entries = is_list || field.type.starts_with("list");
-    add_keys(*field.nested(), value && value->is_table() ? *value : ConfigNode(),
-             key + (entries ? "[]." : "."), out);
+    add_keys(*field.nested(), inner_defaults(value), key + (is_list(field) ? "[]." : "."), out);
   }
 }
 
@@ -59,7 +87,8 @@ std::string markdown_table(const SchemaBase& schema, const ConfigNode& defaults)
 std::string plugin_markdown(const PluginDescriptor& plugin) {
   const auto options = plugin.make_options();
   return "### " + std::string(plugin.kind) + " `" + plugin.name + "`\n\n" + plugin.summary +
-         ".\n\n" + markdown_table(plugin.schema(), plugin.schema().write(options.get())) + "\n";
+         ".\n\n" + markdown_table(plugin.schema(), defaults_of(plugin.schema(), options.get())) +
+         "\n";
 }
 
 std::string plugins_reference(const std::vector<RegisteredPlugin>& plugins) {
@@ -80,26 +109,24 @@ std::string plugins_reference(const std::vector<RegisteredPlugin>& plugins) {
 }
 
 std::string configuration_reference() {
-  const Experiment experiment{};
+  Experiment experiment{};
   const SchemaBase& schema = schema_of<Experiment>();
-  const ConfigNode defaults = schema.write(&experiment);
+  const ConfigNode defaults = defaults_of(schema, &experiment);
   std::string out =
       generated_by("tessera config reference > docs/reference/configuration.md") +
       "# The keys of an experiment\n\nOne section a table of the TOML file. Keys of type "
       "`plugin(kind)` take the options of the plugin that they name: [plugins.md](plugins.md). "
-      "What "
-      "the sections are for: [experiments.md](../experiments.md).\n\n";
+      "What the sections are for: [experiments.md](../experiments.md).\n\n";
   for (const Field& field : schema.fields()) {
     const ConfigNode* value = defaults.find(field.name);
-    const bool is_list = field.type.starts_with("list");
     if (!field.nested) {
       out += "## `" + field.name + "`\n\n" + cell(field.doc) + " Type: " + field.type + ".\n\n";
       continue;
     }
-    out += "## `" + std::string(is_list ? "[[" : "[") + field.name + (is_list ? "]]" : "]") +
-           "`\n\n" + cell(field.doc) + (field.required ? " Required." : "") + "\n\n" +
-           markdown_table(*field.nested(), value && value->is_table() ? *value : ConfigNode()) +
-           "\n";
+    out += "## `" + std::string(is_list(field) ? "[[" : "[") + field.name +
+           (is_list(field) ? "]]" : "]") + "`\n\n" + cell(field.doc) +
+           (field.required ? " Required." : "") + "\n\n" +
+           markdown_table(*field.nested(), inner_defaults(value)) + "\n";
   }
   while (out.ends_with("\n\n")) out.pop_back();
   return out;

@@ -17,7 +17,7 @@ train one train.seed=1
 train two train.optimiser.lr=2e-4
 "$tessera" report "$work/one" "$work/two" --ground-truth "$work/set/annotations.json" --images "$images" --clips 1 \
   --title "Two runs" --output "$work/report.html" > /dev/null
-grep -q '<td>train.optimiser.lr</td><td>0.0001</td><td>0.0002</td>' "$work/report.html" || fail "the runs' difference is not named"
+grep -q '<td>train.optimiser.lr</td><td>1e-04</td><td>2e-04</td>' "$work/report.html" || fail "the runs' difference is not named"
 grep -oE '(src|href)="[^"]{0,12}' "$work/report.html" | grep -v 'src="data:' && fail "something is fetched from elsewhere"
 if [ -z "$browser" ]; then
   echo "SKIPPED: no Chromium to look at the report with (CHROMIUM=...)"
