@@ -8,6 +8,7 @@
 
 #include "core/error.h"
 #include "launcher/weights/pickle/acyclic.h"
+#include "launcher/weights/pickle/escapes.h"
 #include "launcher/weights/pickle/text.h"
 
 namespace tessera::pickle {
@@ -259,63 +260,19 @@ class Machine {
     value.state = state;
   }
 
-  /// Python 2's repr of a string, with its escapes.
+  /// A line whose text is kept, because the file has it in another form.
+  void push_decoded(Kind kind, std::string text) {
+    pickle_.decoded.push_back(std::move(text));
+    push_text(kind, pickle_.decoded.back());
+  }
+  Complaint complaint() const {
+    return [this](const std::string& expected, const std::string& got) { fail(expected, got); };
+  }
   void push_quoted_line() {
-    std::string_view line = take_line();
-    if (line.size() < 2 || line.front() != line.back() ||
-        (line.front() != '\'' && line.front() != '"'))
-      fail("a string in quotes", quote(line));
-    line = line.substr(1, line.size() - 2);
-    std::string text;
-    for (size_t i = 0; i < line.size(); ++i) {
-      if (line[i] != '\\') {
-        text += line[i];
-        continue;
-      }
-      if (++i == line.size()) fail("a whole escape", "its beginning");
-      constexpr std::string_view kEscapes = "\\'\"nrt", kMeanings = "\\'\"\n\r\t";
-      if (line[i] == 'x') {
-        text += static_cast<char>(take_hex(line, i + 1, 2));
-        i += 2;
-      } else if (const size_t known = kEscapes.find(line[i]); known != std::string_view::npos) {
-        text += kMeanings[known];
-      } else {
-        fail("an escape of Python's repr", quote(line.substr(i, 1)));
-      }
-    }
-    pickle_.decoded.push_back(std::move(text));
-    push_text(Kind::kLatin1Text, pickle_.decoded.back());
+    push_decoded(Kind::kLatin1Text, text_of_repr(take_line(), complaint()));
   }
-
-  uint32_t take_hex(std::string_view line, size_t from, size_t digits) const {
-    uint32_t code = 0;
-    const std::string_view part = line.substr(std::min(from, line.size()), digits);
-    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), code, 16);
-    if (part.size() != digits || error != std::errc() || end != part.data() + digits)
-      fail(std::to_string(digits) + " hexadecimal digits", quote(part));
-    return code;
-  }
-
-  /// Latin-1 with \uXXXX and \UXXXXXXXX.
   void push_escaped_line() {
-    const std::string_view line = take_line();
-    std::string text;
-    for (size_t i = 0; i < line.size(); ++i) {
-      const bool is_escape =
-          line[i] == '\\' && i + 1 < line.size() && (line[i + 1] == 'u' || line[i + 1] == 'U');
-      if (!is_escape) {
-        append_utf8(static_cast<uint8_t>(line[i]), text);
-        continue;
-      }
-      const size_t digits = line[i + 1] == 'u' ? 4 : 8;
-      const uint32_t code = take_hex(line, i + 2, digits);
-      if (code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
-        fail("a character of Unicode", std::to_string(code));
-      append_utf8(code, text);
-      i += digits + 1;
-    }
-    pickle_.decoded.push_back(std::move(text));
-    push_text(Kind::kText, pickle_.decoded.back());
+    push_decoded(Kind::kText, text_of_escaped_latin1(take_line(), complaint()));
   }
 
   /// Little-endian two's complement of any length.
