@@ -12,8 +12,9 @@ struct ImageHeader {
   int64_t height = 0;
 };
 
-/// in: the bytes of a file. out: what a PNG, JPEG or BMP states, without decoding it; nothing for
-/// other formats and for files that end too early.
+/// in: the bytes of a file. out: the size that a JPEG, PNG, BMP, WebP, PPM (PBM, PGM) or TIFF
+/// states, without decoding it, which is the size that OpenCV gives it; nothing for other formats,
+/// and for files that end too early or are laid out as no writer does it.
 std::optional<ImageHeader> read_image_header(std::string_view bytes);
 
 bool is_jpeg(std::string_view bytes);

@@ -4,7 +4,8 @@
 
 #include <filesystem>
 #include <opencv2/core.hpp>
-#include <string>
+
+#include "launcher/data/image_bytes.h"
 
 namespace tessera::data {
 
@@ -20,20 +21,11 @@ struct ReducedImage {
 /// JPEG can; others come whole. Sides that do not divide are rounded up.
 ReducedImage read_reduced(const std::filesystem::path& file, int reduction);
 
-/// The bytes of an image file. Throws DataError naming the file where it is missing, cut off, or
-/// states a size above rle.h's kMaxMaskPixels.
-std::string read_image_bytes(const std::filesystem::path& file);
-/// in: bytes of `file`; flags of cv::imdecode. Throws DataError naming the file.
-cv::Mat decode_image(const std::filesystem::path& file, std::string& bytes, int flags);
-
 void write_mat(const std::filesystem::path& file, const cv::Mat& rgb);
 
 /// in: CV_8UC3. out: [H,W,3] uint8, a copy.
 at::Tensor to_tensor(const cv::Mat& rgb);
 /// in: contiguous [H,W,3] uint8. out: CV_8UC3 that shares the memory; keep the tensor alive.
 cv::Mat to_mat(const at::Tensor& image);
-
-/// Worker threads are ours; OpenCV must not start more. Call before the first heavy operation.
-void use_single_opencv_thread();
 
 }  // namespace tessera::data

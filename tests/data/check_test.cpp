@@ -1,5 +1,6 @@
 #include "launcher/data/check.h"
 
+#include "launcher/data/image_bytes.h"
 #include "launcher/data/image_header.h"
 #include "launcher/data/synth.h"
 #include "launcher/data/ytvis.h"
@@ -118,7 +119,7 @@ TEST(FileName, StaysInItsFolder) {
 }
 
 TEST_F(CheckTest, HeadersStateTheSize) {
-  for (const char* name : {"a.png", "a.jpg", "a.bmp"}) {
+  for (const char* name : {"a.png", "a.jpg", "a.bmp", "a.webp", "a.ppm", "a.tif"}) {
     write_frame(name, 21, 34, 1);
     const auto header = read_image_header(read(folder_ / name));
     ASSERT_TRUE(header.has_value()) << name;
@@ -128,6 +129,30 @@ TEST_F(CheckTest, HeadersStateTheSize) {
     for (size_t size = 0; size < std::min<size_t>(bytes.size(), 700); ++size)
       read_image_header(std::string_view(bytes).substr(0, size));
   }
+}
+
+// Decoders allocate what they are told before they see that nothing follows.
+TEST_F(CheckTest, RefusesImagesBeforeTheirPixelsAreAllocated) {
+  const auto refuse = [&](const std::string& name, const std::string& bytes,
+                          const std::string& why) {
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;
+    expect_parts(message_of<DataError>([&] { read_image_bytes(folder_ / name); }), {name, why});
+  };
+  const std::string tiff = {'I', 'I', '*', 0, 8, 0, 0, 0, 2, 0};
+  const auto tag = [](char low, int64_t value) {
+    std::string entry = {low, 1, 4, 0, 1, 0, 0, 0};
+    for (int i = 0; i < 4; ++i) entry += static_cast<char>(value >> (8 * i) & 0xff);
+    return entry;
+  };
+  refuse("a.tif", tiff + tag(0, 100000) + tag(1, 100000) + std::string(20, 0), "100000");
+  refuse("a.ppm", "P6 # width\n99999 99999\n255\n0", "99999");
+  refuse("a.jpg", "#?RADIANCE\nFORMAT=32-bit_rle_rgbe\n\n-Y 99999 +X 99999\n", "no known");
+  // Restart markers have no length: whoever reads one is led past the true header to a small one.
+  const std::string large = {'\xff', '\xc0', 0, 11, 8, '\xff', '\xff', '\xff', '\xff', 1, 1, 17, 0};
+  const std::string small = {'\xff', '\xc0', 0, 11, 8, 0, 1, 0, 1, 1, 1, 17, 0};
+  const auto header = read_image_header("\xff\xd8\xff\xd0" + large + small);
+  ASSERT_TRUE(header.has_value());
+  EXPECT_EQ(header->width, 0xffff);
 }
 
 }  // namespace

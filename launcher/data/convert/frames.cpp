@@ -1,19 +1,16 @@
 #include "launcher/data/convert/frames.h"
 
-#include <opencv2/imgcodecs.hpp>
-
 #include "core/error.h"
+#include "launcher/data/image_bytes.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/image_header.h"
-#include "launcher/data/image_mat.h"
 
 namespace tessera::data {
 
 FrameSize size_of_image(const std::filesystem::path& file) {
-  std::string bytes = read_image_bytes(file);
-  if (const auto header = read_image_header(bytes)) return {header->width, header->height};
-  const cv::Mat image = decode_image(file, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  return {image.cols, image.rows};
+  const std::string bytes = read_image_bytes(file);
+  const auto header = read_image_header(bytes);
+  return {header->width, header->height};
 }
 
 FrameFolder open_frame_folder(const std::filesystem::path& folder) {

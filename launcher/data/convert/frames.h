@@ -18,7 +18,7 @@ struct FrameFolder {
 /// Throws DataError naming the file where there is no frame or the sizes differ.
 FrameFolder open_frame_folder(const std::filesystem::path& folder);
 
-/// The size that an image states, or has once decoded. Throws DataError naming the file.
+/// The size that an image states. Throws DataError naming the file.
 struct FrameSize {
   int64_t width = 0;  // pixels
   int64_t height = 0;
