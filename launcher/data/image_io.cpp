@@ -12,6 +12,7 @@
 #include "launcher/data/image_header.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/jpeg.h"
+#include "launcher/data/json_reader.h"
 
 namespace tessera::data {
 namespace {

@@ -18,6 +18,7 @@
 #include "launcher/data/image_bytes.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/image_header.h"
+#include "launcher/data/jpeg.h"
 #include "launcher/data/natural_order.h"
 #include "tests/fuzz/target.h"
 
@@ -85,8 +86,12 @@ void check_pixels(const fs::path& file, std::string bytes) {
   if (header->width * header->height > kMostPixels) return;
   const cv::Mat image =
       data::decode_image(file, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  fuzz::expect(image.cols == header->width && image.rows == header->height,
-               "an image has the size that its header states");
+  const cv::Size stated(static_cast<int>(header->width), static_cast<int>(header->height));
+  fuzz::expect(image.size() == stated, "an image has the size that its header states");
+  if (!data::is_jpeg(bytes)) return;
+  const cv::Mat directly = data::decode_jpeg(bytes, 1);
+  fuzz::expect(directly.empty() || directly.size() == stated,
+               "libjpeg-turbo's own interface reads the same header");
 }
 
 }  // namespace
