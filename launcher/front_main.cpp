@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -36,6 +37,9 @@ int score_main(int argc, char** argv) {
 [[noreturn]] void become_main(char** argv) {
   const auto program = std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path() /
                        "libexec/tessera-main";
+  // LibTorch reads this once. Tensors of some MiB on large pages: the kernel hands out and clears
+  // a page for 2 MiB instead of 4 KiB, which was a tenth of a training step.
+  setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw tessera::RuntimeError(program.string() + ": expected a program to run, got '" +
                               std::strerror(errno) + "'. Is the installation whole?");

@@ -4,6 +4,7 @@
 #include <torch/nn/init.h>
 
 #include "core/error.h"
+#include "core/nn/linear.h"
 
 namespace tessera {
 
@@ -12,10 +13,11 @@ void xavier_reset(torch::nn::Linear& linear) {
   if (linear->bias.defined()) torch::nn::init::zeros_(linear->bias);
 }
 
-at::Tensor activate(const at::Tensor& x, const std::string& name) {
-  if (name == "relu") return at::relu(x);
-  if (name == "gelu") return at::gelu(x);
-  throw ConfigError("activation: expected relu or gelu, got '" + name + "'.");
+at::Tensor activated_linear(const torch::nn::Linear& layer, const at::Tensor& x,
+                            const std::string& activation) {
+  if (activation == "relu") return linear(layer, x, AfterLinear::relu);
+  if (activation == "gelu") return at::gelu(linear(layer, x));
+  throw ConfigError("activation: expected relu or gelu, got '" + activation + "'.");
 }
 
 }  // namespace tessera

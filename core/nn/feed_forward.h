@@ -12,7 +12,9 @@ namespace tessera {
 /// Xavier-uniform weights and zero bias, DETR's start for transformer layers.
 TESSERA_API void xavier_reset(torch::nn::Linear& linear);
 
-/// "relu" or "gelu". Throws ConfigError for another name.
-TESSERA_API at::Tensor activate(const at::Tensor& x, const std::string& name);
+/// The first half of a feed-forward network: x [...,in] -> [...,out], activation "relu" or "gelu".
+/// Throws ConfigError for another name.
+TESSERA_API at::Tensor activated_linear(const torch::nn::Linear& layer, const at::Tensor& x,
+                                        const std::string& activation);
 
 }  // namespace tessera

@@ -3,6 +3,8 @@
 #include <ATen/ATen.h>
 #include <torch/nn/modules/linear.h>
 
+#include "core/nn/linear.h"
+
 namespace tessera {
 
 Mlp::Mlp(int64_t input_dim, int64_t hidden_dim, int64_t output_dim, int64_t num_layers) {
@@ -14,8 +16,9 @@ Mlp::Mlp(int64_t input_dim, int64_t hidden_dim, int64_t output_dim, int64_t num_
 
 at::Tensor Mlp::forward(at::Tensor x) {
   for (size_t i = 0; i < layers_->size(); ++i) {
-    x = layers_->ptr<torch::nn::LinearImpl>(i)->forward(x);
-    if (i + 1 < layers_->size()) x = at::relu(x);
+    const auto layer = layers_->ptr<torch::nn::LinearImpl>(i);
+    x = linear(x, layer->weight, layer->bias,
+               i + 1 < layers_->size() ? AfterLinear::relu : AfterLinear::nothing);
   }
   return x;
 }

@@ -139,7 +139,7 @@ class Layer final : public torch::nn::Module {
   }
   at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
   at::Tensor feed_forward(const at::Tensor& x, torch::nn::Linear& in, torch::nn::Linear& out) {
-    return out->forward(drop(activate(in->forward(x), options_.activation)));
+    return out->forward(drop(activated_linear(in, x, options_.activation)));
   }
 
   /// Queries [B,1,Q,D] that are a memory of one frame and one row of cells to one another.

@@ -140,7 +140,7 @@ class FfnLayer final : public SubLayer {
   }
   at::Tensor forward(const at::Tensor& x) {
     return around(x, [&](const at::Tensor& inner) {
-      return linear2_->forward(drop(activate(linear1_->forward(inner), activation_)));
+      return linear2_->forward(drop(activated_linear(linear1_, inner, activation_)));
     });
   }
 

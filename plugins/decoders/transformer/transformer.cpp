@@ -122,7 +122,7 @@ class Layer final : public torch::nn::Module {
     return sub_layer(
         x, norm3_,
         [&](const at::Tensor& inner) {
-          return linear2_->forward(drop(activate(linear1_->forward(inner), options_.activation)));
+          return linear2_->forward(drop(activated_linear(linear1_, inner, options_.activation)));
         },
         pre);
   }

@@ -94,7 +94,7 @@ class Layer final : public torch::nn::Module {
     x = x + drop(attended);
     if (!pre) x = norm1_->forward(x);
     const at::Tensor inner = pre ? norm2_->forward(x) : x;
-    const at::Tensor hidden = drop(activate(linear1_->forward(inner), options_.activation));
+    const at::Tensor hidden = drop(activated_linear(linear1_, inner, options_.activation));
     x = x + drop(linear2_->forward(hidden));
     return pre ? x : norm2_->forward(x);
   }

@@ -13,6 +13,7 @@
 #include <numeric>
 
 #include "core/interfaces/encoder.h"
+#include "core/nn/memory_format.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::encoder::pixel_decoder {
@@ -55,8 +56,9 @@ class NormedConv final : public torch::nn::Module {
     norm_ = register_module("norm", torch::nn::GroupNorm(torch::nn::GroupNormOptions(groups, out)));
   }
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor y = norm_->forward(at::conv2d(x, weight_, {}, 1, kernel_ / 2));
-    return activated_ ? y.relu() : y;
+    const at::Tensor maps = kernel_ > 1 ? channels_last_on_cpu(x) : x;
+    at::Tensor y = norm_->forward(at::conv2d(maps, weight_, {}, 1, kernel_ / 2));
+    return activated_ ? y.relu_() : y;
   }
 
  private:

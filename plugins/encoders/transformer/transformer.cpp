@@ -109,7 +109,7 @@ class Layer final : public torch::nn::Module {
     x = x + drop(attend(memory, references, context));
     if (!options_.pre_norm) x = norm1_->forward(x);
     const at::Tensor inner = options_.pre_norm ? norm2_->forward(x) : x;
-    const at::Tensor hidden = drop(activate(linear(linear1_, inner), options_.activation));
+    const at::Tensor hidden = drop(activated_linear(linear1_, inner, options_.activation));
     x = x + drop(linear(linear2_, hidden));
     memory.tokens = options_.pre_norm ? x : norm2_->forward(x);
   }

@@ -12,6 +12,7 @@
 
 #include <array>
 #include <map>
+#include <vector>
 
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/mask_head.h"
@@ -74,6 +75,9 @@ struct Options {
 /// What one batch's features are to the head.
 struct Features {
   at::Tensor maps;  // [B,T,C,h,w]
+  /// The clips of `maps`, [T,C,h,w] each: many masks are made of one, and a select() for each would
+  /// have its gradient spread over a tensor of the batch's size before it is added.
+  std::vector<at::Tensor> clips;
   at::Tensor x, y;  // [B,T,w], [B,T,h] cell centres as parts of the unpadded frame
   /// Maps at other sizes, for those who ask without gradients, again and again.
   mutable std::map<std::array<int64_t, 2>, at::Tensor> resized;
@@ -90,7 +94,7 @@ class Source final : public MaskSource {
         prior_height_(prior_height) {}
 
   at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
-    const at::Tensor maps = features_->maps.select(0, clip);                       // [T,C,h,w]
+    const at::Tensor& maps = features_->clips.at(static_cast<size_t>(clip));       // [T,C,h,w]
     const at::Tensor queries = embeddings_.select(0, clip).index_select(1, rows);  // [T,R,C]
     at::Tensor logits =
         at::bmm(queries, maps.flatten(2)).unflatten(2, {maps.size(2), maps.size(3)});  // [T,R,h,w]
@@ -98,14 +102,20 @@ class Source final : public MaskSource {
     return logits.transpose(0, 1);
   }
 
-  // Bilinear sampling and the product are both linear: where all rows share their points, the
-  // features are sampled once and not the masks of every row.
+  // Where all rows share their points they are channels to sample. Bilinear sampling and the
+  // product are both linear: with fewer channels of features than rows, the features are sampled
+  // instead.
   at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
                        const at::Tensor& points) const override {
     const bool shared = points.size(0) > 1 && points.stride(0) == 0;
     if (!shared || steepness_.defined()) return MaskSource::logits_at(clip, rows, points);
-    const at::Tensor sampled = sample_at(features_->maps.select(0, clip), points[0]);  // [T,C,P]
-    return at::bmm(embeddings_.select(0, clip).index_select(1, rows), sampled).transpose(0, 1);
+    const at::Tensor& maps = features_->clips.at(static_cast<size_t>(clip));       // [T,C,h,w]
+    const at::Tensor queries = embeddings_.select(0, clip).index_select(1, rows);  // [T,R,C]
+    if (queries.size(1) > queries.size(2))
+      return at::bmm(queries, sample_at(maps, points[0])).transpose(0, 1);
+    const at::Tensor logits =
+        at::bmm(queries, maps.flatten(2)).unflatten(2, {maps.size(2), maps.size(3)});
+    return sample_at(logits, points[0]).transpose(0, 1);
   }
 
   // Resizing is linear, too, and coarse maps are cheap to multiply with.
@@ -202,6 +212,7 @@ class DotProduct final : public MaskHead {
           features->maps +
           position_encoding(padding, options_.channels, position, type).permute({0, 1, 4, 2, 3});
     }
+    features->clips = features->maps.unbind(0);
     context.look("mask_head.features", [&] { return features->maps; });
     const at::Tensor kept = padding.logical_not().to(full_precision(features->maps.scalar_type()));
     features->x = centres(kept.select(2, 0));

@@ -99,10 +99,12 @@ TEST(DotProduct, MultipliesTheEncodersFeatures) {
   EXPECT_TRUE(at::allclose(
       logits, at::einsum("qc,tchw->qthw", {embedded, scene.memory.pixel_features[0]}), 1e-4, 1e-5));
 
-  // The short cuts equal the long way.
-  const at::Tensor points = at::rand({1, 1, 7, 2}).expand({3, 2, -1, -1});
-  EXPECT_TRUE(at::allclose(masks->logits_at(0, at::arange(3), points),
-                           masks->logits_at(0, at::arange(3), points.contiguous()), 1e-4, 1e-5));
+  // The short cuts equal the long way, with fewer rows than channels and with more.
+  for (const at::Tensor& rows : {at::arange(3), at::arange(3).repeat(2)}) {
+    const at::Tensor points = at::rand({1, 1, 7, 2}).expand({rows.size(0), 2, -1, -1});
+    EXPECT_TRUE(at::allclose(masks->logits_at(0, rows, points),
+                             masks->logits_at(0, rows, points.contiguous()), 1e-4, 1e-5));
+  }
   EXPECT_TRUE(at::allclose(masks->resized(0, at::arange(3), 3, 4),
                            at::upsample_bilinear2d(logits, {3, 4}, false), 1e-4, 1e-5));
 }

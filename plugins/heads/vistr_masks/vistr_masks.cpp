@@ -12,6 +12,7 @@
 #include <torch/nn/modules/normalization.h>
 
 #include "core/interfaces/mask_head.h"
+#include "core/nn/memory_format.h"
 #include "core/ops/deform_conv2d.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -132,13 +133,6 @@ class LastConvolution {
   torch::nn::Conv2d offset_{nullptr}, dcn_{nullptr};
 };
 
-/// On a CPU the order in which convolutions and upsampling take half the time; they keep it.
-at::Tensor channels_last(const at::Tensor& x) {
-  if (!x.is_cpu()) return x;
-  return x.contiguous(x.dim() == 5 ? at::MemoryFormat::ChannelsLast3d
-                                   : at::MemoryFormat::ChannelsLast);
-}
-
 /// The 2-D part: strides 32 -> 4, dim + M -> dim / 16 channels, or 1 (the mask) with two last
 /// convolutions.
 class FrameMasks final : public torch::nn::Module {
@@ -166,7 +160,7 @@ class FrameMasks final : public torch::nn::Module {
   at::Tensor forward(const at::Tensor& memory, const at::Tensor& maps,
                      const std::vector<at::Tensor>& fine) {
     const int64_t frames = maps.size(0), rows = maps.size(1);
-    at::Tensor x = channels_last(joined(memory, maps));  // [T*R,D+M,h,w]
+    at::Tensor x = channels_last_on_cpu(joined(memory, maps));  // [T*R,D+M,h,w]
     for (size_t i = 0; i < 4; ++i) {
       if (i > 0) x = layers_[i]->forward(x);
       x = norms_[i]->forward(x).relu_();
@@ -224,7 +218,7 @@ class TrackMasks final : public torch::nn::Module {
         register_module("9", torch::nn::Conv3d(torch::nn::Conv3dOptions(kHidden, 1, 1))));
   }
   at::Tensor forward(at::Tensor x) {
-    x = channels_last(x);
+    x = channels_last_on_cpu(x);
     for (size_t i = 0; i < norms_.size(); ++i)
       x = norms_[i]->forward(convs_[i]->forward(x)).relu_();
     return convs_.back()->forward(x).squeeze(1);
