@@ -146,7 +146,11 @@ class Scorer {
     });
     for (size_t i = 0; i < predictions_.size(); ++i) {
       const ResultIndex::Entry entry = predictions_.entry(i);
-      if (!category_names_.contains(entry.category_id)) continue;
+      if (!category_names_.contains(entry.category_id)) {
+        Masks decoded;  // not scored, but a mask that is none makes the file a broken one
+        predictions_.masks(i, decoded);
+        continue;
+      }
       cells_[{entry.category_id, entry.video_id}].predictions.push_back(i);
     }
   }
