@@ -1,5 +1,7 @@
+#include <array>
 #include <map>
 #include <set>
+#include <string_view>
 
 #include "core/config/toml_reader.h"
 #include "launcher/flat_values.h"
@@ -9,15 +11,14 @@ namespace tessera {
 namespace {
 
 /// What may change when a run goes on: where it runs, how long, what it shows, what comes after.
-const std::vector<std::string> kFreeKeys{
-    "description",     "plugins",          "inference",        "weights",
-    "train.epochs",    "train.iterations", "train.log_every",  "train.evaluate_every",
-    "train.keep_last", "train.threads",    "train.device",     "train.checkpoint_every",
-    "data.workers",    "data.validation",  "train.distributed"};
+constexpr auto kFreeKeys = std::to_array<std::string_view>(
+    {"description", "plugins", "inference", "weights", "train.epochs", "train.iterations",
+     "train.log_every", "train.evaluate_every", "train.keep_last", "train.threads", "train.device",
+     "train.checkpoint_every", "data.workers", "data.validation", "train.distributed"});
 
 bool is_free(const std::string& path) {
-  for (const auto& key : kFreeKeys)
-    if (path == key || path.starts_with(key + ".")) return true;
+  for (const std::string_view key : kFreeKeys)
+    if (path == key || path.starts_with(std::string(key) + ".")) return true;
   return false;
 }
 
