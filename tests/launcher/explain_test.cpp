@@ -4,6 +4,7 @@
 #include "core/error.h"
 #include "launcher/inference/video_inference.h"
 #include "launcher/visualisation/explain_view.h"
+#include "tests/launcher/moving_square.h"
 
 namespace tessera {
 namespace {
@@ -101,15 +102,6 @@ TEST(ExplainView, DrawsARowForEveryTrack) {
   EXPECT_EQ(tile[20][20][0].item<int>(), 90);
 }
 
-class MovingSquare final : public data::FrameSource {
- public:
-  at::Tensor read(int64_t index) override {
-    at::Tensor frame = at::zeros({64, 96, 3}, at::kByte);
-    frame.narrow(0, 20, 16).narrow(1, 4 * index, 16).fill_(255);
-    return frame;
-  }
-};
-
 struct Watched {
   const char* experiment;
   const char* attention;  // the last layer's
@@ -131,7 +123,7 @@ class ExplainedModels : public testing::TestWithParam<Watched> {
   VideoTracks run(ExplainedWindow* explained) {
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
-    const data::InferenceVideo video{1, "square", 64, 96, 7, std::make_shared<MovingSquare>()};
+    const data::InferenceVideo video = test_support::moving_square(7);
     return VideoInference(model, experiment, at::kCPU).run(video, {}, explained);
   }
   Registry registry;

@@ -4,23 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "tests/launcher/moving_square.h"
 
 namespace tessera {
 namespace {
-
-/// Frames with a bright square that moves right, `length` of them.
-class MovingSquare final : public data::FrameSource {
- public:
-  at::Tensor read(int64_t index) override {
-    at::Tensor frame = at::zeros({64, 96, 3}, at::kByte);
-    frame.narrow(0, 20, 16).narrow(1, 4 * index, 16).fill_(255);
-    return frame;
-  }
-};
-
-data::InferenceVideo video_of(int64_t length) {
-  return {1, "square", 64, 96, length, std::make_shared<MovingSquare>()};
-}
 
 struct VideoTrack {
   int64_t category = 0;
@@ -37,7 +24,8 @@ class VideoInferenceTest : public testing::Test {
         load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml", overrides, registry_);
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
-    const VideoTracks found = VideoInference(model, experiment, at::kCPU).run(video_of(length));
+    const VideoTracks found =
+        VideoInference(model, experiment, at::kCPU).run(test_support::moving_square(length));
     std::vector<VideoTrack> tracks;
     for (const auto& track : found.tracks())
       tracks.push_back({track.category, track.score, found.masks(track)});
