@@ -15,11 +15,7 @@ frames=runs/quickstart/data/train/frames
 "$tessera" train experiments/quickstart_backbone.toml --output runs/quickstart/backbone --set train.iterations=2 \
   --set data.train.annotations=runs/quickstart/data/train/annotations.json --set "data.train.images=$frames" > /dev/null
 
-# The source goes where the page puts it: before the commands that follow it.
-awk '/^```sh$/ { sh = 1; next }
-  /^```cpp$/ { cpp = 1; print "cat > cosine/cosine.cpp <<\047SOURCE\047"; next }
-  /^```$/ { if (cpp) print "SOURCE"; sh = cpp = 0; next }
-  sh || cpp' "$document" |
+"$root/scripts/page-commands" "$document" |
   sed -E 's/^iterations = .*/iterations = 2/; s/^evaluate_every = .*/evaluate_every = 2/' > "$work/commands.sh"
 [ "$(grep -cE '^(tessera|cmake|ctest|installed)' "$work/commands.sh")" -ge 14 ] || fail "expected the commands of $document"
 PATH=$build/bin:$PATH bash -euo pipefail "$work/commands.sh" > "$work/out" 2>&1 || { tail -40 "$work/out"; fail "a command of $document failed"; }

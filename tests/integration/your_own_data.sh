@@ -4,7 +4,7 @@ source "$(dirname "$0")/lib.sh"
 document=$root/docs/your_own_data.md
 mkdir "$work/empty"
 ln -s "$root/experiments" "$work/empty/experiments"
-awk '/^```sh$/ { inside = 1; next } /^```$/ { inside = 0 } inside' "$document" > "$work/commands.sh"
+"$root/scripts/page-commands" "$document" > "$work/commands.sh"
 count=$(grep -cE '^tessera ' "$work/commands.sh")
 [ "$count" -ge 10 ] || fail "expected at least 10 commands in $document, got $count"
 cd "$work/empty"
