@@ -1,6 +1,7 @@
 # What `cmake --install` lays down. Own files find each other relative to $ORIGIN, LibTorch by the
 # path it was built with:
-#   bin/tessera, libexec/tessera-main, lib/libtessera_core.so (and libtessera_nccl.so), lib/tessera/plugins/*.so, include/tessera/core/**,
+#   bin/tessera, libexec/tessera-main, lib/libtessera_core.so, libtessera_codecs.so (and
+#   libtessera_nccl.so), lib/tessera/plugins/*.so, include/tessera/core/**,
 #   lib/cmake/Tessera (find_package(Tessera)), share/tessera/experiments
 include(CMakePackageConfigHelpers)
 
@@ -27,6 +28,7 @@ endfunction()
 _install_target(tessera_core "$ORIGIN" lib)
 _install_target(tessera "$ORIGIN/../lib" bin)
 _install_target(tessera_main "$ORIGIN/../lib" libexec)
+_install_target(tessera_codecs "$ORIGIN" lib)
 _install_target(tessera_nccl "$ORIGIN" lib)
 
 get_property(_plugins GLOBAL PROPERTY TESSERA_PLUGIN_TARGETS)

@@ -1,4 +1,5 @@
-# OpenCV's four small modules. Debian keeps OpenCVConfig.cmake in the package that drags in all of
+# tessera_opencv: matrices and their processing. tessera_opencv_codecs: image and video formats, which
+# only libtessera_codecs.so links. Debian keeps OpenCVConfig.cmake in the package that drags in all of
 # OpenCV (962 MB), so its headers and libraries are found by name.
 find_path(OPENCV_INCLUDE_DIR opencv2/core/version.hpp PATH_SUFFIXES opencv4)
 if(NOT OPENCV_INCLUDE_DIR)
@@ -10,9 +11,13 @@ string(REPLACE ";" "." _version "${_version}")
 if(_version VERSION_LESS 4.6)
   message(FATAL_ERROR "OpenCV: expected version 4.6 or newer, got ${_version}.")
 endif()
-add_library(tessera_opencv INTERFACE)
-target_include_directories(tessera_opencv SYSTEM INTERFACE ${OPENCV_INCLUDE_DIR})
-foreach(_module core imgproc imgcodecs videoio)
-  find_library(OPENCV_${_module} opencv_${_module} REQUIRED)
-  target_link_libraries(tessera_opencv INTERFACE ${OPENCV_${_module}})
-endforeach()
+function(_tessera_opencv_target target)
+  add_library(${target} INTERFACE)
+  target_include_directories(${target} SYSTEM INTERFACE ${OPENCV_INCLUDE_DIR})
+  foreach(module ${ARGN})
+    find_library(OPENCV_${module} opencv_${module} REQUIRED)
+    target_link_libraries(${target} INTERFACE ${OPENCV_${module}})
+  endforeach()
+endfunction()
+_tessera_opencv_target(tessera_opencv core imgproc)
+_tessera_opencv_target(tessera_opencv_codecs core imgcodecs videoio)

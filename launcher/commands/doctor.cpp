@@ -10,11 +10,11 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <opencv2/core/version.hpp>
-#include <opencv2/videoio/registry.hpp>
 
 #include "core/plugin/abi.h"
 #include "core/plugin/registry.h"
 #include "launcher/commands/commands.h"
+#include "launcher/data/codecs.h"
 #include "launcher/run_main.h"
 
 namespace tessera::commands {
@@ -55,8 +55,8 @@ Finding look_at_disk(const std::string& name, const std::filesystem::path& folde
 
 Finding look_at_videos() {
   std::string backends;
-  for (const cv::VideoCaptureAPIs api : cv::videoio_registry::getStreamBackends())
-    backends += (backends.empty() ? "" : ", ") + cv::videoio_registry::getBackendName(api);
+  for (const std::string& name : data::codecs().video_backends())
+    backends += (backends.empty() ? "" : ", ") + name;
   return {"OpenCV",
           std::string(CV_VERSION) + ", video files by " + (backends.empty() ? "none" : backends),
           backends.empty() ? "Give frames as a folder of images: no video file can be read." : ""};

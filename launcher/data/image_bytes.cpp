@@ -3,9 +3,9 @@
 #include <fstream>
 #include <mutex>
 #include <opencv2/core/utility.hpp>
-#include <opencv2/imgcodecs.hpp>
 
 #include "core/error.h"
+#include "launcher/data/codecs.h"
 #include "launcher/data/image_header.h"
 #include "launcher/data/json_reader.h"
 #include "launcher/data/rle.h"
@@ -60,7 +60,8 @@ cv::Mat decode_image(const std::filesystem::path& file, std::string& bytes, int 
   std::string reason = "bytes of no known image format";
   try {
     if (!bytes.empty())
-      image = cv::imdecode(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, bytes.data()), flags);
+      image = codecs().decode_image(cv::Mat(1, static_cast<int>(bytes.size()), CV_8U, bytes.data()),
+                                    flags);
   } catch (const cv::Exception& error) {
     reason = error.err;
   }

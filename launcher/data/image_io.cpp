@@ -9,6 +9,7 @@
 
 #include "core/error.h"
 #include "core/structures/shape.h"
+#include "launcher/data/codecs.h"
 #include "launcher/data/image_header.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/jpeg.h"
@@ -46,7 +47,7 @@ void write_mat(const std::filesystem::path& file, const cv::Mat& rgb) {
   cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
   bool written = false;
   try {
-    written = cv::imwrite(file.string(), bgr, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality});
+    written = codecs().write_image(file.string(), bgr, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality});
   } catch (const cv::Exception& error) {
     throw RuntimeError(file.string() + ": expected to write an image, got '" + error.err +
                        "'. Use a name that ends in .png or .jpg.");
@@ -86,7 +87,7 @@ std::vector<uint8_t> encode_jpeg(const at::Tensor& image) {
   cv::Mat bgr;
   cv::cvtColor(to_mat(whole), bgr, cv::COLOR_RGB2BGR);
   std::vector<uint8_t> bytes;
-  if (!cv::imencode(".jpg", bgr, bytes, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality}))
+  if (!codecs().encode_image(".jpg", bgr, bytes, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality}))
     throw RuntimeError("image: expected to encode a JPEG, got a failure of OpenCV.");
   return bytes;
 }

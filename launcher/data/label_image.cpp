@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "launcher/data/codecs.h"
 #include "launcher/data/image_mat.h"
 
 namespace tessera::data {
@@ -133,7 +134,7 @@ LabelImage read_label_image(const std::filesystem::path& file) {
 void write_label_image(const std::filesystem::path& file, const cv::Mat& labels) {
   use_single_opencv_thread();
   std::vector<uint8_t> encoded;
-  if (!cv::imencode(".png", labels, encoded))
+  if (!codecs().encode_image(".png", labels, encoded, {}))
     throw RuntimeError(file.string() + ": expected to encode a PNG, got a failure of OpenCV.");
   const std::string_view grey(reinterpret_cast<const char*>(encoded.data()), encoded.size());
   std::ofstream out(file, std::ios::binary);

@@ -2,9 +2,9 @@
 
 #include <mutex>
 #include <opencv2/imgproc.hpp>
-#include <opencv2/videoio.hpp>
 
 #include "core/error.h"
+#include "launcher/data/codecs.h"
 #include "launcher/data/image_mat.h"
 
 namespace tessera::data {
@@ -15,7 +15,7 @@ class VideoFile : public FrameSource {
   explicit VideoFile(std::filesystem::path file) : file_(std::move(file)) {
     use_single_opencv_thread();
     open();
-    while (capture_.grab()) ++length_;
+    while (capture_->grab()) ++length_;
     open();
   }
 
@@ -26,11 +26,11 @@ class VideoFile : public FrameSource {
     if (index < next_) open();
     bool there = index >= 0 && index < length_;
     while (there && next_ <= index) {
-      there = capture_.grab();
+      there = capture_->grab();
       ++next_;
     }
     cv::Mat frame;
-    if (!there || !capture_.retrieve(frame) || frame.empty())
+    if (!there || !capture_->retrieve(frame) || frame.empty())
       throw DataError(file_.string() + ": expected frame " + std::to_string(index) + " of " +
                       std::to_string(length_) + ", got none. Check that the file is whole.");
     cv::cvtColor(frame, frame, cv::COLOR_BGR2RGB);
@@ -41,7 +41,7 @@ class VideoFile : public FrameSource {
   /// Starts over: seeking is inexact for many codecs, reading in order never is.
   void open() {
     next_ = 0;
-    if (!capture_.open(file_.string()))
+    if (!capture_->open(file_.string()))
       throw DataError(file_.string() +
                       ": expected a video file, a folder of frames or a .json file, got a file "
                       "that cannot be decoded. Convert it, or give a folder of its frames.");
@@ -49,7 +49,7 @@ class VideoFile : public FrameSource {
 
   std::filesystem::path file_;
   std::mutex mutex_;
-  cv::VideoCapture capture_;
+  std::unique_ptr<cv::VideoCapture> capture_ = codecs().video_reader();
   int64_t length_ = 0;
   int64_t next_ = 0;  // index of the frame that grab() gives
 };

@@ -5,10 +5,10 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
-#include <opencv2/videoio.hpp>
 
 #include "core/error.h"
 #include "launcher/data/clip_set.h"
+#include "launcher/data/codecs.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/visualisation/overlay.h"
@@ -120,11 +120,10 @@ void write_annotated_video(const data::AnnotationFile& annotations,
   // Encoders want even sides.
   const cv::Size size(static_cast<int>(first.width + first.width % 2),
                       static_cast<int>(first.height + first.height % 2));
-  const int code = data::lower_ending(output) == ".avi"
-                       ? cv::VideoWriter::fourcc('M', 'J', 'P', 'G')
-                       : cv::VideoWriter::fourcc('m', 'p', '4', 'v');
-  cv::VideoWriter writer(output.string(), code, frames_per_second, size);
-  if (!writer.isOpened())
+  const bool is_avi = data::lower_ending(output) == ".avi";
+  const auto writer = data::codecs().video_writer(output.string(), is_avi ? "MJPG" : "mp4v",
+                                                  frames_per_second, size);
+  if (!writer->isOpened())
     throw RuntimeError(output.string() +
                        ": expected to write a video, got a failure. Check the folder, or use a "
                        "name that ends in .avi.");
@@ -133,9 +132,9 @@ void write_annotated_video(const data::AnnotationFile& annotations,
       const at::Tensor drawn = draw_annotated_frame(annotations, video, frame, images);
       cv::Mat bgr;
       cv::cvtColor(fitted(data::to_mat(drawn), size), bgr, cv::COLOR_RGB2BGR);
-      writer.write(bgr);
+      writer->write(bgr);
     }
-  writer.release();
+  writer->release();
   if (!std::filesystem::is_regular_file(output) || std::filesystem::file_size(output) == 0)
     throw RuntimeError(output.string() +
                        ": expected a video, got an empty file. Is the disk full?");

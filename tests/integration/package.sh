@@ -13,13 +13,14 @@ check_tree() {
       fail "$file defines symbols of CUDA, NCCL or ATen"
     fi
   done
-  for file in bin/tessera libexec/tessera-main lib/libtessera_core.so lib/cmake/Tessera/TesseraConfig.cmake \
+  for file in bin/tessera libexec/tessera-main lib/libtessera_core.so lib/libtessera_codecs.so lib/cmake/Tessera/TesseraConfig.cmake \
     include/tessera/core/interfaces/attention.h share/tessera/experiments/vistr_r50.toml share/tessera/LICENSE; do
     [ -e "$prefix/$file" ] || fail "no $file in $prefix"
   done
-  broken=$(ldd "$prefix/libexec/tessera-main" "$prefix"/lib/tessera/plugins/*.so | grep 'not found' || true)
+  broken=$(ldd "$prefix/libexec/tessera-main" "$prefix/lib/libtessera_codecs.so" "$prefix"/lib/tessera/plugins/*.so | grep 'not found' || true)
   [ -z "$broken" ] || { echo "$broken"; fail "libraries are not found from $prefix"; }
   ldd "$prefix/libexec/tessera-main" | grep -q "libtessera_core.so => $prefix/" || fail "another core than the installed one is loaded"
+  "$prefix/bin/tessera" doctor | grep -q 'video files by' || fail "libtessera_codecs.so is not found from $prefix"
   "$prefix/bin/tessera" plugins list | grep -q '^attention *dense ' || fail "no plugins in $prefix"
   [ "$("$prefix/bin/tessera" plugins list | wc -l)" = "$("$tessera" plugins list | wc -l)" ] || fail "other plugins than built"
   "$prefix/bin/tessera" config check "$prefix/share/tessera/experiments/vistr_r50.toml" > /dev/null || fail "a shipped experiment is refused"
