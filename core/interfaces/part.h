@@ -16,6 +16,10 @@ namespace tessera {
 class TESSERA_API Part : public torch::nn::Module {
  public:
   ~Part() override;
+  /// Whether forward() heeds ForwardContext::recompute: it then passes each of its segments (a
+  /// layer, a stage) through recompute() of core/nn/recompute.h, which needs less memory than the
+  /// whole part as one segment. Where this is false, whoever wants the part recomputed wraps it.
+  virtual bool recomputes_segments() const { return false; }
 };
 
 /// Sees named intermediate tensors, for parity.
@@ -51,6 +55,15 @@ struct ForwardContext {
   PointSource* points = nullptr;           // null: points come from `generator`
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
   std::optional<at::ScalarType> autocast;  // of products in the model; null: the weights' own type
+  bool recompute = false;                  // see Part::recomputes_segments
+
+  /// For a second run that nobody looks at, when what `probe` and `attention` point to is gone.
+  ForwardContext unobserved() const {
+    ForwardContext context = *this;
+    context.probe = {};
+    context.attention = nullptr;
+    return context;
+  }
 
   /// Shows `value()` to the probe; costs nothing where there is none.
   template <class Make>

@@ -14,11 +14,12 @@
 
 #include "bench/stopwatch.h"
 #include "core/error.h"
-#include "launcher/bench/peak_memory.h"
 #include "launcher/inference/video_inference.h"
 #include "launcher/model/autocast.h"
 #include "launcher/model/part_times.h"
+#include "launcher/peak_memory.h"
 #include "launcher/training/clip_losses.h"
+#include "launcher/training/memory_trial.h"
 #include "launcher/training/optimiser.h"
 #include "launcher/training/trainer.h"
 
@@ -75,7 +76,14 @@ class TrainingSteps {
       steppers_.emplace_back(training.tensors, training.optimiser,
                              std::vector<ParameterGroupOptions>{}, training.clip_gradients);
     }
-    model.recompute_activations(options.recompute);
+    if (options.memory.empty()) {
+      model.recompute_activations(Recomputed::parts(options.recompute, options.mask_rows));
+    } else {
+      const ChosenStep chosen = choose_by_trial(experiment, model, criterion_, auxiliaries_, batch,
+                                                targets, Communicator());
+      std::printf("train.memory = %s: recomputing %s\n", options.memory.c_str(),
+                  text_of(chosen.recomputed).c_str());
+    }
   }
 
   void operator()() {
@@ -177,10 +185,8 @@ class ModelBench {
   void training() {
     ClipBatch batch = clip();
     Targets targets =
-        make_targets(batch, options_.instances, experiments_.at(0).second.data.num_categories);
-    for (ClipTargets& target : targets)
-      for (at::Tensor* tensor : {&target.labels, &target.boxes, &target.masks, &target.valid})
-        *tensor = tensor->to(options_.device);
+        moving_targets(batch, options_.instances, experiments_.at(0).second.data.num_categories);
+    move_to(options_.device, batch, targets);
     std::vector<std::unique_ptr<TrainingSteps>> steps;
     for (const auto& [type, experiment] : experiments_)
       steps.push_back(
@@ -207,8 +213,8 @@ class ModelBench {
  private:
   ClipBatch clip() const {
     ClipBatch batch = noise_clip(options_.clip, model_.needs().size_divisor);
-    batch.frames = batch.frames.to(options_.device);
-    batch.padding_mask = batch.padding_mask.to(options_.device);
+    Targets none;
+    move_to(options_.device, batch, none);
     return batch;
   }
 
@@ -217,24 +223,24 @@ class ModelBench {
   /// kept is given back.
   void run(const std::string& what, const std::function<void(size_t)>& work) {
     std::vector<std::vector<Round>> rounds(experiments_.size());
-    std::vector<Memory> start(experiments_.size()), end(experiments_.size());
+    std::vector<MemoryUse> start(experiments_.size()), end(experiments_.size());
     for (int round = -2; round < options_.rounds; ++round) {
       for (size_t i = 0; i < experiments_.size(); ++i) {
         if (round == -1) {
-          begin_peak();
-          start[i] = memory_of_process();
+          begin_peak(options_.device);
+          start[i] = memory_use(options_.device);
         }
         PartTimes times(options_.device);
         {
           RECORD_USER_SCOPE("other");
           work(i);
         }
-        if (round == -1) end[i] = memory_of_process();
+        if (round == -1) end[i] = memory_use(options_.device);
         if (round >= 0) rounds[i].push_back(round_of(times));
       }
     }
     for (size_t i = 0; i < experiments_.size(); ++i)
-      record(what, experiments_[i].first, median_round(rounds[i]), start[i].resident, end[i].peak);
+      record(what, experiments_[i].first, median_round(rounds[i]), start[i].now, end[i].peak);
   }
 
   void record(const std::string& what, const std::string& type, const Round& round, int64_t start,

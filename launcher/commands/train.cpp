@@ -15,8 +15,10 @@
 #include "launcher/distributed/same_build.h"
 #include "launcher/distributed/supervisor.h"
 #include "launcher/distributed/world.h"
+#include "launcher/model/noise_clip.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
+#include "launcher/training/memory_trial.h"
 #include "launcher/training/preemption.h"
 #include "launcher/training/seed_scores.h"
 #include "launcher/training/trainer.h"
@@ -68,6 +70,30 @@ void show_last_words(const fs::path& records, std::ostream& out) {
   if (std::getline(failure, message)) out << "the job before ended: " << message << '\n';
 }
 
+/// train.recompute, or what train.memory makes of it.
+void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Criterion& criterion,
+                             const Auxiliaries& auxiliaries, const data::ClipDataset& dataset,
+                             int64_t clips, at::Device device, const Communicator& communicator,
+                             std::ostream& out) {
+  if (experiment.train.memory.empty()) {
+    model.recompute_activations(
+        Recomputed::parts(experiment.train.recompute, experiment.train.mask_rows));
+    return;
+  }
+  const data::ClipExtent largest = dataset.largest_clip(clips);
+  out << "memory: trial steps on " << clips << " clip(s) of the largest size, " << largest.text()
+      << std::endl;
+  ClipBatch batch = noise_clip({largest.frames, largest.height, largest.width},
+                               model.needs().size_divisor, clips);
+  Targets targets = moving_targets(batch, largest.instances, experiment.data.num_categories);
+  move_to(device, batch, targets);
+  const ChosenStep chosen =
+      choose_by_trial(experiment, model, criterion, auxiliaries, batch, targets, communicator);
+  out << "memory: recomputing " << text_of(chosen.recomputed) << ": "
+      << memory_size_text(chosen.cost.peak_bytes) << " of at most " << experiment.train.memory
+      << '\n';
+}
+
 fs::path output_of(const TrainArguments& arguments) {
   return arguments.output.empty() ? fs::path("runs") / fs::path(arguments.experiment).stem()
                                   : fs::path(arguments.output);
@@ -113,7 +139,6 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     } else {
       out << "weights: random\n";
     }
-    model.recompute_activations(options.recompute);
     Criterion criterion(experiment.loss, model.facts());
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
     model.to(device);
@@ -130,6 +155,8 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                                       .rank = world.rank(),
                                       .num_ranks = world.size(),
                                       .workers = experiment.data.workers});
+    choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
+                            communicator, out);
     out << "data: " << dataset->size() << " clips an epoch; device: " << device;
     if (world.size() > 1) out << "; ranks: " << world.size();
     out << std::endl;

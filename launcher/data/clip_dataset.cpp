@@ -62,6 +62,13 @@ ClipDataset::ClipDataset(const DataOptions& options, const SplitOptions& split,
   }
 }
 
+ClipExtent ClipDataset::largest_clip(int64_t clips_in_batch) const {
+  const bool by_area = clips_in_batch == 1;
+  ClipExtent largest;
+  for (const ClipSet& set : sets_) largest.join(set.largest_clip(by_area), by_area);
+  return largest;
+}
+
 ClipSample ClipDataset::load(int64_t sample, uint64_t seed, int64_t epoch) const {
   const auto key = [&](uint64_t stream) {
     return Random({seed, stream, static_cast<uint64_t>(epoch), static_cast<uint64_t>(sample)});

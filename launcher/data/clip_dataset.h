@@ -38,6 +38,10 @@ class ClipDataset {
   /// Throws DataError naming file, video and frame where an image is broken or of another size.
   ClipSample load(int64_t sample, uint64_t seed, int64_t epoch) const;
 
+  /// The largest clip of all sets, see ClipSet::largest_clip; for batches of several clips, which
+  /// are padded to the largest of each side, the larger of each side.
+  ClipExtent largest_clip(int64_t clips_in_batch) const;
+
   /// Of the first set.
   const AnnotationFile& annotations() const { return sets_.front().annotations(); }
 

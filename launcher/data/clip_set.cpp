@@ -20,6 +20,7 @@ namespace {
 
 // A stream of random numbers, apart from those of clip_dataset.cpp.
 constexpr uint64_t kRoundStream = 6;
+constexpr uint64_t kExtentStream = 7;
 
 AnnotationFile read_set(const SetOptions& set, const std::string& key) {
   if (set.annotations.empty())
@@ -75,6 +76,23 @@ std::string list_ids(const std::vector<int64_t>& ids) {
 }
 
 }  // namespace
+
+void ClipExtent::join(const ClipExtent& other, bool by_area) {
+  frames = std::max(frames, other.frames);
+  instances = std::max(instances, other.instances);
+  if (!by_area) {
+    height = std::max(height, other.height);
+    width = std::max(width, other.width);
+  } else if (other.height * other.width > height * width) {
+    height = other.height;
+    width = other.width;
+  }
+}
+
+std::string ClipExtent::text() const {
+  return std::to_string(frames) + " frames of " + std::to_string(height) + "x" +
+         std::to_string(width) + ", " + std::to_string(instances) + " instances";
+}
 
 std::string video_name(const Video& video) {
   if (!video.file_names.empty()) {
@@ -227,6 +245,29 @@ ClipSet::Clip ClipSet::load_frames(int64_t sample, Random& sampling, Random& aug
     }
   }
   return clip;
+}
+
+ClipExtent ClipSet::largest_clip(bool by_area) const {
+  constexpr uint64_t kDraws = 200;
+  std::map<std::pair<int64_t, int64_t>, int64_t> most_instances;  // of each size of video
+  for (size_t v = 0; v < annotations_.videos.size(); ++v) {
+    const Video& video = annotations_.videos[v];
+    int64_t& most = most_instances[{video.height, video.width}];
+    most = std::max(most, static_cast<int64_t>(annotations_of_[v].size()));
+  }
+  ClipExtent largest;
+  for (const auto& [size, instances] : most_instances) {
+    const cv::Size stated(static_cast<int>(size.second), static_cast<int>(size.first));
+    for (uint64_t draw = 0; draw < kDraws; ++draw) {
+      Random random({kExtentStream, draw});
+      const ClipTransform transform(options_.augment, stated,
+                                    static_cast<size_t>(options_.num_frames), random);
+      largest.join(
+          {options_.num_frames, transform.size().height, transform.size().width, instances},
+          by_area);
+    }
+  }
+  return largest;
 }
 
 ClipSet::Clip ClipSet::load_pseudo_clip(int64_t sample, Random& sampling,

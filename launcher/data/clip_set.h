@@ -14,6 +14,17 @@
 
 namespace tessera::data {
 
+/// How large clips get.
+struct ClipExtent {
+  int64_t frames = 0, height = 0, width = 0;  // pixels
+  int64_t instances = 0;
+
+  /// Grows to hold the other: by area, to the larger of the two; else to the larger of each side.
+  void join(const ClipExtent& other, bool by_area);
+  /// "36 frames of 300x540, 8 instances".
+  std::string text() const;
+};
+
 /// One data set of `[data.train]`: an annotation file with its images. Immutable.
 class ClipSet {
  public:
@@ -50,6 +61,10 @@ class ClipSet {
   /// `sampling` draws what the clip is, `augmenting` what becomes of it.
   /// Throws DataError naming file, video and frame where an image is broken or of another size.
   Clip load(int64_t sample, Random& sampling, Random& augmenting) const;
+
+  /// The largest of the clips that come out of `[data.augment]`, as far as many draws for every
+  /// size of video show; `by_area` as for ClipExtent::join. No image is read.
+  ClipExtent largest_clip(bool by_area) const;
 
   const AnnotationFile& annotations() const { return annotations_; }
   const std::string& key() const { return key_; }

@@ -12,6 +12,7 @@
 #include "core/nn/precision.h"
 #include "core/nn/recompute.h"
 #include "launcher/model/autocast.h"
+#include "launcher/model/recomputed_masks.h"
 #include "launcher/model/recorded_masks.h"
 
 namespace tessera {
@@ -137,14 +138,21 @@ VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
   for (const auto& rule : options.names) rules_.emplace_back(rule.from, rule.to);
 }
 
-void VisModel::recompute_activations(const std::vector<std::string>& parts) {
-  recompute_backbone_ = recompute_encoder_ = false;
-  for (const std::string& part : parts) {
-    if (part != "backbone" && part != "encoder")
-      throw ConfigError("train.recompute: expected parts of backbone and encoder, got '" + part +
-                        "'." + suggestion(part, {"backbone", "encoder"}));
-    (part == "backbone" ? recompute_backbone_ : recompute_encoder_) = true;
+Recomputed Recomputed::parts(const std::vector<std::string>& names, int64_t mask_rows) {
+  Recomputed what;
+  what.mask_rows = mask_rows;
+  for (const std::string& name : names) {
+    if (name == "backbone")
+      what.backbone = true;
+    else if (name == "encoder")
+      what.encoder = true;
+    else if (name == "masks")
+      what.masks = true;
+    else
+      throw ConfigError("train.recompute: expected parts of backbone, encoder and masks, got '" +
+                        name + "'." + suggestion(name, {"backbone", "encoder", "masks"}));
   }
+  return what;
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
@@ -157,11 +165,11 @@ FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& 
 // Profilers, MacCounter and PartTimes see each part under its name.
 FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardContext& context) {
   RECORD_USER_SCOPE("backbone");
-  if (!recompute_backbone_ || !at::GradMode::is_enabled())
-    return backbone_->forward(batch, context);
-  // The second run comes when batch and context are gone; nobody looks at it.
-  ForwardContext again = context;
-  again.probe = {};
+  ForwardContext own = context;
+  own.recompute = recomputed_.backbone && at::GradMode::is_enabled();
+  if (!own.recompute || backbone_->recomputes_segments()) return backbone_->forward(batch, own);
+  // The second run comes when batch and context are gone.
+  const ForwardContext again = context.unobserved();
   return recompute<FeaturePyramid>(
       *backbone_, {batch.frames},
       [backbone = backbone_, batch, again](const std::vector<at::Tensor>& given) {
@@ -178,10 +186,10 @@ FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardConte
 
 Memory VisModel::run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context) {
   RECORD_USER_SCOPE("encoder");
-  if (!recompute_encoder_ || !at::GradMode::is_enabled())
-    return encoder_->forward(pyramid, context);
-  ForwardContext again = context;
-  again.probe = {};
+  ForwardContext own = context;
+  own.recompute = recomputed_.encoder && at::GradMode::is_enabled();
+  if (!own.recompute || encoder_->recomputes_segments()) return encoder_->forward(pyramid, own);
+  const ForwardContext again = context.unobserved();
   std::vector<at::Tensor> features;
   FeaturePyramid rest = pyramid;  // all but the features, which backward would otherwise keep twice
   for (FeatureLevel& level : rest.levels) features.push_back(std::exchange(level.features, {}));
@@ -221,7 +229,10 @@ void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
   std::shared_ptr<const PreparedMasks> prepared;
   {
     RECORD_USER_SCOPE("mask_head");
-    prepared = mask_head_->prepare(output.pyramid, output.memory, context);
+    prepared =
+        recomputed_.masks && at::GradMode::is_enabled()
+            ? recomputed(mask_head_, output.pyramid, output.memory, context, recomputed_.mask_rows)
+            : mask_head_->prepare(output.pyramid, output.memory, context);
   }
   HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
   {

@@ -40,6 +40,16 @@ inline bool is_training_only(std::string_view name) {
   return name.starts_with(kTrainingOnly) || name.starts_with(kAuxiliary);
 }
 
+/// Parts whose activations are computed a second time in backward instead of being kept: the same
+/// gradients with less memory and more time.
+struct Recomputed {
+  bool backbone = false, encoder = false, masks = false;
+  int64_t mask_rows = 0;  // instances whose masks are computed at a time; 0: all
+
+  /// in: names of the first three. Throws ConfigError for another name.
+  static Recomputed parts(const std::vector<std::string>& names, int64_t mask_rows = 0);
+};
+
 struct NamedTensor {
   std::string name;  // canonical: the reference implementation's name where one exists
   at::Tensor tensor;
@@ -67,9 +77,7 @@ class VisModel : public torch::nn::Module {
   FeaturePyramid features(const ClipBatch& batch, const ForwardContext& context);
   Output predict(FeaturePyramid pyramid, const ForwardContext& context);
 
-  /// Parts ("backbone", "encoder") whose activations are computed a second time in backward instead
-  /// of being kept. Throws ConfigError for another name.
-  void recompute_activations(const std::vector<std::string>& parts);
+  void recompute_activations(const Recomputed& what) { recomputed_ = what; }
 
   /// Joined needs of all parts.
   const ClipNeeds& needs() const { return needs_; }
@@ -84,7 +92,7 @@ class VisModel : public torch::nn::Module {
   void decode(Output& output, int64_t num_frames, at::Device device, const ForwardContext& context);
 
   std::vector<std::pair<std::string, std::string>> rules_;
-  bool recompute_backbone_ = false, recompute_encoder_ = false;
+  Recomputed recomputed_;
   ClipNeeds needs_;
   BuildContext facts_;
   std::shared_ptr<Backbone> backbone_;

@@ -57,6 +57,14 @@ void ClipLosses::add_auxiliary(size_t index, const AuxiliaryInput& input,
   loss.auxiliary_totals.push_back(own);
 }
 
+void move_to(at::Device device, ClipBatch& batch, Targets& targets) {
+  batch.frames = batch.frames.to(device);
+  batch.padding_mask = batch.padding_mask.to(device);
+  for (ClipTargets& clip : targets)
+    for (at::Tensor* tensor : {&clip.labels, &clip.boxes, &clip.masks, &clip.valid})
+      *tensor = tensor->to(device);
+}
+
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion) {
   std::vector<NamedTensor> tensors = model.named_tensors();
   for (const auto& item : criterion.named_parameters())

@@ -38,6 +38,9 @@ class ClipLosses {
   std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
 };
 
+/// Moves every tensor of a batch.
+void move_to(at::Device device, ClipBatch& batch, Targets& targets);
+
 /// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as
 /// "loss.<name>".
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion);

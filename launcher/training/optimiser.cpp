@@ -85,6 +85,14 @@ void Optimiser::make_slots(Slots& slots, const at::Tensor& parameter) const {
   slots.used = true;
 }
 
+int64_t Optimiser::state_bytes() const {
+  int64_t tensors = 0, bytes = 0;  // tensors of a parameter's size
+  for (const SlotField& field : slot_fields()) tensors += field.member != &Slots::step ? 1 : 0;
+  for (const at::Tensor& parameter : parameters())
+    bytes += tensors * static_cast<int64_t>(parameter.nbytes());
+  return bytes;
+}
+
 void Optimiser::step(double lr_factor) {
   const at::NoGradGuard no_grad;
   for (size_t g = 0; g < groups_.size(); ++g) step_group(groups_[g], slots_[g], lr_factor);

@@ -47,6 +47,9 @@ class Optimiser {
   /// One step; every learning rate is times `lr_factor`. Parameters without a gradient stay.
   void step(double lr_factor);
 
+  /// Bytes that the state of all parameters takes once each had a step.
+  int64_t state_bytes() const;
+
   /// Running means and step counts as "<slot>.<canonical name>", only of parameters that had a
   /// step.
   TensorList state() const;

@@ -1,6 +1,7 @@
 #include "launcher/training/train_options.h"
 
 #include "launcher/model/autocast.h"
+#include "launcher/training/memory_limit.h"
 #include "launcher/weights/patterns.h"
 
 namespace tessera {
@@ -156,8 +157,18 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "autocast); weights, gradients, losses and matching stay float32.")
       .one_of(autocast_names());
   schema.field("recompute", &TrainOptions::recompute,
-               "Parts (backbone, encoder) whose activations are computed again in backward instead "
-               "of being kept: less memory, more time.");
+               "Parts (backbone, encoder, masks) whose activations are computed again in backward "
+               "instead of being kept: less memory, more time, the same gradients.");
+  schema
+      .field("mask_rows", &TrainOptions::mask_rows,
+             "Instances whose masks are computed at a time where masks are recomputed; 0: all.")
+      .at_least(0);
+  schema.field(
+      "memory", &TrainOptions::memory,
+      "The most that a step may take, as \"11GB\": of a GPU's memory, or of main memory on "
+      "a CPU (where a checkpoint's copy comes on top while it is written). Trial steps on "
+      "the largest clip choose what is recomputed, the fastest way that fits, in place of "
+      "recompute and mask_rows. Empty: no limit.");
   schema.field("distributed", &TrainOptions::distributed, "How several processes train as one.");
   schema.validate([](const TrainOptions& options) {
     if (options.epochs.has_value() == options.iterations.has_value())
@@ -167,6 +178,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       throw ConfigError("accumulation: expected a divisor of total_batch (" +
                         std::to_string(options.total_batch) + "), got " +
                         std::to_string(options.accumulation) + ".");
+    if (!options.memory.empty()) parse_memory_size(options.memory);
+    if (!options.memory.empty() && (!options.recompute.empty() || options.mask_rows > 0))
+      throw ConfigError(
+          "memory: expected it or recompute and mask_rows, got both. Remove one: memory chooses "
+          "the others.");
     for (const auto& pattern : options.frozen) compile_pattern(pattern, "frozen");
   });
 }

@@ -67,6 +67,8 @@ struct TrainOptions {
   bool deterministic = false;
   std::string autocast = "none";
   std::vector<std::string> recompute;
+  int64_t mask_rows = 0;
+  std::string memory;
   DistributedOptions distributed;
   static void describe(Schema<TrainOptions>& schema);
 };

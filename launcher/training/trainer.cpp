@@ -9,14 +9,6 @@
 namespace tessera {
 namespace {
 
-void move_to(at::Device device, data::TrainingBatch& batch) {
-  batch.batch.frames = batch.batch.frames.to(device);
-  batch.batch.padding_mask = batch.batch.padding_mask.to(device);
-  for (ClipTargets& targets : batch.targets)
-    for (at::Tensor* tensor : {&targets.labels, &targets.boxes, &targets.masks, &targets.valid})
-      *tensor = tensor->to(device);
-}
-
 /// "video 3 'cat' frames 0 1 2 (sample 7); ..." for every clip of a batch.
 std::string origin_of(const data::TrainingBatch& batch) {
   std::vector<std::string> clips;
@@ -55,7 +47,7 @@ class ClipLossSource final : public LossSource {
   }
 
   PartialLoss compute() override {
-    move_to(device_, batch_);
+    move_to(device_, batch_.batch, batch_.targets);
     PartialLoss loss = losses_.compute(batch_.batch, batch_.targets);
     loss.epoch = batch_.epoch;
     loss.num_samples = static_cast<int64_t>(batch_.sample_indices.size());

@@ -53,6 +53,18 @@ class ClipDatasetTest : public test_support::DataTest {
   Json document_;
 };
 
+TEST_F(ClipDatasetTest, KnowsHowLargeItsClipsGet) {
+  document_["videos"][1]["width"] = 6;
+  document_["videos"][1]["height"] = 10;
+  AugmentStepOptions resize;
+  resize.kind = "resize";
+  resize.short_sides = {12, 24, 18};
+  options_.augment.steps = {resize};
+  const ClipDataset dataset = open();
+  EXPECT_EQ(dataset.largest_clip(/*clips_in_batch=*/1).text(), "2 frames of 40x24, 1 instances");
+  EXPECT_EQ(dataset.largest_clip(/*clips_in_batch=*/2).text(), "2 frames of 40x32, 1 instances");
+}
+
 TEST_F(ClipDatasetTest, LoadsFramesMasksAndMeta) {
   const ClipDataset dataset = open();
   EXPECT_EQ(dataset.size(), 6);

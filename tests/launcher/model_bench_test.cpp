@@ -12,9 +12,9 @@
 #include <utility>
 #include <vector>
 
-#include "launcher/bench/peak_memory.h"
 #include "launcher/data/frame_source.h"
 #include "launcher/model/part_times.h"
+#include "launcher/peak_memory.h"
 
 namespace tessera::bench {
 namespace {
@@ -79,20 +79,20 @@ TEST(ModelBench, MedianRoundCountsAMissingPartAsNothing) {
 TEST(ModelBench, PeakOfMemoryIsThatSinceItWasBegun) {
   constexpr int64_t kBytes = int64_t{1} << 28;
   at::ones({kBytes}, at::kByte);
-  begin_peak();
-  const Memory before = memory_of_process();
-  EXPECT_LT(before.peak - before.resident, kBytes / 2);
+  begin_peak(at::kCPU);
+  const MemoryUse before = memory_use(at::kCPU);
+  EXPECT_LT(before.peak - before.now, kBytes / 2);
   at::ones({kBytes}, at::kByte);
-  const Memory after = memory_of_process();
-  EXPECT_GE(after.peak - before.resident, kBytes / 2);
-  EXPECT_LT(after.peak - before.resident, 2 * kBytes);
+  const MemoryUse after = memory_use(at::kCPU);
+  EXPECT_GE(after.peak - before.now, kBytes / 2);
+  EXPECT_LT(after.peak - before.now, 2 * kBytes);
 }
 
 TEST(ModelBench, TargetsAreWhatTheirMasksShow) {
   const ClipBatch batch = noise_clip({3, 50, 70}, 32);
   EXPECT_EQ(batch.frames.sizes(), at::IntArrayRef({1, 3, 3, 64, 96}));
   EXPECT_EQ(batch.padding_mask.logical_not().sum().item<int64_t>(), 3 * 50 * 70);
-  const Targets targets = make_targets(batch, 5, 2);
+  const Targets targets = moving_targets(batch, 5, 2);
   ASSERT_EQ(targets.size(), 1u);
   EXPECT_LT(targets[0].labels.max().item<int64_t>(), 2);
   ASSERT_EQ(targets[0].masks.sizes(), at::IntArrayRef({5, 3, 64, 96}));

@@ -9,6 +9,7 @@
 #include <torch/nn/modules/normalization.h>
 
 #include "core/interfaces/backbone.h"
+#include "core/nn/recompute.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
 
@@ -205,7 +206,7 @@ class ResNet final : public Backbone {
     x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
     FeaturePyramid pyramid;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {
-      for (const auto& block : *stages_[stage]) x = block->as<Block>()->forward(x);
+      x = run_stage(stages_[stage], x, context);
       if (!is_output(static_cast<int64_t>(stage) + 1)) continue;
       FeatureLevel level{x.unflatten(0, {clips, frames}),
                          resize_padding_mask(batch.padding_mask, x.size(2), x.size(3)),
@@ -217,6 +218,8 @@ class ResNet final : public Backbone {
     return pyramid;
   }
 
+  bool recomputes_segments() const override { return true; }
+
   PyramidSpec spec() const override {
     PyramidSpec spec;
     for (const int64_t stage : options_.output_stages)
@@ -225,6 +228,16 @@ class ResNet final : public Backbone {
   }
 
  private:
+  static at::Tensor run_stage(const torch::nn::ModuleList& blocks, const at::Tensor& input,
+                              const ForwardContext& context) {
+    const TensorFunction run = [blocks](const std::vector<at::Tensor>& given) {
+      at::Tensor x = given.at(0);
+      for (const auto& block : *blocks) x = block->as<Block>()->forward(x);
+      return std::vector<at::Tensor>{x};
+    };
+    if (!context.recompute) return run({input}).at(0);
+    return recompute(run, {input}, blocks->parameters(), blocks->buffers()).at(0);
+  }
   static std::vector<int64_t> blocks_of(int64_t depth) {
     if (depth == 18) return {2, 2, 2, 2};
     if (depth == 101) return {3, 4, 23, 3};

@@ -323,13 +323,13 @@ class Stage final : public torch::nn::Module {
     if (merges) downsample_ = register_module("downsample", std::make_shared<PatchMerging>(dim));
   }
 
-  /// in, out: [N,h,w,C].
-  at::Tensor forward(at::Tensor x) {
+  /// in, out: [N,h,w,C]; `recomputes`: block by block, whatever the options say.
+  at::Tensor forward(at::Tensor x, bool recomputes) {
     auto padded = [&](int64_t size) { return (size + window_ - 1) / window_ * window_; };
     at::Tensor mask;
     if (blocks_.size() > 1) mask = shift_mask(padded(x.size(1)), padded(x.size(2)), window_, x);
     for (const auto& block : blocks_) {
-      if (checkpoint_ && is_training())
+      if (recomputes || (checkpoint_ && is_training()))
         x = recompute([block, mask](const at::Tensor& y) { return block->forward(y, mask); }, x,
                       block->parameters());
       else
@@ -397,6 +397,8 @@ class Swin final : public Backbone {
     freeze();
   }
 
+  bool recomputes_segments() const override { return true; }  // block by block
+
   FeaturePyramid forward(const ClipBatch& batch, const ForwardContext& context) override {
     ShapeBinding sizes;
     expect_shape(batch.frames, "[B,T,3,H,W]", "frames", sizes);
@@ -407,7 +409,7 @@ class Swin final : public Backbone {
     FeaturePyramid pyramid;
     for (size_t i = 0; i < stages_.size(); ++i) {
       const int64_t stage = static_cast<int64_t>(i) + 1;
-      x = stages_[i]->forward(x);
+      x = stages_[i]->forward(x, context.recompute);
       if (const auto norm = norms_.find(stage); norm != norms_.end()) {
         FeatureLevel level{by_clip(norm->second->forward(x), clips, frames),
                            resize_padding_mask(batch.padding_mask, x.size(1), x.size(2)),

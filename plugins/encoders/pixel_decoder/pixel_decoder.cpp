@@ -125,6 +125,8 @@ class PixelDecoder final : public Encoder {
     return memory;
   }
 
+  // The tokens' layers; the fine maps are kept.
+  bool recomputes_segments() const override { return tokens_->recomputes_segments(); }
   MemorySpec spec() const override { return spec_; }
   ClipNeeds needs() const override {
     ClipNeeds needs = tokens_->needs();

@@ -17,6 +17,7 @@
 #include "core/nn/linear.h"
 #include "core/nn/position_encoding.h"
 #include "core/nn/precision.h"
+#include "core/nn/recompute.h"
 #include "core/plugin/plugin.h"
 
 namespace tessera::encoder::transformer {
@@ -266,13 +267,18 @@ class Transformer final : public Encoder {
 
     const auto references = make_references(memory);
     for (size_t i = 0; i < layers_.size(); ++i) {
-      layers_[i]->forward(memory, references, context);
+      if (context.recompute)
+        recompute_layer(layers_[i], memory, references, context);
+      else
+        layers_[i]->forward(memory, references, context);
       context.look("encoder." + std::to_string(i), [&] { return memory.tokens; });
     }
     if (norm_) memory.tokens = norm_->forward(memory.tokens);
     context.look("encoder.memory", [&] { return memory.tokens; });
     return memory;
   }
+
+  bool recomputes_segments() const override { return true; }
 
   MemorySpec spec() const override { return spec_; }
   ClipNeeds needs() const override {
@@ -290,6 +296,23 @@ class Transformer final : public Encoder {
     const bool alone = options_.feature_levels.size() == 1 && options_.extra_levels == 0;
     register_module(alone ? "input_proj" : "input_proj_" + std::to_string(input_proj_.size() - 1),
                     input_proj_.back()->registered());
+  }
+  static void recompute_layer(const std::shared_ptr<Layer>& layer, Memory& memory,
+                              const std::map<int64_t, at::Tensor>& references,
+                              const ForwardContext& context) {
+    std::vector<at::Tensor> inputs{memory.tokens};
+    if (memory.position.defined()) inputs.push_back(memory.position);  // it may have learnt parts
+    Memory rest = memory;
+    rest.tokens = rest.position = at::Tensor();
+    const TensorFunction run = [layer, rest, references, again = context.unobserved()](
+                                   const std::vector<at::Tensor>& given) {
+      Memory same = rest;
+      same.tokens = given.at(0);
+      if (given.size() > 1) same.position = given[1];
+      layer->forward(same, references, again);
+      return std::vector<at::Tensor>{same.tokens};
+    };
+    memory.tokens = recompute(run, inputs, layer->parameters(), layer->buffers()).at(0);
   }
   static at::Tensor extra_padding(const FeaturePyramid& pyramid, int64_t height, int64_t width) {
     if (!pyramid.padding_mask.defined())

@@ -1,0 +1,154 @@
+#include "launcher/model/recomputed_masks.h"
+
+#include <ATen/core/grad_mode.h>
+#include <ATen/ops/cat.h>
+
+#include <algorithm>
+#include <functional>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "core/nn/recompute.h"
+
+namespace tessera {
+namespace {
+
+/// All that masks of a layer are computed from.
+struct Sources {
+  FeaturePyramid pyramid;
+  Memory memory;
+  InstanceLayer embeddings;
+  at::Tensor boxes;
+
+  /// The tensors that gradients may flow to.
+  std::vector<at::Tensor*> fields() {
+    std::vector<at::Tensor*> all;
+    for (FeatureLevel& level : pyramid.levels) all.push_back(&level.features);
+    for (at::Tensor* tensor :
+         {&memory.tokens, &memory.valid_ratio, &memory.position, &memory.pixel_features,
+          &embeddings.clip, &embeddings.frame, &embeddings.references, &boxes})
+      all.push_back(tensor);
+    std::erase_if(all, [](const at::Tensor* tensor) { return !tensor->defined(); });
+    return all;
+  }
+};
+
+/// What the masks of all layers share.
+struct Batch {
+  std::shared_ptr<MaskHead> mask_head;
+  FeaturePyramid pyramid;
+  Memory memory;
+  ForwardContext context;
+  int64_t rows_at_a_time;
+  std::vector<at::Tensor> parameters, buffers;
+  mutable std::once_flag once;
+  mutable std::shared_ptr<const PreparedMasks> prepared_once;
+
+  /// For masks without gradients.
+  const PreparedMasks& prepared() const {
+    std::call_once(once, [this] { prepared_once = mask_head->prepare(pyramid, memory, context); });
+    return *prepared_once;
+  }
+};
+
+using Masks = std::function<at::Tensor(const MaskSource&)>;
+
+class RecomputedMasks final : public MaskSource {
+ public:
+  RecomputedMasks(std::shared_ptr<const Batch> batch, int64_t layer, InstanceLayer embeddings,
+                  at::Tensor boxes)
+      : batch_(std::move(batch)),
+        layer_(layer),
+        embeddings_(std::move(embeddings)),
+        boxes_(std::move(boxes)) {}
+
+  at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
+    return by_rows(rows, [&](int64_t first, int64_t count) {
+      return [clip, some = rows.narrow(0, first, count)](const MaskSource& masks) {
+        return masks.logits(clip, some);
+      };
+    });
+  }
+  at::Tensor logits_at(int64_t clip, const at::Tensor& rows,
+                       const at::Tensor& points) const override {
+    return by_rows(rows, [&](int64_t first, int64_t count) {
+      return [clip, some = rows.narrow(0, first, count), where = points.narrow(0, first, count)](
+                 const MaskSource& masks) { return masks.logits_at(clip, some, where); };
+    });
+  }
+  at::Tensor resized(int64_t clip, const at::Tensor& rows, int64_t height,
+                     int64_t width) const override {
+    return by_rows(rows, [&](int64_t first, int64_t count) {
+      return [clip, some = rows.narrow(0, first, count), height, width](const MaskSource& masks) {
+        return masks.resized(clip, some, height, width);
+      };
+    });
+  }
+
+ private:
+  at::Tensor by_rows(const at::Tensor& rows,
+                     const std::function<Masks(int64_t first, int64_t count)>& masks_of) const {
+    const int64_t total = rows.size(0);
+    if (!at::GradMode::is_enabled())
+      return masks_of(0, total)(*batch_->prepared().masks(layer_, embeddings_, boxes_));
+    const int64_t step = batch_->rows_at_a_time > 0 ? batch_->rows_at_a_time : total;
+    if (total <= step) return recompute_masks(masks_of(0, total));
+    std::vector<at::Tensor> parts;
+    for (int64_t first = 0; first < total; first += step)
+      parts.push_back(recompute_masks(masks_of(first, std::min(step, total - first))));
+    return at::cat(parts);
+  }
+
+  at::Tensor recompute_masks(const Masks& masks) const {
+    Sources sources{batch_->pyramid, batch_->memory, embeddings_, boxes_};
+    std::vector<at::Tensor> inputs;
+    for (const at::Tensor* field : sources.fields()) inputs.push_back(*field);
+    const TensorFunction run = [masks, batch = batch_, layer = layer_,
+                                sources](const std::vector<at::Tensor>& given) {
+      Sources same = sources;
+      const auto fields = same.fields();
+      for (size_t i = 0; i < fields.size(); ++i) *fields[i] = given.at(i);
+      const ForwardContext context = batch->context.unobserved();
+      const auto prepared = batch->mask_head->prepare(same.pyramid, same.memory, context);
+      return std::vector<at::Tensor>{masks(*prepared->masks(layer, same.embeddings, same.boxes))};
+    };
+    return recompute(run, inputs, batch_->parameters, batch_->buffers).at(0);
+  }
+
+  std::shared_ptr<const Batch> batch_;
+  int64_t layer_;
+  InstanceLayer embeddings_;
+  at::Tensor boxes_;
+};
+
+class PreparedAnew final : public PreparedMasks {
+ public:
+  explicit PreparedAnew(std::shared_ptr<const Batch> batch) : batch_(std::move(batch)) {}
+  std::shared_ptr<const MaskSource> masks(int64_t layer, const InstanceLayer& embeddings,
+                                          const at::Tensor& boxes) const override {
+    return std::make_shared<RecomputedMasks>(batch_, layer, embeddings, boxes);
+  }
+
+ private:
+  std::shared_ptr<const Batch> batch_;
+};
+
+}  // namespace
+
+std::shared_ptr<const PreparedMasks> recomputed(std::shared_ptr<MaskHead> mask_head,
+                                                const FeaturePyramid& pyramid, const Memory& memory,
+                                                const ForwardContext& context,
+                                                int64_t rows_at_a_time) {
+  auto batch = std::make_shared<Batch>();
+  batch->parameters = mask_head->parameters();
+  batch->buffers = mask_head->buffers();
+  batch->mask_head = std::move(mask_head);
+  batch->pyramid = pyramid;
+  batch->memory = memory;
+  batch->context = context;
+  batch->rows_at_a_time = rows_at_a_time;
+  return std::make_shared<PreparedAnew>(std::move(batch));
+}
+
+}  // namespace tessera
