@@ -40,6 +40,8 @@ int score_main(int argc, char** argv) {
   // LibTorch reads this once. Tensors of some MiB on large pages: the kernel hands out and clears
   // a page for 2 MiB instead of 4 KiB, which was a tenth of a training step.
   setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
+  // tcmalloc would report every allocation of a GB on standard error.
+  setenv("TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD", "0", /*overwrite=*/0);
   execv(program.c_str(), argv);
   throw tessera::RuntimeError(program.string() + ": expected a program to run, got '" +
                               std::strerror(errno) + "'. Is the installation whole?");

@@ -1,13 +1,13 @@
 #include "launcher/peak_memory.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
-#include <malloc.h>
 
 #include <fstream>
 #include <sstream>
 #include <string>
 
 #include "core/error.h"
+#include "launcher/freed_memory.h"
 
 namespace tessera {
 namespace {
@@ -37,7 +37,7 @@ void begin_peak(at::Device device) {
     allocator.resetPeakStats(device.index());
     return;
   }
-  malloc_trim(0);
+  release_freed_memory();
   std::ofstream file("/proc/self/clear_refs");
   file << "5";  // resets VmHWM, see proc(5)
   if (!file.flush())

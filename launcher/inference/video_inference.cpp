@@ -16,9 +16,9 @@
 namespace tessera {
 namespace {
 
-// How much of the masks is in memory at once: maps at the mask head's size, and pixels of logits at
-// the video's size.
-constexpr int64_t kMapsAtOnce = 512;
+// How much of the masks is in memory at once: cells of the backbone's finest level, which mask
+// heads work at or near (a few dozen channels each), and pixels of logits at the video's size.
+constexpr int64_t kCellsAtOnce = int64_t{1} << 18;
 constexpr int64_t kPixelsAtOnce = int64_t{1} << 23;
 
 data::Rle encode(const at::Tensor& mask) {
@@ -52,8 +52,9 @@ std::vector<std::optional<data::Rle>> VideoTracks::masks(const Track& track) con
 struct VideoInference::Seen {
   ClassLogits classes;  // [1,T,Q,C], without filling
   std::shared_ptr<const MaskSource> masks;
-  int64_t clip = 0;        // the window's place in `masks`
-  at::Tensor mask_logits;  // [Q,T,h,w] where the linker wants them
+  int64_t clip = 0;          // the window's place in `masks`
+  int64_t finest_cells = 1;  // of the backbone's finest level
+  at::Tensor mask_logits;    // [Q,T,h,w] where the linker wants them
   WindowTracks tracks;
   FrameGeometry geometry;
 };
@@ -163,6 +164,7 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
     pyramid.padding_mask = pyramid.padding_mask.index_select(1, frames);
   }
   VisModel::Output output = model_.predict(std::move(pyramid), context);
+  const at::Tensor& finest = output.pyramid.levels.front().features;
   const LayerPrediction& last = output.predictions.layers.back();
   const InstanceLayer& embedded = output.embeddings.layers.back();
   std::vector<Seen> all;
@@ -170,6 +172,7 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
     Seen& seen = all.emplace_back();
     seen.clip = static_cast<int64_t>(i);
     seen.geometry = geometry;
+    seen.finest_cells = finest.size(3) * finest.size(4);
     seen.masks = last.masks;
     ClassLogits classes = last.classes;
     classes.logits = classes.logits.narrow(0, seen.clip, 1);
@@ -202,8 +205,9 @@ void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t
   const auto score_of = score.accessor<double, 2>();
   const int64_t first = first_frame - window.start;
   const int64_t pixels = seen.geometry.original_height * seen.geometry.original_width;
-  const int64_t rows_at_once = std::max<int64_t>(
-      1, std::min(kMapsAtOnce / window.length, kPixelsAtOnce / std::max<int64_t>(pixels, 1)));
+  const int64_t rows_at_once =
+      std::max<int64_t>(1, std::min(kCellsAtOnce / (window.length * seen.finest_cells),
+                                    kPixelsAtOnce / std::max<int64_t>(pixels, 1)));
   std::vector<int64_t> wanted;
   for (const int64_t row : rows) {
     bool is_wanted = false;
