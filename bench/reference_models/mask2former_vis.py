@@ -3,45 +3,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .parts import Backbone, Ffn, Mlp, assign, axis, position_2d, sine
+from .deformable import DIM, HEADS, DeformEncoder
+from .parts import Backbone, Ffn, Mlp, assign, axis, position_2d, sine, with_rates
 
-DIM, HEADS, LEVELS, POINTS, QUERIES, CLASSES = 256, 8, 3, 4, 100, 41
+LEVELS, QUERIES, CLASSES = 3, 100, 41
 SAMPLES = 12544
-
-
-class MsDeformAttention(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.offsets = nn.Linear(DIM, HEADS * LEVELS * POINTS * 2)
-        self.weights = nn.Linear(DIM, HEADS * LEVELS * POINTS)
-        self.value, self.output = nn.Linear(DIM, DIM), nn.Linear(DIM, DIM)
-        nn.init.zeros_(self.offsets.weight)
-        nn.init.uniform_(self.offsets.bias, -3, 3)
-
-    def forward(self, query, x, references, shapes):
-        frames, queries = query.shape[:2]
-        value = self.value(x).view(frames, -1, HEADS, DIM // HEADS)
-        cells = torch.tensor([[width, height] for height, width in shapes], dtype=torch.float32)
-        offsets = self.offsets(query).view(frames, queries, HEADS, LEVELS, POINTS, 2)
-        weights = self.weights(query).view(frames, queries, HEADS, LEVELS * POINTS).softmax(-1)
-        places = 2 * (references[None, :, None, None, None] + offsets / cells[:, None]) - 1
-        read = []
-        for level, part in enumerate(value.split([h * w for h, w in shapes], 1)):
-            maps = part.flatten(2).transpose(1, 2).reshape(frames * HEADS, DIM // HEADS, *shapes[level])
-            grid = places[:, :, :, level].transpose(1, 2).flatten(0, 1)
-            read.append(F.grid_sample(maps, grid, padding_mode="zeros", align_corners=False))
-        weights = weights.transpose(1, 2).reshape(frames * HEADS, 1, queries, LEVELS * POINTS)
-        summed = (torch.stack(read, -2).flatten(-2) * weights).sum(-1)
-        return self.output(summed.view(frames, DIM, queries).transpose(1, 2))
-
-
-class PixelLayer(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.attention, self.norm, self.ffn = MsDeformAttention(), nn.LayerNorm(DIM), Ffn(DIM, 1024, 0.0)
-
-    def forward(self, x, position, references, shapes):
-        return self.ffn(self.norm(x + self.attention(x + position, x, references, shapes)))
 
 
 class PixelDecoder(nn.Module):
@@ -49,28 +15,14 @@ class PixelDecoder(nn.Module):
         super().__init__()
         self.projections = nn.ModuleList(
             nn.Sequential(nn.Conv2d(width, DIM, 1), nn.GroupNorm(32, DIM)) for width in (2048, 1024, 512))
-        self.level_embed = nn.Parameter(torch.randn(LEVELS, DIM))
-        self.layers = nn.ModuleList(PixelLayer() for _ in range(6))
+        self.encoder = DeformEncoder(LEVELS)
         self.lateral = nn.Sequential(nn.Conv2d(256, DIM, 1, bias=False), nn.GroupNorm(32, DIM))
         self.smooth = nn.Sequential(nn.Conv2d(DIM, DIM, 3, padding=1, bias=False), nn.GroupNorm(32, DIM), nn.ReLU())
         self.mask_features = nn.Conv2d(DIM, DIM, 1)
 
     def forward(self, features):
         c2, c3, c4, c5 = features
-        maps = [project(x) for project, x in zip(self.projections, (c5, c4, c3))]
-        shapes = [tuple(x.shape[-2:]) for x in maps]
-        x = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], 1)
-        position = torch.cat([position_2d(h, w, DIM).view(-1, DIM) + self.level_embed[i]
-                              for i, (h, w) in enumerate(shapes)])
-        references = []
-        for h, w in shapes:
-            y, across = torch.meshgrid((torch.arange(h) + 0.5) / h, (torch.arange(w) + 0.5) / w, indexing="ij")
-            references.append(torch.stack((across, y), -1).view(-1, 2))
-        references = torch.cat(references)
-        for layer in self.layers:
-            x = layer(x, position, references, shapes)
-        parts = x.split([h * w for h, w in shapes], 1)
-        maps = [part.transpose(1, 2).unflatten(2, shape) for part, shape in zip(parts, shapes)]
+        maps = self.encoder.as_maps(*self.encoder([project(x) for project, x in zip(self.projections, (c5, c4, c3))]))
         fine = self.lateral(c2)
         fine = fine + F.interpolate(maps[-1], size=fine.shape[-2:], mode="bilinear", align_corners=False)
         return maps, self.mask_features(self.smooth(fine))
@@ -193,9 +145,6 @@ class Mask2FormerVis(nn.Module):
         return total
 
     def optimiser(self):
-        known = {id(p) for p in self.backbone.parameters()}
-        rest = [p for p in self.parameters() if id(p) not in known]
-        return torch.optim.AdamW([{"params": list(self.backbone.parameters()), "lr": 1e-5}, {"params": rest}],
-                                 lr=1e-4, weight_decay=0.05)
+        return torch.optim.AdamW(with_rates(self, 1e-4), weight_decay=0.05)
 
     clip_norm = 0.01

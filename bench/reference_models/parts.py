@@ -49,14 +49,14 @@ def sine(index, dim):
     return torch.stack((angle[..., 0::2].sin(), angle[..., 1::2].cos()), -1).flatten(-2)
 
 
-def axis(count):
-    return torch.arange(1, count + 1, dtype=torch.float32) / (count + 1e-6) * 2 * math.pi
+def axis(count, first=1.0):
+    return (torch.arange(count, dtype=torch.float32) + first) / (count + 1e-6) * 2 * math.pi
 
 
-def position_2d(height, width, dim):
-    """[H,W,dim], half of it y and half x."""
-    y = sine(axis(height), dim // 2)[:, None].expand(height, width, -1)
-    x = sine(axis(width), dim // 2)[None].expand(height, width, -1)
+def position_2d(height, width, dim, first=1.0):
+    """[H,W,dim], half of it y and half x; `first` is where cell 0 lies, in cells."""
+    y = sine(axis(height, first), dim // 2)[:, None].expand(height, width, -1)
+    x = sine(axis(width, first), dim // 2)[None].expand(height, width, -1)
     return torch.cat((y, x), -1)
 
 
@@ -78,6 +78,14 @@ class Ffn(nn.Module):
     def forward(self, x):
         hidden = self.dropout(F.relu(self.linear1(x)))
         return self.norm(x + self.dropout(self.linear2(hidden)))
+
+
+def with_rates(model, rate, slow=("backbone.",)):
+    """Parameter groups of an optimiser: those whose names hold one of `slow` have a tenth of the rate."""
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    is_slow = [any(part in name for part in slow) for name, _ in trained]
+    return [{"params": [p for (_, p), slowly in zip(trained, is_slow) if slowly], "lr": 0.1 * rate},
+            {"params": [p for (_, p), slowly in zip(trained, is_slow) if not slowly], "lr": rate}]
 
 
 def corners(boxes):

@@ -4,7 +4,8 @@ import torch.nn.functional as F
 from torch import nn
 from torchvision.ops import box_iou, deform_conv2d
 
-from .parts import (Backbone, Ffn, Mlp, assign, corners, dice_loss, focal_loss, paired_giou, position_3d)
+from .parts import (Backbone, Ffn, Mlp, assign, corners, dice_loss, focal_loss, paired_giou, position_3d,
+                    with_rates)
 
 DIM, HEADS, POINTS, SLOTS, CLASSES, DROPOUT = 384, 8, 32, 10, 42, 0.1
 
@@ -118,14 +119,13 @@ def track_head():
 class VisTR(nn.Module):
     """Frames [T,3,H,W] -> per layer class logits [T,n,C] and boxes, masks [n,T,H/4,W/4] of the last layer."""
 
-    def __init__(self, frames, deformable=False):
+    def __init__(self, frames, deformable=False, depth=6):
         super().__init__()
         attention = StDeformAttention if deformable else DenseAttention
-        self.frames = frames
         self.backbone = Backbone(frozen=True)
         self.projection = nn.Conv2d(2048, DIM, 1)
-        self.encoder = nn.ModuleList(EncoderLayer(attention) for _ in range(6))
-        self.decoder = nn.ModuleList(DecoderLayer(attention) for _ in range(6))
+        self.encoder = nn.ModuleList(EncoderLayer(attention) for _ in range(depth))
+        self.decoder = nn.ModuleList(DecoderLayer(attention) for _ in range(depth))
         self.norm = nn.LayerNorm(DIM)
         self.embedding = nn.Embedding(frames * SLOTS, DIM)
         self.reference_points = nn.Linear(DIM, 3) if deformable else None
@@ -152,16 +152,23 @@ class VisTR(nn.Module):
             x = layer(x, embedding, memory, position, looked, shape)
             layers.append(self.norm(x))
         maps = memory.view(count, height * width, DIM).transpose(1, 2).view(count, DIM, height, width)
+        layers = self.of_frames(torch.stack(layers), count)
         features = []
         for t in range(count):  # as the reference: a frame at a time, then an instance at a time
-            query = layers[-1][:, t * SLOTS : (t + 1) * SLOTS]
-            memory_t = maps[t : t + 1]
+            query, memory_t = layers[-1][t : t + 1], maps[t : t + 1]
             fine = [level[t : t + 1] for level in (c4, c3, c2)]
             features.append(self.mask_head(memory_t, self.map(query, memory_t), fine))
-        features = torch.stack(features, 2)  # [n,C,T,h,w]
-        masks = torch.cat([self.track_head(features[n : n + 1]) for n in range(SLOTS)]).squeeze(1)
-        stacked = torch.stack(layers).view(len(layers), count, SLOTS, DIM)
-        return {"classes": self.classes(stacked), "boxes": self.boxes(stacked).sigmoid(), "masks": masks}
+        masks = self.of_tracks(torch.stack(features, 2))
+        return {"classes": self.classes(layers), "boxes": self.boxes(layers).sigmoid(), "masks": masks}
+
+    @staticmethod
+    def of_frames(layers, count):
+        """The decoder's layers [L,1,rows,D] -> [L,T,n,D]."""
+        return layers.view(len(layers), count, SLOTS, DIM)
+
+    def of_tracks(self, features):
+        """[n,C,T,h,w] -> [n,T,h,w]."""
+        return torch.cat([self.track_head(features[n : n + 1]) for n in range(SLOTS)]).squeeze(1)
 
     def infer(self, frames):
         """Masks of all slots at the frames' size, scores and classes."""
@@ -198,9 +205,6 @@ class VisTR(nn.Module):
         return total + focal_loss(masks, goal, normaliser) + dice_loss(masks, goal, normaliser)
 
     def optimiser(self):
-        backbone = [p for p in self.backbone.parameters() if p.requires_grad]
-        known = {id(p) for p in self.backbone.parameters()}
-        rest = [p for p in self.parameters() if id(p) not in known]
-        return torch.optim.AdamW([{"params": backbone, "lr": 1e-5}, {"params": rest}], lr=1e-4, weight_decay=1e-4)
+        return torch.optim.AdamW(with_rates(self, 1e-4), weight_decay=1e-4)
 
     clip_norm = 0.1
