@@ -6,7 +6,8 @@
 Needs torch and the torchvision of the same release (torch 2.11: torchvision 0.26) and scipy from PyPI. Both have
 random weights and clips of the same size, and work on the same threads. Every round runs both, one after the
 other; the figures are medians. Before that the number of parameters and the shapes of the outputs are compared.
-Sizes are the published ones: VisTR's 300x533, Mask2Former-VIS's 360x640.
+Sizes are the published ones: 300x533 of VisTR and what is made of it, 360x640 of the others. seqformer_lean is
+SeqFormer without what its code computes and never uses.
 """
 import argparse
 import ctypes
@@ -20,6 +21,8 @@ import time
 import torch
 
 from reference_models.mask2former_vis import Mask2FormerVis
+from reference_models.seqformer import SeqFormer
+from reference_models.simvtr import SimVTR
 from reference_models.vistr import SLOTS, VisTR
 
 EXPERIMENTS = pathlib.Path(__file__).resolve().parent.parent / "experiments"
@@ -27,6 +30,9 @@ CATEGORIES = 40
 SYSTEMS = {
     "vistr": ("vistr_r50", lambda frames: VisTR(frames), (300, 533), SLOTS),
     "deformable_vistr": ("deformable_vistr_r50", lambda frames: VisTR(frames, deformable=True), (300, 533), SLOTS),
+    "simvtr": ("simvtr_r50_ytvis2021", SimVTR, (300, 533), SLOTS),
+    "seqformer": ("seqformer_r50_ytvis2019", SeqFormer, (360, 640), 10),
+    "seqformer_lean": ("seqformer_r50_ytvis2019", lambda frames: SeqFormer(frames, lean=True), (360, 640), 10),
     "mask2former_vis": ("mask2former_vis_r50_ytvis2019", Mask2FormerVis, (360, 640), 10),
 }
 
