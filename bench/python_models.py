@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Whole models: `tessera bench model` against their usual PyTorch formulations (bench/reference_models).
 
-    bench/python_models.py TESSERA [--only SYSTEM] [--what inference|training] [--frames T] [--rounds N] [--json FILE]
+    bench/python_models.py TESSERA [--only SYSTEM] [--what inference|training] [--frames T ...] [--rounds N]
+                           [--threads N] [--max-memory GB] [--json FILE]
 
 Needs torch and the torchvision of the same release (torch 2.11: torchvision 0.26) and scipy from PyPI. Both have
 random weights and clips of the same size, and work on the same threads. Every round runs both, one after the
 other; the figures are medians. Before that the number of parameters and the shapes of the outputs are compared.
 Sizes are the published ones: 300x533 of VisTR and what is made of it, 360x640 of the others. seqformer_lean is
 SeqFormer without what its code computes and never uses.
+A case that needs more memory than --max-memory, in either process, is left out with a line that says so.
 """
 import argparse
 import ctypes
 import json
 import pathlib
+import resource
 import statistics
 import subprocess
 import tempfile
@@ -27,6 +30,7 @@ from reference_models.vistr import SLOTS, VisTR
 
 EXPERIMENTS = pathlib.Path(__file__).resolve().parent.parent / "experiments"
 CATEGORIES = 40
+USUAL_FRAMES = 4  # cases of so many frames have no frames in their names
 SYSTEMS = {
     "vistr": ("vistr_r50", lambda frames: VisTR(frames), (300, 533), SLOTS),
     "deformable_vistr": ("deformable_vistr_r50", lambda frames: VisTR(frames, deformable=True), (300, 533), SLOTS),
@@ -50,6 +54,24 @@ def make_targets(instances, frames, height, width):
             boxes[n, t] = torch.tensor([(left + box_width / 2) / width, (top + box_height / 2) / height,
                                         box_width / width, box_height / height])
     return {"labels": torch.arange(instances) % CATEGORIES, "masks": masks, "boxes": boxes}
+
+
+class TooLarge(Exception):
+    """A case beyond --max-memory."""
+
+
+def limit_memory(bytes_):
+    """Of this process and those that it starts."""
+    resource.setrlimit(resource.RLIMIT_DATA, (bytes_, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+
+
+def is_about_memory(message):
+    return any(words in message for words in ("memory", "bad_alloc", "could not create a primitive"))
+
+
+def available_bytes():
+    fields = pathlib.Path("/proc/meminfo").read_text().split()
+    return 1024 * int(fields[fields.index("MemAvailable:") + 1])
 
 
 def begin_peak():
@@ -99,8 +121,10 @@ def ours(arguments, experiment, frames, size, what, rounds):
         command = [arguments.tessera, "bench", "model", str(EXPERIMENTS / (experiment + ".toml")), "--json", file.name]
         command += ["--frames", str(frames), "--height", str(size[0]), "--width", str(size[1])]
         command += ["--only", what, "--rounds", str(rounds), "--threads", str(arguments.threads)]
-        command += ["--instances", str(arguments.instances)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command += ["--instances", str(arguments.instances), "--set", 'inference.window="all"']
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise (TooLarge if is_about_memory(done.stderr) else SystemExit)(f"{command[0]}: {done.stderr}")
         result = json.loads(pathlib.Path(file.name).read_text())["models"][0]
     return result["parameters"], result[what]["float32"]
 
@@ -116,9 +140,8 @@ def expect_same(name, parameters, opponent, size, masks):
         raise SystemExit(f"{name}: expected masks of shape {expected}, got {found}")
 
 
-def compare(arguments, name, what):
+def compare(arguments, name, what, frames):
     experiment, make, size, masks = SYSTEMS[name]
-    frames = arguments.frames
     opponent = Opponent(make, frames, size, arguments.instances, what)
     parameters, _ = ours(arguments, experiment, frames, size, "inference", 1)
     expect_same(name, parameters, opponent, size, masks)
@@ -144,29 +167,47 @@ def compare(arguments, name, what):
     return figures
 
 
+def compare_where_it_fits(arguments, name, what, frames):
+    """The figures of one case, or None."""
+    try:
+        return compare(arguments, name, what, frames)
+    except (TooLarge, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not is_about_memory(str(error)):
+            raise
+        reason = " ".join(str(error).split())[:160]
+        print(f"{name:18s} {what:9s} T={frames} left out: more than {arguments.max_memory:.1f} GB ({reason})", flush=True)
+        return None
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("tessera")
     parser.add_argument("--only", choices=SYSTEMS)
     parser.add_argument("--what", choices=["inference", "training"])
-    parser.add_argument("--frames", type=int, default=4)
+    parser.add_argument("--frames", type=int, nargs="+", default=[USUAL_FRAMES])
     parser.add_argument("--instances", type=int, default=4)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--max-memory", type=float, default=0.8e-9 * available_bytes(), metavar="GB",
+                        help="of each of the two processes; by default 80 %% of what is available now")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
+    limit_memory(int(1e9 * arguments.max_memory))
     result = {"what": "model", "device": "cpu", "threads": arguments.threads, "torch": torch.__version__,
               "ratios": {}, "opponent_seconds": {}, "memory": {}, "cases": {}}
     for name in [arguments.only] if arguments.only else SYSTEMS:
         for what in [arguments.what] if arguments.what else ("inference", "training"):
-            figures = compare(arguments, name, what)
-            key = f"{name}.{what}"
-            result["ratios"][key] = figures["ratio"]
-            result["opponent_seconds"][key] = figures["opponent_seconds"]
-            result["memory"][key] = figures["memory"]
-            result["cases"][key] = figures
+            for frames in arguments.frames:
+                figures = compare_where_it_fits(arguments, name, what, frames)
+                if figures is None:
+                    continue
+                key = f"{name}.{what}" if frames == USUAL_FRAMES else f"{name}.{what}.T{frames}"
+                result["ratios"][key] = figures["ratio"]
+                result["opponent_seconds"][key] = figures["opponent_seconds"]
+                result["memory"][key] = figures["memory"]
+                result["cases"][key] = figures
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(result, indent=1) + "\n")
 
