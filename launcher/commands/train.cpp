@@ -86,9 +86,14 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
   ClipBatch batch = noise_clip({largest.frames, largest.height, largest.width},
                                model.needs().size_divisor, clips);
   Targets targets = moving_targets(batch, largest.instances, experiment.data.num_categories);
+  // The loader holds so many batches ready.
+  int64_t ready = 0;
+  for (const ClipTargets& target : targets) ready += static_cast<int64_t>(target.masks.nbytes());
+  ready += static_cast<int64_t>(batch.frames.nbytes());
+  ready = device.is_cpu() ? (experiment.data.workers + 1) * ready : 0;
   move_to(device, batch, targets);
-  const ChosenStep chosen =
-      choose_by_trial(experiment, model, criterion, auxiliaries, batch, targets, communicator);
+  const ChosenStep chosen = choose_by_trial(experiment, model, criterion, auxiliaries, batch,
+                                            targets, communicator, ready);
   out << "memory: recomputing " << text_of(chosen.recomputed) << ": "
       << memory_size_text(chosen.cost.peak_bytes) << " of at most " << experiment.train.memory
       << '\n';
@@ -148,6 +153,8 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
 
     const auto dataset =
         std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
+    choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
+                            communicator, out);
     data::ClipLoader loader(dataset, {.batch_size = clips,
                                       .seed = static_cast<uint64_t>(options.seed),
                                       .position = state.consumed_samples,
@@ -155,8 +162,6 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                                       .rank = world.rank(),
                                       .num_ranks = world.size(),
                                       .workers = experiment.data.workers});
-    choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
-                            communicator, out);
     out << "data: " << dataset->size() << " clips an epoch; device: " << device;
     if (world.size() > 1) out << "; ranks: " << world.size();
     out << std::endl;

@@ -37,11 +37,13 @@ ChosenStep choose_rows(int64_t limit, int64_t most_rows, const ChosenStep& least
     if (cost.peak_bytes <= limit) return {what, cost};
     smallest = std::min(smallest, cost.peak_bytes);
   }
-  throw ConfigError("train.memory: expected at least " + memory_size_text(smallest) +
-                    ", what a step of the largest clip takes with everything recomputed, got " +
-                    memory_size_text(limit) +
-                    ". Use smaller or shorter clips, a larger train.accumulation, or "
-                    "train.autocast.");
+  throw ConfigError(
+      "train.memory: expected " +
+      (smallest == kUnknownPeak ? "more than there is" : "at least " + memory_size_text(smallest)) +
+      ", what a step of the largest clip takes with everything recomputed, got " +
+      memory_size_text(limit) +
+      ". Use smaller or shorter clips, a larger train.accumulation, or "
+      "train.autocast.");
 }
 
 }  // namespace

@@ -16,6 +16,7 @@ int64_t parse_memory_size(const std::string& text);
 std::string memory_size_text(int64_t bytes);
 
 /// What one training step took.
+inline constexpr int64_t kUnknownPeak = int64_t{1} << 60;  // of a step that had to be given up
 struct StepCost {
   double seconds = 0;
   int64_t peak_bytes = 0;

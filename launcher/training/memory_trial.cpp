@@ -1,11 +1,10 @@
 #include "launcher/training/memory_trial.h"
 
 #include <ATen/ops/zeros_like.h>
-#include <c10/util/Exception.h>
 
 #include <algorithm>
 #include <chrono>
-#include <limits>
+#include <optional>
 #include <utility>
 
 #include "launcher/peak_memory.h"
@@ -37,8 +36,10 @@ class Trial {
  public:
   Trial(const Experiment& experiment, VisModel& model, Criterion& criterion,
         const Auxiliaries& auxiliaries, const ClipBatch& batch, const Targets& targets,
-        const Communicator& communicator)
-      : model_(model),
+        const Communicator& communicator, int64_t other_bytes)
+      : limit_(parse_memory_size(experiment.train.memory)),
+        later_(other_bytes),
+        model_(model),
         losses_(experiment, model, criterion, auxiliaries),
         batch_(batch),
         targets_(targets),
@@ -61,6 +62,8 @@ class Trial {
     step(Recomputed::parts({"backbone", "encoder", "masks"}));  // what stays is made: warm
   }
 
+  int64_t limit() const { return limit_; }
+
   StepCost step(const Recomputed& recomputed) {
     model_.recompute_activations(recomputed);
     const at::Device device = batch_.frames.device();
@@ -68,22 +71,32 @@ class Trial {
     begin_peak(device);
     const auto start = std::chrono::steady_clock::now();
     try {
+      std::optional<AllocationLimit> limit;
+      if (device.is_cpu()) limit.emplace(most_bytes(recomputed));
       run();
       cost.peak_bytes = memory_use(device).peak + later_;
-    } catch (const c10::OutOfMemoryError&) {
-      cost.peak_bytes = std::numeric_limits<int64_t>::max();
+    } catch (const std::exception& error) {
+      if (!is_out_of_memory(error)) throw;
+      cost.peak_bytes = kUnknownPeak;
     }
     for (const auto& parameters : learners_)
       for (const at::Tensor& parameter : parameters) parameter.mutable_grad() = at::Tensor();
     cost.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     cost.seconds = communicator_.maximum(cost.seconds);
-    cost.peak_bytes = static_cast<int64_t>(
-        std::min(communicator_.maximum(static_cast<double>(cost.peak_bytes)), kMostBytes));
+    cost.peak_bytes =
+        static_cast<int64_t>(communicator_.maximum(static_cast<double>(cost.peak_bytes)));
     return cost;
   }
 
  private:
-  static constexpr double kMostBytes = 1e18;  // a double holds it, and so does int64_t
+  /// What a trial may take. The least that training can take shall be known even where it is too
+  /// much; other choices are given up when they are beyond the limit.
+  int64_t most_bytes(const Recomputed& what) const {
+    constexpr double kOfReachable = 0.9;
+    const bool is_least = what.backbone && what.encoder && what.masks;
+    return is_least ? static_cast<int64_t>(kOfReachable * static_cast<double>(reachable_memory()))
+                    : limit_ - later_;
+  }
 
   void add_learner(const std::vector<NamedTensor>& tensors, const Optimiser& optimiser) {
     buffers_.add(tensors);
@@ -102,6 +115,8 @@ class Trial {
     loss.total.item<double>();  // waits for a GPU
   }
 
+  int64_t limit_;
+  int64_t later_;  // bytes that training takes and a trial does not
   VisModel& model_;
   ClipLosses losses_;
   const ClipBatch& batch_;
@@ -109,20 +124,19 @@ class Trial {
   const Communicator& communicator_;
   KeptBuffers buffers_;
   std::vector<std::vector<at::Tensor>> learners_;  // their parameters, the model's first
-  int64_t later_ = 0;                              // bytes that training takes and a trial does not
 };
 
 }  // namespace
 
 ChosenStep choose_by_trial(const Experiment& experiment, VisModel& model, Criterion& criterion,
                            const Auxiliaries& auxiliaries, const ClipBatch& batch,
-                           const Targets& targets, const Communicator& communicator) {
-  Trial trial(experiment, model, criterion, auxiliaries, batch, targets, communicator);
+                           const Targets& targets, const Communicator& communicator,
+                           int64_t other_bytes) {
+  Trial trial(experiment, model, criterion, auxiliaries, batch, targets, communicator, other_bytes);
   int64_t most_rows = 1;
   for (const ClipTargets& target : targets) most_rows = std::max(most_rows, target.labels.size(0));
-  const ChosenStep chosen =
-      choose_recomputed(parse_memory_size(experiment.train.memory), most_rows,
-                        [&trial](const Recomputed& what) { return trial.step(what); });
+  const ChosenStep chosen = choose_recomputed(
+      trial.limit(), most_rows, [&trial](const Recomputed& what) { return trial.step(what); });
   model.recompute_activations(chosen.recomputed);
   return chosen;
 }

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "launcher/model/noise_clip.h"
+#include "launcher/peak_memory.h"
 #include "tests/launcher/composed_system.h"
 
 namespace tessera {
@@ -48,6 +49,27 @@ TEST_F(MemoryTrial, SaysWhatIsNeededWhereNothingFits) {
     EXPECT_NE(std::string(error.what()).find("train.memory: expected at least"), std::string::npos)
         << error.what();
   }
+}
+
+TEST(AllocationLimit, AllocationsBeyondItFailAndOthersDoNot) {
+  #ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the address sanitizer ends a process whose allocation fails";
+#endif
+  constexpr int64_t kMore = int64_t{64} << 20;
+  const auto allocate = [](int64_t bytes) { at::empty({bytes}, at::kByte); };
+  {
+    const AllocationLimit limit(memory_use(at::kCPU).now + kMore);
+    allocate(kMore / 4);
+    try {
+      allocate(8 * kMore);
+      FAIL() << "expected an error";
+    } catch (const std::exception& error) {
+      EXPECT_TRUE(is_out_of_memory(error)) << error.what();
+    }
+  }
+  allocate(8 * kMore);
+  EXPECT_FALSE(is_out_of_memory(ConfigError("train.memory: expected more")));
+  EXPECT_GT(reachable_memory(), memory_use(at::kCPU).now);
 }
 
 }  // namespace
