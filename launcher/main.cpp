@@ -1,13 +1,17 @@
 #include <iostream>
 #include <memory>
+#include <string>
 
 #include "launcher/commands/commands.h"
 #include "launcher/distributed/world.h"
+#include "launcher/event_log.h"
 #include "launcher/load_cuda.h"
 #include "launcher/run_main.h"
 
 int main(int argc, char** argv) {
   std::unique_ptr<tessera::World> world;
+  tessera::EventLog log;
+  std::string failure;
   const int status = tessera::run_main(
       [&] {
         tessera::load_cuda_if_present();
@@ -24,13 +28,13 @@ int main(int argc, char** argv) {
         add_data(app);
         add_doctor(app);
         add_forward(app);
-        add_infer(app, *world);
+        add_infer(app, *world, log);
         add_launch(app);
         add_plugins(app);
         add_report(app);
         add_score(app);
-        add_sweep(app, *world);
-        add_train(app, *world);
+        add_sweep(app, *world, log);
+        add_train(app, *world, log);
         add_weights(app);
         add_completion(app);
         try {
@@ -45,7 +49,9 @@ int main(int argc, char** argv) {
         }
         return code;
       },
-      [&] { return world ? world->who() : std::string(); });
+      [&] { return world ? world->who() : std::string(); },
+      [&](const std::string& error) { failure = error; });
+  log.end(failure, status);
   if (world) world->finish(status);
   return status;
 }

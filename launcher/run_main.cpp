@@ -6,27 +6,25 @@
 #include "core/error.h"
 
 namespace tessera {
-namespace {
 
-int print_error(const std::function<std::string()>& who, const char* what, int code) {
-  const std::string name = who ? who() : "";
-  std::fprintf(stderr, "error: %s%s%s\n", name.c_str(), name.empty() ? "" : ": ", what);
-  return code;
-}
-
-}  // namespace
-
-int run_main(const std::function<int()>& body, const std::function<std::string()>& who) {
+int run_main(const std::function<int()>& body, const std::function<std::string()>& who,
+             const std::function<void(const std::string& error)>& also) {
+  const auto report = [&](const std::exception& error, int code) {
+    const std::string name = who ? who() : "";
+    std::fprintf(stderr, "error: %s%s%s\n", name.c_str(), name.empty() ? "" : ": ", error.what());
+    if (also) also(error.what());
+    return code;
+  };
   try {
     return body();
   } catch (const ConfigError& error) {
-    return print_error(who, error.what(), kConfigError);
+    return report(error, kConfigError);
   } catch (const PluginError& error) {
-    return print_error(who, error.what(), kPluginError);
+    return report(error, kPluginError);
   } catch (const DataError& error) {
-    return print_error(who, error.what(), kDataError);
+    return report(error, kDataError);
   } catch (const std::exception& error) {
-    return print_error(who, error.what(), kRuntimeError);
+    return report(error, kRuntimeError);
   }
 }
 

@@ -17,7 +17,9 @@ enum ExitCode : int {
 };
 
 /// The one place that catches: runs `body`, prints an error to stderr and returns its exit code.
-/// `who`, where given, is asked what to put in front ("rank 1 on node7").
-int run_main(const std::function<int()>& body, const std::function<std::string()>& who = {});
+/// `who`, where given, is asked what to put in front ("rank 1 on node7"); `also` is given the
+/// error's message, too.
+int run_main(const std::function<int()>& body, const std::function<std::string()>& who = {},
+             const std::function<void(const std::string& error)>& also = {});
 
 }  // namespace tessera

@@ -12,6 +12,7 @@
 #include "launcher/data/clip_dataset.h"
 #include "launcher/data/image_io.h"
 #include "launcher/distributed/world.h"
+#include "launcher/event_log.h"
 #include "launcher/inference/frames_sweep.h"
 #include "launcher/inference/inference_progress.h"
 #include "launcher/inference/result_collector.h"
@@ -38,11 +39,17 @@ struct InferArguments {
   int64_t explain_tracks = 3, explain_window = 0;
   std::optional<int64_t> explain_layer;
   bool allow_random_weights = false, with_zip = false, json = false, quiet = false;
+  bool log_json = false;
 
   /// Where a person reads along: standard output belongs to --json.
   std::ostream& log() const { return quiet ? *nowhere : json ? std::cerr : std::cout; }
   std::ostream& progress() const { return quiet ? *nowhere : std::cerr; }
   std::shared_ptr<std::ostream> nowhere = std::make_shared<std::ostream>(nullptr);
+  /// Of the log files: "results.log.jsonl" beside "results.json", "log.jsonl" in a sweep's folder.
+  fs::path log_stem() const {
+    return frames_sweep.empty() ? fs::path(output).replace_extension(".log")
+                                : fs::path(output) / "log";
+  }
   std::string zip_file() const {
     return zip.empty() ? fs::path(output).replace_extension(".zip").string() : zip;
   }
@@ -83,11 +90,11 @@ CategoryTable categories_of(const Experiment& experiment, const fs::path& input)
 }
 
 void initialise(VisModel& model, const Experiment& experiment, const InferArguments& arguments,
-                const World& world) {
+                const World& world, EventLog& log) {
   std::ostream nowhere(nullptr);
   std::ostream& out = world.is_first() ? arguments.log() : nowhere;
-  auto report = [&out](const std::string& file, const LoadReport& loaded) {
-    out << "weights: " << file << ": " << loaded.text() << "\n";
+  auto report = [&](const std::string& file, const LoadReport& loaded) {
+    log.tell(out, "weights", "weights: " + file + ": " + loaded.text(), {{"weights", file}});
   };
   if (!arguments.weights.empty()) {
     report(arguments.weights,
@@ -97,7 +104,7 @@ void initialise(VisModel& model, const Experiment& experiment, const InferArgume
     report(*experiment.weights.init,
            load_weights(model, *experiment.weights.init, experiment.weights));
   } else if (arguments.allow_random_weights) {
-    out << "weights: random\n";
+    log.tell(out, "weights", "weights: random");
   } else {
     throw ConfigError(
         "infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes "
@@ -142,6 +149,7 @@ std::vector<std::string> overlay_folders(const std::vector<data::InferenceVideo>
 struct Session {
   const InferArguments& arguments;
   const World& world;
+  EventLog& log;
   Experiment experiment;
   CategoryTable categories;
   std::vector<data::InferenceVideo> videos;
@@ -167,15 +175,20 @@ int64_t infer_videos(const Session& session, const fs::path& file) {
       InferenceProgress progress(
           arguments.progress(), isatty(STDERR_FILENO) != 0,
           "video " + std::to_string(i + 1) + "/" + std::to_string(own.size()) + " " + video.name,
-          limit.is_all() ? video.length : std::min(limit.frames, video.length));
+          limit.is_all() ? video.length : std::min(limit.frames, video.length), session.log);
       tracks = inference.run(
           video, [&](int64_t frames) { progress.show(frames); },
           arguments.explain.empty() ? nullptr : &explained);
     }
     for (const VideoTracks::Track& track : tracks->tracks())
       results.add(own[i], video.id, *tracks, track, session.categories.ids[track.category]);
-    arguments.log() << video.name << ": " << video.length << " frames, " << tracks->tracks().size()
-                    << " tracks" << std::endl;
+    session.log.tell(arguments.log(), "video",
+                     video.name + ": " + std::to_string(video.length) + " frames, " +
+                         std::to_string(tracks->tracks().size()) + " tracks",
+                     {{"video", video.name},
+                      {"video_id", video.id},
+                      {"frames", video.length},
+                      {"tracks", tracks->tracks().size()}});
     if (!arguments.explain.empty())
       visualisation::write_explanation(
           video, *tracks, explained, session.categories.names, arguments.explain_tracks,
@@ -200,8 +213,9 @@ void run_sweep(Session& session) {
   for (const FrameCount& count : counts) {
     session.experiment.inference.frames = count;
     const fs::path file = fs::path(arguments.output) / ("frames_" + count.text() + ".json");
-    arguments.log() << "frames = " << count.text()
-                    << ", fill = " << session.experiment.inference.fill << std::endl;
+    session.log.tell(arguments.log(), "frames",
+                     "frames = " + count.text() + ", fill = " + session.experiment.inference.fill,
+                     {{"frames", count.text()}, {"fill", session.experiment.inference.fill}});
     infer_videos(session, file);
     if (session.world.is_first()) rows.push_back(score_sweep_row(count, truth, file));
   }
@@ -226,7 +240,12 @@ void check_arguments(const InferArguments& arguments) {
         "tessera score scores a result file.");
 }
 
-void run_infer(const InferArguments& arguments, const World& world) {
+void run_infer(const InferArguments& arguments, const World& world, EventLog& log) {
+  if (arguments.log_json)
+    log.open(arguments.log_stem(), world, "tessera infer " + arguments.experiment.file,
+             {{"experiment", arguments.experiment.file},
+              {"input", arguments.input},
+              {"output", arguments.output}});
   check_arguments(arguments);
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = arguments.experiment.load(registry);
@@ -237,16 +256,18 @@ void run_infer(const InferArguments& arguments, const World& world) {
   const at::Device device = prepare_device(experiment.train, world);
   at::manual_seed(static_cast<uint64_t>(experiment.train.seed));
   VisModel model(experiment.model, experiment.clip_facts());
-  initialise(model, experiment, arguments, world);
+  initialise(model, experiment, arguments, world, log);
   model.to(device);
-  Session session{arguments, world, experiment, categories, videos, overlay_folders(videos),
+  Session session{arguments, world, log, experiment, categories, videos, overlay_folders(videos),
                   device,    model};
   if (!arguments.frames_sweep.empty()) return run_sweep(session);
   const int64_t tracks = infer_videos(session, arguments.output);
   if (!world.is_first()) return;
   std::ostream& out = arguments.log();
-  out << "results: " << arguments.output << " (" << videos.size() << " videos, " << tracks
-      << " tracks)\n";
+  log.tell(out, "results",
+           "results: " + arguments.output + " (" + std::to_string(videos.size()) + " videos, " +
+               std::to_string(tracks) + " tracks)",
+           {{"results", arguments.output}, {"videos", videos.size()}, {"tracks", tracks}});
   if (arguments.with_zip) {
     // Submission servers look for this name.
     write_zip(arguments.zip_file(), arguments.output, "results.json");
@@ -258,7 +279,7 @@ void run_infer(const InferArguments& arguments, const World& world) {
 
 }  // namespace
 
-void add_infer(CLI::App& app, const World& world) {
+void add_infer(CLI::App& app, const World& world, EventLog& log) {
   auto* command = app.add_subcommand("infer", "Segment and track the objects of videos");
   auto arguments = std::make_shared<InferArguments>();
   arguments->experiment.add_to(*command);
@@ -312,14 +333,18 @@ void add_infer(CLI::App& app, const World& world) {
   command->add_option("--ground-truth", arguments->ground_truth,
                       "Annotations that the sweep is scored against; without it --input");
   command->add_flag("--json", arguments->json, "Print the sweep as JSON");
+  command->add_flag(
+      "--log-json", arguments->log_json,
+      "Write what happens, errors included, a JSON object a line, beside the results: "
+      "results.log.jsonl for results.json (other ranks: results.log-<rank>.jsonl)");
   command->add_flag("--quiet", arguments->quiet, "Print nothing but errors and what --json prints");
   command->footer(
       "Started by mpirun or srun, every process takes a part of the videos.\n"
       "Example: tessera infer experiments/vistr_r50.toml --input clip.mp4 --weights "
       "last.safetensors --output results.json --overlay frames");
-  command->callback([arguments, command, &world] {
+  command->callback([arguments, command, &world, &log] {
     arguments->with_zip = command->count("--zip") > 0;
-    run_infer(*arguments, world);
+    run_infer(*arguments, world, log);
   });
 }
 

@@ -7,6 +7,7 @@
 #include "launcher/commands/commands.h"
 #include "launcher/commands/train_once.h"
 #include "launcher/distributed/world.h"
+#include "launcher/event_log.h"
 #include "launcher/report/run_history.h"
 #include "launcher/run_main.h"
 #include "launcher/sweep/sweep_file.h"
@@ -25,7 +26,7 @@ struct SweepArguments {
   std::optional<int64_t> seeds;
   std::vector<std::string> overrides, variants;
   std::string output;
-  bool table_only = false;
+  bool table_only = false, log_json = false;
 };
 
 void write(const fs::path& file, const std::string& text) {
@@ -62,7 +63,14 @@ sweep::RunScore score_of(const sweep::PlannedRun& run, const fs::path& folder) {
           last.stat("AP50"), history.seconds(), run.resolved};
 }
 
-int run(const SweepArguments& arguments, const World& world) {
+int run(const SweepArguments& arguments, const World& world, EventLog& log) {
+  const fs::path output = arguments.output.empty()
+                              ? fs::path("runs") / fs::path(arguments.file).stem()
+                              : fs::path(arguments.output);
+  if (arguments.log_json)
+    log.open(output / "log", world, "tessera sweep " + arguments.file,
+             {{"sweep", arguments.file}, {"output", output.string()}});
+  std::ostream nowhere(nullptr);
   const PreemptionGuard guard;
   sweep::SweepFile file = sweep::read_sweep(arguments.file);
   if (arguments.seeds) file.seeds = *arguments.seeds;
@@ -78,9 +86,6 @@ int run(const SweepArguments& arguments, const World& world) {
       }
   Registry registry(Registry::default_search_paths());
   const std::vector<sweep::PlannedRun> runs = sweep::plan_runs(file, registry);
-  const fs::path output = arguments.output.empty()
-                              ? fs::path("runs") / fs::path(arguments.file).stem()
-                              : fs::path(arguments.output);
   std::vector<sweep::RunScore> scores;
   std::vector<const sweep::PlannedRun*> missing;
   for (const sweep::PlannedRun& one : runs) {
@@ -96,13 +101,15 @@ int run(const SweepArguments& arguments, const World& world) {
     std::cout << "sweep: " << runs.size() << " runs, " << scores.size() << " of them complete, "
               << missing.size() << " to do; folder: " << output.string() << '\n';
   for (const sweep::PlannedRun* one : missing) {
-    if (world.is_first()) std::cout << "variant " << one->variant << ", seed " << one->seed << '\n';
+    log.tell(world.is_first() ? std::cout : nowhere, "variant",
+             "variant " + one->variant + ", seed " + std::to_string(one->seed),
+             {{"variant", one->variant}, {"seed", one->seed}});
     TrainArguments train;
     train.experiment = one->experiment;
     train.overrides = one->overrides;
     train.output = (output / one->folder()).string();
     train.resume = "auto";
-    const RunResult result = train_once(train, world, guard);
+    const RunResult result = train_once(train, world, guard, log);
     if (result.code != kOk) return result.code;
     const sweep::RunScore score = score_of(*one, train.output);
     scores.push_back(score);
@@ -111,9 +118,9 @@ int run(const SweepArguments& arguments, const World& world) {
       write_tables(file, scores, output);
     }
     if (one != missing.back() && any_asked_to_stop(guard, world)) {
-      if (world.is_first())
-        std::cerr << "preempted after variant " << one->variant << ", seed " << one->seed
-                  << "; run the same line again to go on\n";
+      log.warn(world.is_first() ? std::cerr : nowhere, "preempted",
+               "preempted after variant " + one->variant + ", seed " + std::to_string(one->seed) +
+                   "; run the same line again to go on");
       return kPreempted;
     }
   }
@@ -127,7 +134,7 @@ int run(const SweepArguments& arguments, const World& world) {
 
 }  // namespace
 
-void add_sweep(CLI::App& app, const World& world) {
+void add_sweep(CLI::App& app, const World& world, EventLog& log) {
   const auto arguments = std::make_shared<SweepArguments>();
   CLI::App* command = app.add_subcommand(
       "sweep", "Train variants of an experiment on the same data and budget, and compare them");
@@ -149,13 +156,16 @@ void add_sweep(CLI::App& app, const World& world) {
       ->type_name("DIR");
   command->add_flag("--table-only", arguments->table_only,
                     "Write the table of what is complete, and run nothing");
+  command->add_flag("--log-json", arguments->log_json,
+                    "Write what happens, errors included, a JSON object a line, to log.jsonl in "
+                    "the folder of the runs (other ranks: log-<rank>.jsonl)");
   command->footer(
       "Runs that are complete are not run again, one that was stopped goes on: run the same line "
       "again.\n"
       "Example:\n"
       "  tessera sweep experiments/sweeps/dense_or_deformable.toml --seeds 3");
-  command->callback([arguments, &world] {
-    if (const int code = run(*arguments, world); code != kOk) throw CLI::RuntimeError(code);
+  command->callback([arguments, &world, &log] {
+    if (const int code = run(*arguments, world, log); code != kOk) throw CLI::RuntimeError(code);
   });
 }
 

@@ -4,6 +4,7 @@
 #include <fstream>
 #include <iostream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -15,6 +16,7 @@
 #include "launcher/distributed/same_build.h"
 #include "launcher/distributed/supervisor.h"
 #include "launcher/distributed/world.h"
+#include "launcher/event_log.h"
 #include "launcher/model/noise_clip.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
@@ -42,47 +44,64 @@ TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::
   return state;
 }
 
-void print_model(const VisModel& model, std::ostream& out) {
+void tell_model(const VisModel& model, std::ostream& out, EventLog& log) {
   int64_t parameters = 0, trained = 0;
   for (const auto& [name, tensor, is_parameter] : model.named_tensors()) {
     if (!is_parameter) continue;
     parameters += tensor.numel();
     if (tensor.requires_grad()) trained += tensor.numel();
   }
-  out << "model: " << parameters << " parameters, " << trained << " of them trained\n";
+  log.tell(out, "model",
+           "model: " + std::to_string(parameters) + " parameters, " + std::to_string(trained) +
+               " of them trained",
+           {{"parameters", parameters}, {"trained", trained}});
 }
 
 /// Where to go on, the same on every rank: rank 0 looks, and puts damaged files aside.
 std::optional<fs::path> shared_checkpoint(const RunFolder& folder, const std::string& resume,
-                                          const World& world) {
+                                          const World& world, EventLog& log) {
   std::string found;
-  if (world.is_first())
-    if (const auto file = find_checkpoint(folder, resume, std::cerr)) found = file->string();
+  if (world.is_first()) {
+    std::stringstream notes;
+    if (const auto file = find_checkpoint(folder, resume, notes)) found = file->string();
+    for (std::string note; std::getline(notes, note);)
+      log.warn(std::cerr, "damaged_checkpoint", note);
+  }
   found = world.from_first(found);
   if (found.empty()) return std::nullopt;
   return fs::path(found);
 }
 
 /// What is known of a job of several ranks that this run folder saw end too early.
-void show_last_words(const fs::path& records, std::ostream& out) {
+void show_last_words(const fs::path& records, std::ostream& out, EventLog& log) {
   std::ifstream failure(records / "failure.txt");
   std::string message;
-  if (std::getline(failure, message)) out << "the job before ended: " << message << '\n';
+  if (std::getline(failure, message))
+    log.warn(out, "earlier_failure", "the job before ended: " + message);
+}
+
+EventLog::Fields result_fields(const TrainResult& result) {
+  EventLog::Fields fields{{"iteration", result.iteration},
+                          {"checkpoint", result.checkpoint.string()},
+                          {"preempted", result.preempted}};
+  if (result.best) fields["best_AP"] = *result.best;
+  return fields;
 }
 
 /// train.recompute, or what train.memory makes of it.
 void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Criterion& criterion,
                              const Auxiliaries& auxiliaries, const data::ClipDataset& dataset,
                              int64_t clips, at::Device device, const Communicator& communicator,
-                             std::ostream& out) {
+                             std::ostream& out, EventLog& log) {
   if (experiment.train.memory.empty()) {
     model.recompute_activations(
         Recomputed::parts(experiment.train.recompute, experiment.train.mask_rows));
     return;
   }
   const data::ClipExtent largest = dataset.largest_clip(clips);
-  out << "memory: trial steps on " << clips << " clip(s) of the largest size, " << largest.text()
-      << std::endl;
+  log.tell(out, "memory_trials",
+           "memory: trial steps on " + std::to_string(clips) + " clip(s) of the largest size, " +
+               largest.text());
   ClipBatch batch = noise_clip({largest.frames, largest.height, largest.width},
                                model.needs().size_divisor, clips);
   Targets targets = moving_targets(batch, largest.instances, experiment.data.num_categories);
@@ -94,9 +113,9 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
   move_to(device, batch, targets);
   const ChosenStep chosen = choose_by_trial(experiment, model, criterion, auxiliaries, batch,
                                             targets, communicator, ready);
-  out << "memory: recomputing " << text_of(chosen.recomputed) << ": "
-      << memory_size_text(chosen.cost.peak_bytes) << " of at most " << experiment.train.memory
-      << '\n';
+  log.tell(out, "memory_choice",
+           "memory: recomputing " + text_of(chosen.recomputed) + ": " +
+               memory_size_text(chosen.cost.peak_bytes) + " of at most " + experiment.train.memory);
 }
 
 fs::path output_of(const TrainArguments& arguments) {
@@ -107,7 +126,7 @@ fs::path output_of(const TrainArguments& arguments) {
 }  // namespace
 
 RunResult train_once(const TrainArguments& arguments, const World& world,
-                     const PreemptionGuard& guard) {
+                     const PreemptionGuard& guard, EventLog& log) {
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
   if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
@@ -119,42 +138,47 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   expect_same_everywhere(world, resolved);
   const RunFolder folder(output_of(arguments), /*cleans=*/world.is_first());
   TrainSettings settings;
-  settings.resume = shared_checkpoint(folder, arguments.resume, world);
+  settings.resume = shared_checkpoint(folder, arguments.resume, world, log);
   const TrainState state = starting_state(settings.resume, resolved, arguments.allow_changes);
   if (world.is_first()) {
     folder.expect_no_checkpoint_after(state.iteration);
     folder.write_resolved(resolved);
-    show_last_words(rank_records(folder.path()), out);
+    show_last_words(rank_records(folder.path()), out, log);
     fs::remove_all(rank_records(folder.path()));
   }
-  out << "run folder: " << folder.path().string() << '\n';
+  log.tell(out, "run", "run folder: " + folder.path().string(),
+           {{"run_folder", folder.path().string()}, {"seed", options.seed}});
 
   const at::Device device = prepare_device(options, world);
   const Communicator communicator(world, device, options.distributed);
-  Supervisor supervisor(world, communicator, options.distributed, rank_records(folder.path()));
+  Supervisor supervisor(world, communicator, options.distributed, rank_records(folder.path()),
+                        [&log](const std::string& reason) { log.end(reason, kRuntimeError); });
   try {
     at::manual_seed(static_cast<uint64_t>(options.seed));
     VisModel model(experiment.model, experiment.clip_facts());
     if (settings.resume) {
-      out << "going on from " << settings.resume->string() << " at iteration " << state.iteration
-          << '\n';
+      log.tell(out, "resume",
+               "going on from " + settings.resume->string() + " at iteration " +
+                   std::to_string(state.iteration),
+               {{"checkpoint", settings.resume->string()}, {"iteration", state.iteration}});
     } else if (experiment.weights.init) {
       const LoadReport report = load_weights(model, *experiment.weights.init, experiment.weights);
-      out << "weights: " << *experiment.weights.init << ": " << report.text() << '\n';
+      log.tell(out, "weights", "weights: " + *experiment.weights.init + ": " + report.text(),
+               {{"weights", *experiment.weights.init}});
     } else {
-      out << "weights: random\n";
+      log.tell(out, "weights", "weights: random");
     }
     Criterion criterion(experiment.loss, model.facts());
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
     model.to(device);
     criterion.to(device);
     for (const auto& auxiliary : auxiliaries) auxiliary->to(device);
-    print_model(model, out);
+    tell_model(model, out, log);
 
     const auto dataset =
         std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
     choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
-                            communicator, out);
+                            communicator, out, log);
     data::ClipLoader loader(dataset, {.batch_size = clips,
                                       .seed = static_cast<uint64_t>(options.seed),
                                       .position = state.consumed_samples,
@@ -162,9 +186,11 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                                       .rank = world.rank(),
                                       .num_ranks = world.size(),
                                       .workers = experiment.data.workers});
-    out << "data: " << dataset->size() << " clips an epoch; device: " << device;
-    if (world.size() > 1) out << "; ranks: " << world.size();
-    out << std::endl;
+    log.tell(out, "data",
+             "data: " + std::to_string(dataset->size()) +
+                 " clips an epoch; device: " + device.str() +
+                 (world.size() > 1 ? "; ranks: " + std::to_string(world.size()) : ""),
+             {{"clips", dataset->size()}, {"device", device.str()}});
 
     settings.stop_at = arguments.iterations;
     settings.samples_per_epoch = static_cast<double>(dataset->size());
@@ -175,6 +201,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     settings.communicator = &communicator;
     settings.supervisor = &supervisor;
     settings.profile = arguments.profile;
+    settings.log = &log;
     const TrainResult result =
         train(experiment, model, criterion, auxiliaries, loader, folder, settings, device);
     supervisor.finish();
@@ -184,11 +211,12 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
       out << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
           << ")\n";
     out << "metrics: " << folder.metrics().string() << std::endl;
+    log.write(EventLog::Level::info, "result",
+              "trained to iteration " + std::to_string(result.iteration), result_fields(result));
     if (!result.preempted) return {kOk, result.best};
-    if (world.is_first())
-      // One piece: mpirun joins the ranks' streams as they come.
-      std::cerr << "preempted at iteration " + std::to_string(result.iteration) +
-                       ", checkpoint written, run again with --resume auto\n";
+    log.warn(world.is_first() ? std::cerr : nowhere, "preempted",
+             "preempted at iteration " + std::to_string(result.iteration) +
+                 ", checkpoint written, run again with --resume auto");
     return {kPreempted, result.best};
   } catch (const std::exception& error) {
     supervisor.fail(error);  // the other ranks end with this message
@@ -205,28 +233,33 @@ bool any_asked_to_stop(const PreemptionGuard& guard, const World& world) {
 namespace {
 
 /// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
-int run(const TrainArguments& arguments, const World& world) {
+int run(const TrainArguments& arguments, const World& world, EventLog& log) {
+  const fs::path output = output_of(arguments);
+  // First of all, so that it also says why a command did not begin.
+  if (arguments.log_json)
+    log.open(output / "log", world, "tessera train " + arguments.experiment,
+             {{"experiment", arguments.experiment}, {"output", output.string()}});
   // One for the whole command: a signal that comes before the first step or between two seeds is
   // not forgotten.
   const PreemptionGuard guard;
   Registry registry(Registry::default_search_paths());
   const TrainOptions options =
       load_experiment(arguments.experiment, arguments.overrides, registry).train;
-  if (options.seeds == 1) return train_once(arguments, world, guard).code;
-  const fs::path output = output_of(arguments);
+  if (options.seeds == 1) return train_once(arguments, world, guard, log).code;
   std::vector<SeedScore> scores;
   for (int64_t seed = options.seed; seed < options.seed + options.seeds; ++seed) {
     TrainArguments one = arguments;
     one.overrides.push_back("train.seed=" + std::to_string(seed));
     one.overrides.push_back("train.seeds=1");
     one.output = (output / ("seed-" + std::to_string(seed))).string();
-    const RunResult result = train_once(one, world, guard);
+    const RunResult result = train_once(one, world, guard, log);
     if (result.code != kOk) return result.code;
     if (result.best) scores.push_back({seed, *result.best});
     if (seed + 1 < options.seed + options.seeds && any_asked_to_stop(guard, world)) {
-      if (world.is_first())
-        std::cerr << "preempted after seed " << seed
-                  << ", checkpoint written, run again with --resume auto\n";
+      std::ostream nowhere(nullptr);
+      log.warn(world.is_first() ? std::cerr : nowhere, "preempted",
+               "preempted after seed " + std::to_string(seed) +
+                   ", checkpoint written, run again with --resume auto");
       return kPreempted;
     }
   }
@@ -245,7 +278,7 @@ int run(const TrainArguments& arguments, const World& world) {
 
 }  // namespace
 
-void add_train(CLI::App& app, const World& world) {
+void add_train(CLI::App& app, const World& world, EventLog& log) {
   const auto arguments = std::make_shared<TrainArguments>();
   CLI::App* command = app.add_subcommand("train", "Train an experiment");
   command->add_option("experiment", arguments->experiment, "Experiment file")
@@ -278,14 +311,20 @@ void add_train(CLI::App& app, const World& world) {
   command->add_flag("--profile", arguments->profile,
                     "Write where each step's time goes, a JSON object a step, to profile.jsonl in "
                     "the run folder (other ranks: profile-<rank>.jsonl)");
+  command->add_flag(
+      "--log-json", arguments->log_json,
+      "Write what happens, errors included, a JSON object a line, to log.jsonl in the run "
+      "folder (other ranks: log-<rank>.jsonl)");
   command->add_flag("--quiet", arguments->quiet, "Print nothing but errors");
   command->footer(
       "Started by mpirun or srun, the processes train as one.\n"
       "Exit code 6: stopped by SIGTERM or SIGINT with a checkpoint written; run again.\n"
       "Example:\n"
-      "  tessera train experiments/smoke/deformable_vistr.toml --set train.seed=3 --output runs/a");
-  command->callback([arguments, &world] {
-    if (const int code = run(*arguments, world); code != kOk) throw CLI::RuntimeError(code);
+      "  tessera train experiments/smoke/deformable_vistr.toml --set train.seed=3 --output runs/a\n"
+      "  mpirun -np 2 tessera train experiments/smoke/simvtr.toml --set train.total_batch=2 "
+      "--quiet --log-json");
+  command->callback([arguments, &world, &log] {
+    if (const int code = run(*arguments, world, log); code != kOk) throw CLI::RuntimeError(code);
   });
 }
 

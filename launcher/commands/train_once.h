@@ -6,6 +6,7 @@
 #include <vector>
 
 namespace tessera {
+class EventLog;
 class PreemptionGuard;
 class World;
 }  // namespace tessera
@@ -23,6 +24,7 @@ struct TrainArguments {
   bool allow_changes = false;
   bool profile = false;
   bool quiet = false;
+  bool log_json = false;
 };
 
 struct RunResult {
@@ -31,9 +33,9 @@ struct RunResult {
 };
 
 /// One run, whatever `train.seeds` says. `guard` lives through all runs of a command, so that a
-/// signal between two of them is not lost.
+/// signal between two of them is not lost. `log` is told what is printed, and more.
 RunResult train_once(const TrainArguments& arguments, const World& world,
-                     const PreemptionGuard& guard);
+                     const PreemptionGuard& guard, EventLog& log);
 
 /// Whether a signal has reached any rank; the same answer on all of them.
 bool any_asked_to_stop(const PreemptionGuard& guard, const World& world);

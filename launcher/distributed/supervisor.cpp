@@ -11,6 +11,7 @@
 #include <fstream>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "core/error.h"
 #include "launcher/distributed/c10d_groups.h"
@@ -89,11 +90,12 @@ std::filesystem::path rank_records(const std::filesystem::path& run_folder) {
 
 struct Supervisor::Watch {
   Watch(const World& world, const Communicator& communicator, const DistributedOptions& options,
-        std::filesystem::path folder)
+        std::filesystem::path folder, std::function<void(const std::string&)> last_words)
       : rank(world.rank()),
         size(world.size()),
         options(options),
         folder(std::move(folder)),
+        last_words(std::move(last_words)),
         parent(getppid()),
         record(this->folder, {world.rank(), world.host(), getpid(), 0, 0, Phase::starting}) {
     for (const std::string& text : world.gather_everywhere(record.status().encode())) {
@@ -126,6 +128,7 @@ struct Supervisor::Watch {
   /// and speak only where it did not. What is known already is not said again.
   [[noreturn]] void end(const std::string& message, bool first) {
     const std::lock_guard lock(ending);  // never unlocked: the other thread must not end it too
+    if (last_words) last_words(message.empty() ? "another rank failed" : message);
     if (!first) std::this_thread::sleep_for(kLastWords);
     if (!message.empty() && keep(folder, message)) {
       std::fprintf(stderr, "error: %s\n", message.c_str());
@@ -275,6 +278,7 @@ struct Supervisor::Watch {
   const int64_t rank, size;
   const DistributedOptions options;
   const std::filesystem::path folder;
+  const std::function<void(const std::string&)> last_words;
   const pid_t parent;
   RankRecord record;
   std::vector<RankStatus> peers;  // as they began: for both threads
@@ -290,10 +294,11 @@ struct Supervisor::Watch {
 Supervisor::Supervisor() = default;
 
 Supervisor::Supervisor(const World& world, const Communicator& communicator,
-                       const DistributedOptions& options, const std::filesystem::path& folder)
+                       const DistributedOptions& options, const std::filesystem::path& folder,
+                       std::function<void(const std::string&)> last_words)
     : communicator_(&communicator) {
   if (communicator.size() > 1)
-    watch_ = std::make_unique<Watch>(world, communicator, options, folder);
+    watch_ = std::make_unique<Watch>(world, communicator, options, folder, std::move(last_words));
 }
 
 Supervisor::~Supervisor() {

@@ -2,7 +2,9 @@
 
 #include <exception>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <string>
 
 #include "launcher/distributed/communicator.h"
 #include "launcher/distributed/rank_record.h"
@@ -20,10 +22,11 @@ class Supervisor {
  public:
   /// Does nothing.
   Supervisor();
-  /// in: folder for the ranks' records, on a file system that all machines share. Waits for all
-  /// ranks.
+  /// in: folder for the ranks' records, on a file system that all machines share; what is told why
+  /// the job ends before this ends the process (main is not reached then). Waits for all ranks.
   Supervisor(const World& world, const Communicator& communicator,
-             const DistributedOptions& options, const std::filesystem::path& folder);
+             const DistributedOptions& options, const std::filesystem::path& folder,
+             std::function<void(const std::string& reason)> last_words = {});
   ~Supervisor();
   Supervisor(const Supervisor&) = delete;
   Supervisor& operator=(const Supervisor&) = delete;

@@ -7,12 +7,15 @@
 
 namespace tessera {
 
+class EventLog;
+
 /// The line that shows how far a video is: rewritten in place on a terminal, else a line every ten
-/// seconds.
+/// seconds. A log is told every ten seconds in any case.
 class InferenceProgress {
  public:
   /// in: what stands before the numbers; frames of the video.
-  InferenceProgress(std::ostream& out, bool terminal, std::string name, int64_t num_frames);
+  InferenceProgress(std::ostream& out, bool terminal, std::string name, int64_t num_frames,
+                    EventLog& log);
   /// Clears the rewritten line, so that what follows (an error, too) stands on its own.
   ~InferenceProgress();
   InferenceProgress(const InferenceProgress&) = delete;
@@ -27,7 +30,8 @@ class InferenceProgress {
   bool terminal_;
   std::string name_;
   int64_t num_frames_;
-  Clock::time_point begun_ = Clock::now(), shown_ = Clock::now();
+  EventLog& log_;
+  Clock::time_point begun_ = Clock::now(), shown_ = begun_, logged_ = begun_;
   bool open_ = false;
 };
 

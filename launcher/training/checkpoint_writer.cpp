@@ -12,7 +12,9 @@ void CheckpointWriter::write(Snapshot snapshot) {
   finish();
   thread_ = std::thread([this, snapshot = std::move(snapshot)]() mutable {
     try {
-      write_checkpoint(folder_, std::move(snapshot), keep_last_);
+      const int64_t iteration = snapshot.iteration;
+      const auto file = write_checkpoint(folder_, std::move(snapshot), keep_last_);
+      if (written_) written_(iteration, file);
     } catch (const std::exception&) {
       error_ = std::current_exception();  // thrown again by the thread that trains
     }

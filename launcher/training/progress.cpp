@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "launcher/event_log.h"
+
 namespace tessera {
 namespace {
 
@@ -35,19 +37,36 @@ void Progress::show(const StepMetrics& metrics) {
   else
     out_ << text << std::endl;
   open_ = terminal_;
+  if (log_)
+    log_->write(EventLog::Level::info, "iteration", text,
+                {{"iteration", metrics.iteration},
+                 {"iterations", iterations_},
+                 {"epoch", metrics.epoch},
+                 {"loss", metrics.total},
+                 {"lr", metrics.lr},
+                 {"seconds", metrics.seconds},
+                 {"data_seconds", metrics.data_seconds},
+                 {"seconds_left", left}});
 }
 
 void Progress::show_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
                                double seconds) {
   if (open_) out_ << '\n';
   open_ = false;
-  out_ << "validation at iteration " << iteration << " after " << duration(seconds);
+  std::string line =
+      "validation at iteration " + std::to_string(iteration) + " after " + duration(seconds);
   for (size_t i = 0; i < std::min<size_t>(stats.size(), 3); ++i) {  // AP, AP50, AP75
     char text[64];
     std::snprintf(text, sizeof(text), "  %s %.1f", stats[i].name.c_str(), 100 * stats[i].value);
-    out_ << text;
+    line += text;
   }
-  out_ << std::endl;
+  out_ << line << std::endl;
+  if (!log_) return;
+  EventLog::Fields fields{{"iteration", iteration},
+                          {"run_seconds", seconds},
+                          {"validation", EventLog::Fields::object()}};
+  for (const evaluation::Stat& stat : stats) fields["validation"][stat.name] = stat.value;
+  log_->write(EventLog::Level::info, "validation", line, fields);
 }
 
 }  // namespace tessera

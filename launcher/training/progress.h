@@ -7,11 +7,14 @@
 
 namespace tessera {
 
+class EventLog;
+
 /// The line that shows how training goes: rewritten in place on a terminal, else a line each time.
 class Progress {
  public:
-  Progress(std::ostream& out, bool terminal, int64_t iterations)
-      : out_(out), terminal_(terminal), iterations_(iterations) {}
+  /// in: `log`, told the same; may be null.
+  Progress(std::ostream& out, bool terminal, int64_t iterations, EventLog* log = nullptr)
+      : out_(out), terminal_(terminal), iterations_(iterations), log_(log) {}
 
   /// Ends the rewritten line, so that what follows (an error, too) stands on its own.
   ~Progress();
@@ -27,6 +30,7 @@ class Progress {
   std::ostream& out_;
   bool terminal_;
   int64_t iterations_;
+  EventLog* log_;
   bool open_ = false;
 };
 

@@ -6,6 +6,8 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/rank_file.h"
+
 namespace tessera {
 
 /// The folder that holds everything a run writes.
@@ -20,9 +22,9 @@ class RunFolder {
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path last_weights() const { return path_ / "last.safetensors"; }
   std::filesystem::path best_weights() const { return path_ / "best.safetensors"; }
-  /// A rank's own.
+  /// A rank's own, see rank_file.h.
   std::filesystem::path profile(int64_t rank = 0) const {
-    return path_ / (rank == 0 ? "profile.jsonl" : "profile-" + std::to_string(rank) + ".jsonl");
+    return rank_file(path_ / "profile", rank);
   }
   std::filesystem::path checkpoint(int64_t iteration) const;
 

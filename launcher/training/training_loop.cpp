@@ -15,6 +15,7 @@
 #include "core/error.h"
 #include "launcher/data/random.h"
 #include "launcher/distributed/gradient_reducer.h"
+#include "launcher/event_log.h"
 #include "launcher/training/checkpoint_writer.h"
 #include "launcher/training/metrics_log.h"
 #include "launcher/training/progress.h"
@@ -104,7 +105,13 @@ class TrainingLoop {
         length_(ScheduleLength::of(
             options, settings.samples_per_epoch / static_cast<double>(options.total_batch))),
         all_tensors_(model),
-        writer_(folder, options.keep_last) {
+        writer_(folder, options.keep_last,
+                [this](int64_t iteration, const std::filesystem::path& file) {
+                  if (settings_.log)
+                    settings_.log->write(EventLog::Level::info, "checkpoint",
+                                         "checkpoint: " + file.string(),
+                                         {{"iteration", iteration}, {"file", file.string()}});
+                }) {
     freeze_parameters(model_, options_.frozen);
     add_learner("", model_, options_.optimiser,
                 make_groups(model_, options_.optimiser, options_.groups), options_.schedule,
@@ -140,7 +147,7 @@ class TrainingLoop {
     if (writes) log.emplace(folder_.metrics(), state_.iteration, options_.tensorboard);
     std::ostream nowhere(nullptr);
     Progress progress(settings_.progress && writes ? *settings_.progress : nowhere,
-                      settings_.terminal, end);
+                      settings_.terminal, end, settings_.log);
     std::ofstream profile;
     if (settings_.profile) profile.open(folder_.profile(communicator_.rank()), std::ios::app);
     TrainResult result;

@@ -18,6 +18,8 @@
 
 namespace tessera {
 
+class EventLog;
+
 /// A network that is trained beside the model, see Auxiliary.
 struct AuxiliaryTraining {
   std::string name;
@@ -79,7 +81,8 @@ struct TrainSettings {
   std::vector<AuxiliaryTraining> auxiliaries;
   const Communicator* communicator = nullptr;  // null: one process
   Supervisor* supervisor = nullptr;            // told what this rank does; may be null
-  bool profile = false;  // every rank writes its StepTimes to a profile of its own
+  EventLog* log = nullptr;  // told what `progress` shows, and of checkpoints; may be null
+  bool profile = false;     // every rank writes its StepTimes to a profile of its own
 };
 
 struct TrainResult {
