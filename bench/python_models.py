@@ -2,13 +2,14 @@
 """Whole models: `tessera bench model` against their usual PyTorch formulations (bench/reference_models).
 
     bench/python_models.py TESSERA [--only SYSTEM] [--what inference|training] [--frames T ...] [--rounds N]
-                           [--threads N] [--max-memory GB] [--json FILE]
+                           [--threads N] [--max-memory GB] [--set KEY=VALUE ...] [--json FILE]
 
 Needs torch and the torchvision of the same release (torch 2.11: torchvision 0.26) and scipy from PyPI. Both have
 random weights and clips of the same size, and work on the same threads. Every round runs both, one after the
 other; the figures are medians. Before that the number of parameters and the shapes of the outputs are compared.
 Sizes are the published ones: 300x533 of VisTR and what is made of it, 360x640 of the others. seqformer_lean is
 SeqFormer without what its code computes and never uses.
+--set changes Tessera's experiment (train.recompute, ...).
 A case that needs more memory than --max-memory, in either process, is left out with a line that says so.
 """
 import argparse
@@ -122,6 +123,7 @@ def ours(arguments, experiment, frames, size, what, rounds):
         command += ["--frames", str(frames), "--height", str(size[0]), "--width", str(size[1])]
         command += ["--only", what, "--rounds", str(rounds), "--threads", str(arguments.threads)]
         command += ["--instances", str(arguments.instances), "--set", 'inference.window="all"']
+        command += [word for override in arguments.set for word in ("--set", override)]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise (TooLarge if is_about_memory(done.stderr) else SystemExit)(f"{command[0]}: {done.stderr}")
@@ -190,12 +192,13 @@ def main():
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--max-memory", type=float, default=0.8e-9 * available_bytes(), metavar="GB",
                         help="of each of the two processes; by default 80 %% of what is available now")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(1)
     limit_memory(int(1e9 * arguments.max_memory))
-    result = {"what": "model", "device": "cpu", "threads": arguments.threads, "torch": torch.__version__,
+    result = {"what": "model", "device": "cpu", "threads": arguments.threads, "torch": torch.__version__, "set": arguments.set,
               "ratios": {}, "opponent_seconds": {}, "memory": {}, "cases": {}}
     for name in [arguments.only] if arguments.only else SYSTEMS:
         for what in [arguments.what] if arguments.what else ("inference", "training"):
