@@ -48,9 +48,11 @@ TEST(Linear, EqualsTorchWithFewRowsAndMany) {
 }
 
 TEST(Linear, KeepsItsInputWhereReluOverwrites) {
-  const at::Tensor x = at::randn({100, 4}), before = x.clone();
-  linear(x, at::randn({3, 4}), {}, AfterLinear::relu);
-  EXPECT_TRUE(x.equal(before));
+  for (const int64_t rows : {2, 100}) {
+    const at::Tensor x = at::randn({rows, 4}), before = x.clone();
+    linear(x, at::randn({3, 4}), {}, AfterLinear::relu);
+    EXPECT_TRUE(x.equal(before)) << "rows " << rows;
+  }
 }
 
 }  // namespace

@@ -72,11 +72,14 @@ TEST(ExplainView, SharesAPointBetweenTheFramesItReads) {
 TEST(ExplainView, KeepsPointsOfAFrameInIt) {
   ExplainedWindow window = window_of(1);
   window.looked.per_frame = true;
-  window.looked.levels = {{0, 4, 8, 8}, {32, 2, 4, 16}};
+  window.looked.levels = {{0, 4, 8, 8}, {32, 2, 5, 16}};  // 64 and, rounded up, 80 pixels wide
   window.looked.weights = at::tensor({0.5f, 0.5f, 1.0f, 0.0f}).view({2, 1, 1, 2});
   window.looked.locations = at::full({2, 1, 1, 2, 2}, 0.5f);
   const std::vector<FrameView> views = view_query(window, 0, 0);
   EXPECT_EQ(views[0].points.size(0), 2);  // a point of each level
+  EXPECT_TRUE(at::allclose(views[0].points.narrow(1, 0, 2),
+                           at::tensor({32.0f, 16.0f, 40.0f, 16.0f}).view({2, 2})))
+      << "a point lies on the map of its own level";
   EXPECT_EQ(views[1].points.size(0), 1);
   EXPECT_EQ(views[0].share, -1);
 }
@@ -100,6 +103,15 @@ TEST(ExplainView, DrawsARowForEveryTrack) {
   const at::Tensor tile = one.narrow(0, 24 + 6 + 24, 160).narrow(1, 6 + 240 + 6, 240);
   EXPECT_NE(tile[100][100][0].item<int>(), 90);
   EXPECT_EQ(tile[20][20][0].item<int>(), 90);
+  // The second row: a point where it is, and no heat of the first.
+  const at::Tensor second = two.narrow(0, one.size(0) + 24, 160).narrow(1, 6, 240);
+  EXPECT_NE(second[80][120][0].item<int>(), 90);
+  EXPECT_EQ(second[100][100][0].item<int>(), 90);
+  // The outline where there is a mask, in frame 0 of the first row alone.
+  const at::Tensor outlined = one.narrow(0, 24 + 6 + 24, 160).narrow(1, 6, 240);
+  EXPECT_FALSE(outlined[0][120].equal(tile[0][120]));
+  EXPECT_EQ(tile[0][120][0].item<int>(), 90);
+  EXPECT_EQ(second[0][120][0].item<int>(), 90);
 }
 
 struct Watched {
