@@ -52,7 +52,7 @@ TEST_F(MemoryTrial, SaysWhatIsNeededWhereNothingFits) {
 }
 
 TEST(AllocationLimit, AllocationsBeyondItFailAndOthersDoNot) {
-  #ifdef __SANITIZE_ADDRESS__
+#ifdef __SANITIZE_ADDRESS__
   GTEST_SKIP() << "the address sanitizer ends a process whose allocation fails";
 #endif
   constexpr int64_t kMore = int64_t{64} << 20;
