@@ -21,7 +21,7 @@ struct Sources {
   InstanceLayer embeddings;
   at::Tensor boxes;
 
-  /// The tensors that gradients may flow to.
+  /// The tensors that gradients may flow to, defined or not.
   std::vector<at::Tensor*> fields() {
     std::vector<at::Tensor*> all;
     for (FeatureLevel& level : pyramid.levels) all.push_back(&level.features);
@@ -29,7 +29,6 @@ struct Sources {
          {&memory.tokens, &memory.valid_ratio, &memory.position, &memory.pixel_features,
           &embeddings.clip, &embeddings.frame, &embeddings.references, &boxes})
       all.push_back(tensor);
-    std::erase_if(all, [](const at::Tensor* tensor) { return !tensor->defined(); });
     return all;
   }
 };
@@ -101,16 +100,23 @@ class RecomputedMasks final : public MaskSource {
   }
 
   at::Tensor recompute_masks(const Masks& masks) const {
-    Sources sources{batch_->pyramid, batch_->memory, embeddings_, boxes_};
+    Sources rest{batch_->pyramid, batch_->memory, embeddings_, boxes_};
     std::vector<at::Tensor> inputs;
-    for (const at::Tensor* field : sources.fields()) inputs.push_back(*field);
-    const TensorFunction run = [masks, batch = batch_, layer = layer_,
-                                sources](const std::vector<at::Tensor>& given) {
-      Sources same = sources;
+    std::vector<bool> is_input;
+    // The node outlives the batch; tensors that it kept would be in memory to the end of backward.
+    for (at::Tensor* field : rest.fields()) {
+      is_input.push_back(field->defined());
+      if (field->defined()) inputs.push_back(std::exchange(*field, at::Tensor()));
+    }
+    const TensorFunction run = [masks, mask_head = batch_->mask_head,
+                                context = batch_->context.unobserved(), layer = layer_, rest,
+                                is_input](const std::vector<at::Tensor>& given) {
+      Sources same = rest;
       const auto fields = same.fields();
-      for (size_t i = 0; i < fields.size(); ++i) *fields[i] = given.at(i);
-      const ForwardContext context = batch->context.unobserved();
-      const auto prepared = batch->mask_head->prepare(same.pyramid, same.memory, context);
+      size_t next = 0;
+      for (size_t i = 0; i < fields.size(); ++i)
+        if (is_input[i]) *fields[i] = given.at(next++);
+      const auto prepared = mask_head->prepare(same.pyramid, same.memory, context);
       return std::vector<at::Tensor>{masks(*prepared->masks(layer, same.embeddings, same.boxes))};
     };
     return recompute(run, inputs, batch_->parameters, batch_->buffers).at(0);
