@@ -125,6 +125,19 @@ TEST_P(OptimiserKind, StepsAsTorchDoes) {
 
 class AnyOptimiser : public OptimiserKind {};
 
+TEST_P(AnyOptimiser, KnowsBeforeItsFirstStepHowLargeItsStateGets) {
+  const TinyModel model;
+  Optimiser optimiser = make(model, options());
+  const int64_t expected = optimiser.state_bytes();
+  backward(model, 0);
+  optimiser.step(1.0);
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : optimiser.state())
+    if (tensor.dim() > 0) bytes += static_cast<int64_t>(tensor.nbytes());  // steps are one number
+  EXPECT_EQ(expected, bytes);
+  EXPECT_GT(bytes, 0);
+}
+
 TEST_P(AnyOptimiser, GoesOnBitForBitFromItsState) {
   const TinyModel ours;
   Optimiser optimiser = make(ours, options());
