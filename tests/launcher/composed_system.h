@@ -34,9 +34,9 @@ inline double difference(const at::Tensor& found, const at::Tensor& expected) {
 
 /// A shipped experiment's model with weights drawn for the test.
 struct Composed {
-  explicit Composed(const std::string& name)
+  explicit Composed(const std::string& name, const std::vector<std::string>& overrides = {})
       : experiment(load_experiment(
-            std::filesystem::path(TESSERA_SOURCE_DIR) / "experiments" / (name + ".toml"), {},
+            std::filesystem::path(TESSERA_SOURCE_DIR) / "experiments" / (name + ".toml"), overrides,
             registry)),
         model((at::manual_seed(4), experiment.model), experiment.clip_facts()),
         batch(generated_clips(experiment.data.num_frames)) {

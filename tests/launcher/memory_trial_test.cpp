@@ -22,7 +22,9 @@ class MemoryTrial : public testing::Test {
   }
   Experiment& experiment() { return composed_.experiment; }
 
-  test_support::Composed composed_{"quickstart_deformable"};
+  // Running statistics change with every forward pass.
+  test_support::Composed composed_{"quickstart_deformable",
+                                   {"model.backbone.frozen_statistics=false"}};
 };
 
 TEST_F(MemoryTrial, ChoosesNothingWhereAllFitsAndLeavesTheModelAsItWas) {

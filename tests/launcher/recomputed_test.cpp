@@ -45,7 +45,8 @@ TEST_P(RecomputedParts, GiveTheSameGradients) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Systems, RecomputedParts,
-                         testing::Values("smoke/vistr", "smoke/deformable_vistr", "smoke/simvtr",
+                         testing::Values("smoke/vistr", "smoke/deformable_vistr",
+                                         "smoke/deformable_vistr_minivis", "smoke/simvtr",
                                          "smoke/mask2former_vis", "smoke/mssts", "smoke/ifc",
                                          "quickstart_seqformer", "quickstart_deformable"));
 
