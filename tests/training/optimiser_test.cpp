@@ -135,7 +135,6 @@ TEST_P(AnyOptimiser, KnowsBeforeItsFirstStepHowLargeItsStateGets) {
   for (const auto& [name, tensor] : optimiser.state())
     if (tensor.dim() > 0) bytes += static_cast<int64_t>(tensor.nbytes());  // steps are one number
   EXPECT_EQ(expected, bytes);
-  EXPECT_GT(bytes, 0);
 }
 
 TEST_P(AnyOptimiser, GoesOnBitForBitFromItsState) {
