@@ -15,6 +15,7 @@
 #include "bench/op_cases.h"
 #include "bench/opponents.h"
 #include "bench/stopwatch.h"
+#include "core/nn/dot_product_attention.h"
 #include "core/ops/deform_conv2d.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/ops/st_deform_attn.h"
@@ -34,9 +35,9 @@ struct Formulation {
 };
 
 struct OpCase {
-  std::string op;     // as ratios name it
-  std::string shape;  // for people
-  Locations locations = Locations::kAround;
+  std::string op;         // as ratios name it
+  std::string shape;      // for people
+  std::string locations;  // where queries look, for people
   // The least bytes a forward pass could move: every input once, the output once.
   double bytes = 0;
   // The bytes of values at all corners of all sampling points: what a GPU's caches have to give.
@@ -117,7 +118,7 @@ class OpBench {
     const std::string name = op_case.op + (backward ? ".forward_backward" : ".forward");
     Json entry = {{"name", name},
                   {"shape", op_case.shape},
-                  {"locations", name_of(op_case.locations)},
+                  {"locations", op_case.locations},
                   {"seconds", seconds.front()},
                   {"bytes", op_case.bytes}};
     if (!backward) entry["of_bandwidth"] = op_case.bytes / seconds.front() / bandwidth_;
@@ -129,7 +130,7 @@ class OpBench {
           seconds.front();
     }
     std::printf("%-34s %-32s %-8s %9.2f ms", name.c_str(), op_case.shape.c_str(),
-                name_of(op_case.locations), 1e3 * seconds.front());
+                op_case.locations.c_str(), 1e3 * seconds.front());
     for (size_t i = 1; i < seconds.size(); ++i) {
       const std::string versus = name + ".vs_" + op_case.formulations[i].name;
       const double ratio = seconds[i] / seconds.front();
@@ -195,7 +196,7 @@ void bench_st_deform_attn(OpBench& bench, std::array<int64_t, 3> shape_thw, Loca
   OpCase op_case{
       "st_deform_attn",
       st_shape(c),
-      locations,
+      name_of(locations),
       bytes_of({c.value, c.locations, c.weights, c.grad_output}),
       row_bytes(c.weights, 8, c.dim),
       c.grad_output,
@@ -240,7 +241,7 @@ void bench_ms_deform_attn(OpBench& bench, int64_t frames,
   OpCase op_case{
       "ms_deform_attn",
       shape,
-      locations,
+      name_of(locations),
       bytes_of({c.value, c.locations, c.weights, c.grad_output}),
       row_bytes(c.weights, 4, c.value.size(3)),
       c.grad_output,
@@ -267,7 +268,7 @@ void bench_deform_conv2d(OpBench& bench, int64_t maps, std::array<int64_t, 2> hw
   OpCase op_case{
       "deform_conv2d",
       shape,
-      Locations::kAround,
+      name_of(Locations::kAround),
       bytes_of({c.input, c.offset, c.weight, c.grad_output}),
       row_bytes(c.offset, 2, c.input.size(1)),
       c.grad_output,
@@ -281,6 +282,30 @@ void bench_deform_conv2d(OpBench& bench, int64_t maps, std::array<int64_t, 2> hw
     return op.call(c.input, c.offset, c.weight, c.bias);
   });
   bench.run(op_case);
+}
+
+// Dense attention in training: its weights are dropped.
+void bench_dot_product_attention(OpBench& bench, int64_t tokens, at::Device device, bool headline,
+                                 int most_rounds = 1000) {
+  if (!device.is_cpu()) return;  // both would be LibTorch's
+  constexpr double kDropout = 0.1;
+  const auto options = at::TensorOptions(device);
+  const at::Tensor query = at::randn({1, 8, tokens, 48}, options).requires_grad_(true);
+  const at::Tensor key = at::randn_like(query).requires_grad_(true);
+  const at::Tensor value = at::randn_like(query).requires_grad_(true);
+  const variable_list inputs = {query, key, value};
+  bench.run(
+      {"dot_product_attention",
+       std::to_string(tokens) + " tokens M8 D48",
+       "all",
+       bytes_of({query, key, value, query}),
+       0,
+       at::randn_like(query),
+       {{"tessera", [&] { return dot_product_attention(query, key, value, {}, kDropout); }, inputs},
+        {"sdpa", [&] { return at::scaled_dot_product_attention(query, key, value, {}, kDropout); },
+         inputs}},
+       headline,
+       most_rounds});
 }
 
 // The sizes of the published models.
@@ -308,6 +333,12 @@ void bench_published_conv(OpBench& bench, at::Device device) {
   bench_deform_conv2d(bench, 40, {38, 67}, {96, 48}, device, false);
 }
 
+void bench_published_dot_product(OpBench& bench, at::Device device) {
+  for (const int64_t frames : {1, 5, 12})
+    bench_dot_product_attention(bench, frames * 170, device, frames == 5);
+  bench_dot_product_attention(bench, 36 * 170, device, false, 3);
+}
+
 }  // namespace
 
 Json bench_ops(const OpBenchOptions& options) {
@@ -323,10 +354,12 @@ Json bench_ops(const OpBenchOptions& options) {
       bench_ms_deform_attn(bench, 1, levels, Locations::kAround, device, true);
     }
     if (chosen("deform_conv2d")) bench_deform_conv2d(bench, 4, {38, 67}, {48, 24}, device, true);
+    if (chosen("dot_product_attention")) bench_dot_product_attention(bench, 680, device, true);
   } else {
     if (chosen("st_deform_attn")) bench_published_st(bench, device);
     if (chosen("ms_deform_attn")) bench_published_ms(bench, device);
     if (chosen("deform_conv2d")) bench_published_conv(bench, device);
+    if (chosen("dot_product_attention")) bench_published_dot_product(bench, device);
   }
   return bench.take();
 }

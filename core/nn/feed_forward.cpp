@@ -4,6 +4,7 @@
 #include <torch/nn/init.h>
 
 #include "core/error.h"
+#include "core/nn/dropout.h"
 #include "core/nn/linear.h"
 
 namespace tessera {
@@ -14,9 +15,11 @@ void xavier_reset(torch::nn::Linear& linear) {
 }
 
 at::Tensor activated_linear(const torch::nn::Linear& layer, const at::Tensor& x,
-                            const std::string& activation) {
-  if (activation == "relu") return linear(layer, x, AfterLinear::relu);
-  if (activation == "gelu") return at::gelu(linear(layer, x));
+                            const std::string& activation, double drop) {
+  if (activation == "relu")
+    return drop > 0 ? with_relu_dropout(linear(layer, x), drop, true)
+                    : linear(layer, x, AfterLinear::relu);
+  if (activation == "gelu") return with_dropout(at::gelu(linear(layer, x)), drop, true);
   throw ConfigError("activation: expected relu or gelu, got '" + activation + "'.");
 }
 

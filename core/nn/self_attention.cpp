@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include "core/error.h"
+#include "core/nn/dot_product_attention.h"
 #include "core/nn/feed_forward.h"
 
 namespace tessera {
@@ -26,10 +27,9 @@ at::Tensor SelfAttention::forward(const at::Tensor& x, const at::Tensor& blocked
   const at::Tensor parts = qkv_->forward(x)
                                .view({-1, tokens, 3, num_heads_, dim / num_heads_})
                                .permute({2, 0, 3, 1, 4});  // [3,N,M,L,D/M]
-  std::optional<at::Tensor> allowed;  // scaled_dot_product_attention attends where true
-  if (blocked.defined()) allowed = blocked.logical_not().unsqueeze(1).unsqueeze(1);
-  const at::Tensor read = at::scaled_dot_product_attention(parts[0], parts[1], parts[2], allowed,
-                                                           is_training() ? dropout_ : 0.0);
+  const at::Tensor read = dot_product_attention(
+      parts[0], parts[1], parts[2], blocked.defined() ? blocked.unsqueeze(1).unsqueeze(1) : blocked,
+      is_training() ? dropout_ : 0.0);
   return proj_->forward(read.transpose(1, 2).flatten(2));
 }
 

@@ -84,7 +84,8 @@ void add_bench(CLI::App& app) {
   ops->add_option("--rounds", arguments->options.rounds, "Rounds of each case")
       ->check(CLI::Range(1, 1000));
   ops->add_option("--only", arguments->options.only, "One operator")
-      ->check(CLI::IsMember({"st_deform_attn", "ms_deform_attn", "deform_conv2d"}));
+      ->check(CLI::IsMember(
+          {"st_deform_attn", "ms_deform_attn", "deform_conv2d", "dot_product_attention"}));
   ops->add_option("--threads", arguments->threads, "Threads (default: every core)")
       ->check(CLI::Range(1, 1024));
   ops->add_option("--device", arguments->device, "cpu or cuda")

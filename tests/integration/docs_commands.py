@@ -95,7 +95,9 @@ def mistakes(command, help_, root):
         option = re.match(r"--?[a-z][a-z-]*", word)
         if option and not re.search(rf"(?<![\w-]){re.escape(option.group(0))}(?![\w-])", help_.of(path) or ""):
             wrong.append(f"tessera {' '.join(path)} has no option {option.group(0)}")
-    if path in (("train",), ("infer",), ("forward",), ("launch",)) and rest and (root / rest[0]).is_file():
+    # Shipped experiments; a reader's own, made after the documents, may lie in the tree, too.
+    is_shipped = rest and rest[0].startswith("experiments/") and (root / rest[0]).is_file()
+    if path in (("train",), ("infer",), ("forward",), ("launch",)) and is_shipped:
         settings = [rest[i + 1] for i, word in enumerate(rest[:-1]) if word == "--set"]
         if not any(mark in " ".join(settings) for mark in ("$", "<", "=N")):
             arguments = [part for setting in settings for part in ("--set", setting)]

@@ -10,6 +10,7 @@
 #include <memory>
 
 #include "core/error.h"
+#include "launcher/training/adabelief.h"
 #include "tests/training/temporary_folder.h"
 #include "tests/training/tiny_model.h"
 
@@ -213,6 +214,35 @@ TEST(AdaBelief, StepsAsItsFormulaDoes) {
     }
     EXPECT_NEAR(model.first.flatten()[0].item<double>(), first.p, 2e-6) << rectify;
     EXPECT_NEAR(model.second.flatten()[0].item<double>(), second.p, 2e-6) << rectify;
+  }
+}
+
+TEST(AdaBelief, StepsLargeParametersAsSmallOnes) {
+  at::manual_seed(3);
+  constexpr int64_t kRows = 50;
+  const std::vector<int64_t> size{kRows, 4000};
+  // Dense, dense but for a transposed gradient, and not dense: cut or not, the same numbers.
+  for (const int which : {0, 1, 2}) {
+    const auto random = [&](bool transposed) {
+      return transposed ? at::rand({size[1], size[0]}).t() : at::rand(size);
+    };
+    const at::Tensor parameter = random(which == 2), mean = random(which == 2),
+                     variance = random(which == 2);
+    std::vector<at::Tensor> rows[3];
+    for (int64_t row = 0; row < kRows; ++row) {
+      rows[0].push_back(parameter[row].clone());
+      rows[1].push_back(mean[row].clone());
+      rows[2].push_back(variance[row].clone());
+    }
+    const AdaBeliefRates rates{0.05, 0.1, 0.8, 0.95, 1e-16, true};
+    for (int step = 1; step < 9; ++step) {
+      const at::Tensor gradient = random(which > 0);
+      adabelief_step({parameter}, {gradient}, {mean}, {variance}, step, rates);
+      adabelief_step(rows[0], gradient.contiguous().unbind(), rows[1], rows[2], step, rates);
+    }
+    EXPECT_TRUE(at::equal(parameter, at::stack(rows[0]))) << which;
+    EXPECT_TRUE(at::equal(mean, at::stack(rows[1]))) << which;
+    EXPECT_TRUE(at::equal(variance, at::stack(rows[2]))) << which;
   }
 }
 

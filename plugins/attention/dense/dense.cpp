@@ -1,4 +1,4 @@
-// Dense multi-head attention on scaled_dot_product_attention. Keys as torch's MultiheadAttention:
+// Dense multi-head attention. Keys as torch's MultiheadAttention:
 // in_proj_weight [3D,D] (q, k, v stacked), in_proj_bias, out_proj. Further outputs: out_proj_1, ...
 // Query and key take their positions, values do not (DETR, Carion et al. 2020).
 
@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "core/interfaces/attention.h"
+#include "core/nn/dot_product_attention.h"
 #include "core/nn/feed_forward.h"
 #include "core/plugin/plugin.h"
 #include "core/structures/shape.h"
@@ -83,10 +84,7 @@ class Dense final : public Attention {
       const at::Tensor more = input.blocked.flatten(0, 1).unsqueeze(1);
       blocked = blocked.defined() ? blocked.logical_or(more) : more;
     }
-    std::optional<at::Tensor> allowed;  // scaled_dot_product_attention attends where true
-    if (blocked.defined()) allowed = blocked.logical_not();
-    const at::Tensor read =
-        at::scaled_dot_product_attention(q, k, v, allowed, is_training() ? dropout_ : 0.0);
+    const at::Tensor read = dot_product_attention(q, k, v, blocked, is_training() ? dropout_ : 0.0);
     const at::Tensor joined = read.transpose(1, 2).reshape({clips, groups, queries, dim_});
     AttentionOutput output;
     for (auto& projection : out_proj_) output.values.push_back(projection->forward(joined));
@@ -100,7 +98,7 @@ class Dense final : public Attention {
     return at::linear(x, in_proj_weight_.narrow(0, part * dim_, dim_),
                       in_proj_bias_.narrow(0, part * dim_, dim_));
   }
-  /// What scaled_dot_product_attention keeps to itself, [N,M,Lq,keys].
+  /// What dot_product_attention keeps to itself, [N,M,Lq,keys].
   static at::Tensor weights(const at::Tensor& q, const at::Tensor& k, const at::Tensor& blocked) {
     at::Tensor score = q.matmul(k.transpose(-1, -2)) / std::sqrt(static_cast<double>(q.size(-1)));
     if (blocked.defined())

@@ -20,6 +20,7 @@
 #include <numeric>
 
 #include "core/interfaces/attention.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/self_attention.h"
 #include "core/plugin/plugin.h"
@@ -94,7 +95,8 @@ class SplitLayer final : public torch::nn::Module {
             ->forward(x.flatten(0, 1), padding.defined() ? padding.flatten(0, 1) : at::Tensor())
             .view(x.sizes());
     x = norm2_->forward(x + drop(over_space));
-    return x + drop(linear2_->forward(drop(linear1_->forward(x).relu())));
+    return x + drop(linear2_->forward(
+                   activated_linear(linear1_, x, "relu", is_training() ? dropout_ : 0.0)));
   }
 
  private:
@@ -106,7 +108,7 @@ class SplitLayer final : public torch::nn::Module {
     xavier_reset(made);
     return register_module(name, made);
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, dropout_, is_training()); }
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, dropout_, is_training()); }
 
   double dropout_;
   std::shared_ptr<SelfAttention> temporal_attn_, spatial_attn_;

@@ -16,6 +16,7 @@
 #include <map>
 
 #include "core/interfaces/backbone.h"
+#include "core/nn/dropout.h"
 #include "core/nn/precision.h"
 #include "core/nn/recompute.h"
 #include "core/plugin/plugin.h"
@@ -199,9 +200,9 @@ class WindowAttention final : public torch::nn::Module {
     at::Tensor score = at::matmul(qkv[0] * scale, qkv[1].transpose(-2, -1)) + bias(cells);
     if (mask.defined()) score = score + mask;
     const at::Tensor weights =
-        at::dropout(score.softmax(-1), options_.attention_dropout, is_training());
+        with_dropout(score.softmax(-1), options_.attention_dropout, is_training());
     const at::Tensor value = at::matmul(weights, qkv[2]).transpose(2, 3).flatten(3);
-    return at::dropout(proj_->forward(value), options_.dropout, is_training());
+    return with_dropout(proj_->forward(value), options_.dropout, is_training());
   }
 
   void reset() {
@@ -232,8 +233,8 @@ class Mlp final : public torch::nn::Module {
                        dim, static_cast<int64_t>(static_cast<double>(dim) * options.mlp_ratio)))),
         fc2_(register_module("fc2", torch::nn::Linear(fc1_->options.out_features(), dim))) {}
   at::Tensor forward(const at::Tensor& x) {
-    const at::Tensor hidden = at::dropout(at::gelu(fc1_->forward(x)), dropout_, is_training());
-    return at::dropout(fc2_->forward(hidden), dropout_, is_training());
+    const at::Tensor hidden = with_dropout(at::gelu(fc1_->forward(x)), dropout_, is_training());
+    return with_dropout(fc2_->forward(hidden), dropout_, is_training());
   }
 
  private:

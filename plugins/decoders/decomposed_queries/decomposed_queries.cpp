@@ -13,6 +13,7 @@
 
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
@@ -137,9 +138,10 @@ class Layer final : public torch::nn::Module {
     xavier_reset(made);
     return register_module(name, made);
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, options_.dropout, is_training()); }
   at::Tensor feed_forward(const at::Tensor& x, torch::nn::Linear& in, torch::nn::Linear& out) {
-    return out->forward(drop(activated_linear(in, x, options_.activation)));
+    return out->forward(
+        activated_linear(in, x, options_.activation, is_training() ? options_.dropout : 0.0));
   }
 
   /// Queries [B,1,Q,D] that are a memory of one frame and one row of cells to one another.

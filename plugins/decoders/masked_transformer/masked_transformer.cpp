@@ -17,6 +17,7 @@
 
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/position_encoding.h"
 #include "core/plugin/plugin.h"
@@ -93,9 +94,11 @@ class SubLayer : public torch::nn::Module {
     if (pre_norm_) return x + drop(work(norm_->forward(x)));
     return norm_->forward(x + drop(work(x)));
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, dropout_, is_training()); }
+  double drop_probability() const { return is_training() ? dropout_ : 0.0; }
 
  private:
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, dropout_, is_training()); }
+
   bool pre_norm_;
   double dropout_;
   torch::nn::LayerNorm norm_;
@@ -140,7 +143,7 @@ class FfnLayer final : public SubLayer {
   }
   at::Tensor forward(const at::Tensor& x) {
     return around(x, [&](const at::Tensor& inner) {
-      return linear2_->forward(drop(activated_linear(linear1_, inner, activation_)));
+      return linear2_->forward(activated_linear(linear1_, inner, activation_, drop_probability()));
     });
   }
 

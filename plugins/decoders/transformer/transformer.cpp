@@ -14,6 +14,7 @@
 #include "core/interfaces/attention.h"
 #include "core/interfaces/decoder.h"
 #include "core/nn/boxes.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/precision.h"
 #include "core/plugin/plugin.h"
@@ -122,7 +123,8 @@ class Layer final : public torch::nn::Module {
     return sub_layer(
         x, norm3_,
         [&](const at::Tensor& inner) {
-          return linear2_->forward(drop(activated_linear(linear1_, inner, options_.activation)));
+          return linear2_->forward(activated_linear(linear1_, inner, options_.activation,
+                                                    is_training() ? options_.dropout : 0.0));
         },
         pre);
   }
@@ -133,7 +135,7 @@ class Layer final : public torch::nn::Module {
     if (pre) return x + drop(work(norm->forward(x)));
     return norm->forward(x + drop(work(x)));
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, options_.dropout, is_training()); }
 
   Options options_;
   std::shared_ptr<Attention> self_attn_, cross_attn_;

@@ -15,6 +15,7 @@
 
 #include "core/interfaces/attention.h"
 #include "core/interfaces/encoder.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/position_encoding.h"
 #include "core/plugin/plugin.h"
@@ -94,7 +95,8 @@ class Layer final : public torch::nn::Module {
     x = x + drop(attended);
     if (!pre) x = norm1_->forward(x);
     const at::Tensor inner = pre ? norm2_->forward(x) : x;
-    const at::Tensor hidden = drop(activated_linear(linear1_, inner, options_.activation));
+    const at::Tensor hidden = activated_linear(linear1_, inner, options_.activation,
+                                               is_training() ? options_.dropout : 0.0);
     x = x + drop(linear2_->forward(hidden));
     return pre ? x : norm2_->forward(x);
   }
@@ -112,7 +114,7 @@ class Layer final : public torch::nn::Module {
     const AttentionInput input{memory.tokens, memory.position, {}, memory, {}};
     return attention_->forward(input, context).values.at(0).squeeze(1);
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, options_.dropout, is_training()); }
 
   Options options_;
   std::shared_ptr<Attention> attention_;

@@ -13,6 +13,7 @@
 #include "core/interfaces/attention.h"
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/encoder.h"
+#include "core/nn/dropout.h"
 #include "core/nn/feed_forward.h"
 #include "core/nn/linear.h"
 #include "core/nn/position_encoding.h"
@@ -110,7 +111,8 @@ class Layer final : public torch::nn::Module {
     x = x + drop(attend(memory, references, context));
     if (!options_.pre_norm) x = norm1_->forward(x);
     const at::Tensor inner = options_.pre_norm ? norm2_->forward(x) : x;
-    const at::Tensor hidden = drop(activated_linear(linear1_, inner, options_.activation));
+    const at::Tensor hidden = activated_linear(linear1_, inner, options_.activation,
+                                               is_training() ? options_.dropout : 0.0);
     x = x + drop(linear(linear2_, hidden));
     memory.tokens = options_.pre_norm ? x : norm2_->forward(x);
   }
@@ -137,7 +139,7 @@ class Layer final : public torch::nn::Module {
     }
     return sum;
   }
-  at::Tensor drop(const at::Tensor& x) { return at::dropout(x, options_.dropout, is_training()); }
+  at::Tensor drop(const at::Tensor& x) { return with_dropout(x, options_.dropout, is_training()); }
 
   Options options_;
   torch::nn::Linear linear1_, linear2_;
