@@ -1,3 +1,5 @@
+#include <ATen/Parallel.h>
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <iostream>
@@ -46,6 +48,7 @@ int main(int argc, char** argv) {
     CLI::App app("Compares every stored tensor of reference cases with ours.", "parity_check");
     std::vector<std::string> folders;
     std::string tables = TESSERA_PARITY_TABLES;
+    int threads = 1;
     bool json = false, verbose = false, show_toml = false, in_double = false;
     app.add_option("case", folders, "Folders with case.json")->required();
     app.add_option("--tables", tables, "Folder with one <system>.toml for each system");
@@ -54,9 +57,15 @@ int main(int argc, char** argv) {
     app.add_flag("--show-toml", show_toml, "Print the case's experiment instead of running it");
     app.add_flag("--double", in_double,
                  "Run models in double: shows the stored tensors' own rounding");
+    app.add_option("--threads", threads,
+                   "Threads of a CPU. Libraries sum in another order for another number of them, "
+                   "and some random models magnify that beyond the tolerance, the reference's too")
+        ->capture_default_str()
+        ->check(CLI::PositiveNumber);
     app.footer("Example: parity_check ../shared/parity/vistr/r50_small");
     CLI11_PARSE(app, argc, argv);
 
+    at::set_num_threads(threads);
     Registry registry(Registry::default_search_paths());
     bool all_passed = true;
     nlohmann::json report = nlohmann::json::array();
