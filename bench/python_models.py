@@ -15,6 +15,7 @@ A case that needs more memory than --max-memory, in either process, is left out 
 import argparse
 import ctypes
 import json
+import multiprocessing
 import pathlib
 import resource
 import statistics
@@ -170,7 +171,11 @@ def compare(arguments, name, what, frames):
 
 
 def compare_where_it_fits(arguments, name, what, frames):
-    """The figures of one case, or None."""
+    """The figures of one case, or None. For a process of its own: what an earlier case left in the allocator would
+    count as this one's memory."""
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(1)
+    limit_memory(int(1e9 * arguments.max_memory))
     try:
         return compare(arguments, name, what, frames)
     except (TooLarge, MemoryError, RuntimeError) as error:
@@ -195,15 +200,13 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--json")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    torch.manual_seed(1)
-    limit_memory(int(1e9 * arguments.max_memory))
     result = {"what": "model", "device": "cpu", "threads": arguments.threads, "torch": torch.__version__, "set": arguments.set,
               "ratios": {}, "opponent_seconds": {}, "memory": {}, "cases": {}}
     for name in [arguments.only] if arguments.only else SYSTEMS:
         for what in [arguments.what] if arguments.what else ("inference", "training"):
             for frames in arguments.frames:
-                figures = compare_where_it_fits(arguments, name, what, frames)
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    figures = process.apply(compare_where_it_fits, (arguments, name, what, frames))
                 if figures is None:
                     continue
                 key = f"{name}.{what}" if frames == USUAL_FRAMES else f"{name}.{what}.T{frames}"

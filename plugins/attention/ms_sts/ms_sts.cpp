@@ -96,7 +96,7 @@ class SplitLayer final : public torch::nn::Module {
             .view(x.sizes());
     x = norm2_->forward(x + drop(over_space));
     return x + drop(linear2_->forward(
-                   activated_linear(linear1_, x, "relu", is_training() ? dropout_ : 0.0)));
+                   with_relu_dropout(linear1_->forward(x), dropout_, is_training())));
   }
 
  private:
