@@ -13,6 +13,7 @@ SeqFormer without what its code computes and never uses.
 A case that needs more memory than --max-memory, in either process, is left out with a line that says so.
 """
 import argparse
+import concurrent.futures
 import ctypes
 import json
 import multiprocessing
@@ -205,8 +206,9 @@ def main():
     for name in [arguments.only] if arguments.only else SYSTEMS:
         for what in [arguments.what] if arguments.what else ("inference", "training"):
             for frames in arguments.frames:
-                with multiprocessing.get_context("spawn").Pool(1) as process:
-                    figures = process.apply(compare_where_it_fits, (arguments, name, what, frames))
+                spawn = multiprocessing.get_context("spawn")
+                with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:
+                    figures = process.submit(compare_where_it_fits, arguments, name, what, frames).result()
                 if figures is None:
                     continue
                 key = f"{name}.{what}" if frames == USUAL_FRAMES else f"{name}.{what}.T{frames}"

@@ -4,9 +4,10 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/ops/constant_pad_nd.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/full.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
+#include <ATen/ops/zeros_like.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -22,6 +23,7 @@
 #include "core/ops/kernels/dropped_attention.h"
 #include "core/ops/kernels/packed_heads.h"
 #include "core/ops/op_support.h"
+#include "core/structures/shape.h"
 
 namespace tessera {
 namespace {
@@ -207,6 +209,16 @@ struct DroppedAttention final : torch::autograd::Function<DroppedAttention> {
 at::Tensor dot_product_attention(const at::Tensor& query, const at::Tensor& key,
                                  const at::Tensor& value, const at::Tensor& blocked,
                                  double dropout) {
+  ShapeBinding sizes;
+  expect_shape(query, "[N,M,L,D]", "attention query", sizes);
+  expect_shape(key, "[N,M,S,D]", "attention key", sizes);
+  expect_shape(value, "[N,M,S,D]", "attention value", sizes);
+  if (blocked.defined()) {
+    expect_shape(blocked, "[N,1,*,S]", "attention's blocked pairs", sizes);
+    if (blocked.size(2) != 1)
+      expect_shape(blocked, "[N,1,L,S]", "attention's blocked pairs", sizes);
+  }
+  expect_probability(dropout);
   if (dropout == 0 || !query.is_cpu()) {
     std::optional<at::Tensor> allowed;  // LibTorch's operator looks where true
     if (blocked.defined()) allowed = blocked.logical_not();

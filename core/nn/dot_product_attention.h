@@ -14,6 +14,9 @@ namespace tessera {
 /// at::scaled_dot_product_attention, but for dropout on a CPU: there LibTorch would keep three
 /// numbers for each of the L * S pairs; here a thread computes a few queries' weights at a time,
 /// and once more for the gradients. That is differentiable once.
+///
+/// Throws ShapeError, ConfigError for a `dropout` outside 0 to 1, and RuntimeError for a second
+/// derivative through dropped weights.
 TESSERA_API at::Tensor dot_product_attention(const at::Tensor& query, const at::Tensor& key,
                                              const at::Tensor& value, const at::Tensor& blocked,
                                              double dropout);

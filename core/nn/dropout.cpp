@@ -12,6 +12,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <string>
 #include <type_traits>
 
 #include "core/error.h"
@@ -91,13 +92,17 @@ struct ReluDropout final : torch::autograd::Function<ReluDropout> {
 };
 
 bool drops(double p, bool is_training) {
-  if (!(p >= 0 && p <= 1))
-    throw ConfigError("dropout: expected a probability from 0 to 1, got " + std::to_string(p) +
-                      ".");
+  expect_probability(p);
   return is_training && p > 0;
 }
 
 }  // namespace
+
+void expect_probability(double p) {
+  if (!(p >= 0 && p <= 1))
+    throw ConfigError("dropout: expected a probability from 0 to 1, got " + std::to_string(p) +
+                      ".");
+}
 
 uint64_t draw_seed() {
   at::Generator generator = at::globalContext().defaultGenerator(at::kCPU);

@@ -11,6 +11,9 @@ namespace tessera {
 /// A new seed from the CPU's default generator, which at::manual_seed sets.
 TESSERA_API uint64_t draw_seed();
 
+/// Throws ConfigError unless `p` is from 0 to 1.
+TESSERA_API void expect_probability(double p);
+
 /// Dropout (Srivastava et al. 2014): x [...] with each number zero with probability `p` and the
 /// others divided by 1 - p; x itself where p is 0 or `is_training` is false. On a CPU the random
 /// numbers are a function of one seed, drawn from the default generator, and of the place: threads

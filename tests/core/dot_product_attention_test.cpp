@@ -136,6 +136,22 @@ TEST(DotProductAttention, HasNoQueriesOrKeys) {
   EXPECT_TRUE(at::equal(q.grad(), at::zeros_like(some)));
 }
 
+TEST(DotProductAttention, RefusesWhatDoesNotFit) {
+  const at::Tensor q = at::randn({2, 3, 7, 4}), k = at::randn({2, 3, 5, 4});
+  const auto blocked = [](std::vector<int64_t> sizes) { return at::zeros(sizes, at::kBool); };
+  for (const double drop : {0.0, kDrop}) {
+    EXPECT_THROW(dot_product_attention(q, k, q, {}, drop), ShapeError);
+    EXPECT_THROW(dot_product_attention(q, k.narrow(3, 0, 3), k, {}, drop), ShapeError);
+    EXPECT_THROW(dot_product_attention(q, k.narrow(1, 0, 1), k, {}, drop), ShapeError);
+    EXPECT_THROW(dot_product_attention(q, k, k, blocked({2, 1, 5, 5}), drop), ShapeError);
+    EXPECT_THROW(dot_product_attention(q, k, k, blocked({2, 1, 1, 7}), drop), ShapeError);
+    EXPECT_THROW(dot_product_attention(q, k, k, blocked({1, 1, 7, 5}), drop), ShapeError);
+    EXPECT_NO_THROW(dot_product_attention(q, k, k, blocked({2, 1, 7, 5}), drop));
+    EXPECT_NO_THROW(dot_product_attention(q, k, k, blocked({2, 1, 1, 5}), drop));
+  }
+  EXPECT_THROW(dot_product_attention(q, k, k, {}, 1.5), ConfigError);
+}
+
 TEST(DotProductAttention, RefusesASecondDerivative) {
   const at::Tensor q = at::randn({1, 1, 3, 4}).requires_grad_();
   const at::Tensor y = dot_product_attention(q, q, q, {}, kDrop);

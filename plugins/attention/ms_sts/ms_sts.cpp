@@ -95,6 +95,8 @@ class SplitLayer final : public torch::nn::Module {
             ->forward(x.flatten(0, 1), padding.defined() ? padding.flatten(0, 1) : at::Tensor())
             .view(x.sizes());
     x = norm2_->forward(x + drop(over_space));
+    // Not activated_linear(): several levels share these layers, and of a weight that goes into
+    // at::linear itself autocast keeps the cast, which sums its gradients in half precision.
     return x + drop(linear2_->forward(
                    with_relu_dropout(linear1_->forward(x), dropout_, is_training())));
   }
