@@ -33,6 +33,12 @@ Cost convolution(const Inputs& inputs) {
   return is_transposed ? Cost{input.numel() * per_channel} : Cost{0, per_channel};
 }
 
+/// oneDNN's, which linear() of core/nn calls by its name for large products.
+Cost onednn_convolution(const Inputs& inputs) {
+  const at::Tensor weight = tensor(inputs, 1);
+  return {0, weight.numel() / weight.size(0)};
+}
+
 Cost attention(const Inputs& inputs) {
   const at::Tensor query = tensor(inputs, 0), key = tensor(inputs, 1), value = tensor(inputs, 2);
   const int64_t pairs = query.numel() / query.size(-1) * key.size(-2);
@@ -64,6 +70,7 @@ const Rule* rule_of(const std::string& name) {
   };
   static const std::map<std::string, Rule> kRules{
       {"aten::convolution", convolution},
+      {"aten::mkldnn_convolution", onednn_convolution},
       {"aten::mm", product_at(0)},
       {"aten::bmm", product_at(0)},
       {"aten::mv", product_at(0)},

@@ -33,7 +33,7 @@ class ParameterCount {
 std::string grouped(int64_t value) {
   std::string digits = std::to_string(std::abs(value));
   for (int64_t at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
-    digits.insert(static_cast<size_t>(at), ",");
+    digits.insert(static_cast<size_t>(at), 1, ',');
   return (value < 0 ? "-" : "") + digits;
 }
 

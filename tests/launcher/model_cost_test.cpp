@@ -9,6 +9,7 @@
 #include <stdexcept>
 
 #include "core/error.h"
+#include "core/nn/linear.h"
 #include "core/ops/deform_conv2d.h"
 #include "core/ops/ms_deform_attn.h"
 #include "core/ops/st_deform_attn.h"
@@ -38,6 +39,15 @@ TEST(MacCounter, CountsProducts) {
               at::einsum("bqc,btchw->bqthw", {at::randn({2, 3, 4}), at::randn({2, 5, 4, 6, 7})});
             }),
             2 * 3 * 4 * 5 * 6 * 7);
+}
+
+TEST(MacCounter, CountsLinearLayersOfEverySize) {
+  // The second is large enough to go through oneDNN by name.
+  for (const int64_t rows : {10, 20000}) {
+    const at::Tensor x = at::randn({rows, 32}), weight = at::randn({16, 32});
+    EXPECT_EQ(count([&] { linear(x, weight, at::randn({16})); }), rows * 32 * 16) << rows;
+    EXPECT_EQ(count([&] { linear(x, weight, {}, AfterLinear::relu); }), rows * 32 * 16) << rows;
+  }
 }
 
 TEST(MacCounter, CountsConvolutions) {
