@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/interfaces/part.h"
+#include "core/structures/batch_counts.h"
 #include "core/structures/features.h"
 #include "core/structures/predictions.h"
 
@@ -24,6 +25,9 @@ struct AuxiliaryInput {
   const Predictions& predictions;
   const Targets& targets;
   const Matches& matches;  // of the last layer
+  /// WholeBatch::counts of the step's batch, of which this is a piece: a loss is divided by these
+  /// numbers, not by those of `targets`.
+  BatchCounts counts = BatchCounts::of(targets);
 };
 
 /// A second network trained beside the model (a discriminator). The trainer gives it an optimiser,

@@ -13,8 +13,8 @@ struct FeatureLossInput {
   const Memory& memory;
   const Targets& targets;
   const ForwardContext& context;
-  /// As LossInput::mean_over_ranks.
-  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks;
+  /// As LossInput::mean_over_batch.
+  std::function<at::Tensor(const at::Tensor&)> mean_over_batch;
 };
 
 /// Supervises the memory's cells instead of a decoder layer's queries, once a step; composed by
@@ -24,6 +24,8 @@ class TESSERA_API FeatureLoss : public Part {
  public:
   static constexpr const char* kKind = "feature_loss";
   ~FeatureLoss() override;
+  /// Whether forward() calls FeatureLossInput::mean_over_batch; see Loss::batch_sum().
+  virtual bool needs_batch_sum() const { return false; }
   /// out: a scalar, already normalised, not yet weighted.
   virtual at::Tensor forward(const FeatureLossInput& input) = 0;
 };

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
 
 #include "core/interfaces/part.h"
 #include "core/nn/points.h"
+#include "core/structures/batch_counts.h"
 #include "core/structures/predictions.h"
 
 namespace tessera {
@@ -19,6 +21,29 @@ struct MatchedMasks {
   at::Tensor valid;         // [R,T] bool: trained (pair, frame)
   at::Tensor logits;        // [V,H,W] or [V,P] of the V trained (pair, frame)
   at::Tensor target;        // the same
+};
+
+/// The whole batch of an optimiser step, of which a loss sees one piece: the step's batch may be
+/// cut into parts (train.accumulation) and spread over ranks. If losses are divided by these
+/// numbers, the mean of the pieces' losses is the loss of the whole batch.
+struct WholeBatch {
+  /// Counts of the whole batch divided by its number of pieces.
+  BatchCounts counts;
+  int64_t pieces = 1;  // parts of all ranks together; all have the same number of clips
+  /// Sum of a number over all pieces divided by their number, for normalisers that only a loss
+  /// knows. If a rank has several parts, it is for what Loss::batch_sum() announced. Empty: the
+  /// identity.
+  std::function<at::Tensor(const at::Tensor&)> mean;
+
+  /// A batch in one piece.
+  static WholeBatch of(const Targets& targets) { return {BatchCounts::of(targets), 1, {}}; }
+};
+
+/// What a loss passes to LossInput::mean_over_batch.
+enum class BatchSum {
+  none,         // nothing
+  matches,      // numbers of matched pairs, if LossInput::num_matched is not known
+  predictions,  // something else
 };
 
 /// What a loss term sees of one decoder layer.
@@ -38,29 +63,41 @@ class TESSERA_API LossInput {
   /// pixel in the middle of each cell, empty where the cells reach beyond them. Throws ConfigError
   /// where the head's cells cannot have this stride.
   const MatchedMasks& matched_cells(int64_t stride) const;
+  /// The same on cells of `stride` pixels, ceil(size / stride) of them on each side: logits and
+  /// targets both resized bilinearly to that number.
+  const MatchedMasks& resized_masks(int64_t stride) const;
 
   int64_t layer;
   const LayerPrediction& prediction;
   const Targets& targets;
   const Matches& matches;
   const ForwardContext& context;
-  double num_instances = 0;        // instances of the batch, mean over ranks, at least 1
-  double num_instance_frames = 0;  // instances * frames, absent frames included, likewise
-  double num_valid_frames = 0;     // (instance, frame) pairs where the instance is there, likewise
-  /// Sums a number over all ranks and divides by their count; identity in one process. For
-  /// normalisers that only a term knows (class-weight sums).
+  // Counts of the whole batch divided by its number of pieces; in all of it at least 1.
+  double num_instances = 0;
+  double num_instance_frames = 0;  // instances * frames, absent frames included
+  double num_valid_frames = 0;     // (instance, frame) pairs in which the instance is visible
+  /// Matched pairs and their trained frames, counted likewise, if they are known before the
+  /// predictions are; else they are the matches' own, passed through mean_over_batch.
+  std::optional<double> num_matched, num_matched_frames;
+  /// WholeBatch::mean.
+  std::function<at::Tensor(const at::Tensor&)> mean_over_batch = [](const at::Tensor& x) {
+    return x;
+  };
+  /// Deprecated: mean_over_batch under the name it had when batches came in one part.
   std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = [](const at::Tensor& x) {
     return x;
   };
 
  private:
   void expect_masks() const;
-  MatchedMasks whole_masks() const;
+  /// On the targets' own pixels, or on cells of `stride` pixels.
+  MatchedMasks masks_of_size(std::optional<int64_t> stride) const;
   MatchedMasks masks_on_cells(int64_t stride) const;
   MatchedMasks masks_at_points(const PointSampling& sampling) const;
+  at::Tensor points_of_pairs(const std::string& use, int64_t num_points) const;
 
   mutable std::map<std::optional<PointSampling>, MatchedMasks> masks_;
-  mutable std::map<int64_t, MatchedMasks> cells_;  // by stride
+  mutable std::map<int64_t, MatchedMasks> cells_, resized_;  // by stride
 };
 
 /// One term of the training loss; `[loss.terms.<name>]` composes terms with weights and layers.
@@ -68,6 +105,9 @@ class TESSERA_API Loss : public Part {
  public:
   static constexpr const char* kKind = "loss";
   ~Loss() override;
+  /// What forward() passes to LossInput::mean_over_batch. Numbers that are not known before the
+  /// predictions cost a forward pass more where a batch comes in several parts.
+  virtual BatchSum batch_sum() const { return BatchSum::none; }
   /// out: a scalar, already normalised, not yet weighted.
   virtual at::Tensor forward(const LossInput& input) = 0;
 };

@@ -39,6 +39,8 @@ class CellClass final : public FeatureLoss {
                         std::to_string(levels) + ", got " + std::to_string(options.level) + ".");
   }
 
+  bool needs_batch_sum() const override { return true; }
+
   at::Tensor forward(const FeatureLossInput& input) override {
     const MemoryLevel& level = input.memory.levels.at(static_cast<size_t>(options_.level));
     const at::Tensor cells =
@@ -53,7 +55,7 @@ class CellClass final : public FeatureLoss {
           input.memory.padding_mask.narrow(2, level.offset, level.height * level.width).flatten(),
           0.0);
     const at::Tensor picked = logits.log_softmax(-1).gather(1, wanted.unsqueeze(1)).squeeze(1);
-    return -(picked * weight).sum() / input.mean_over_ranks(weight.sum()).clamp_min(1e-6);
+    return -(picked * weight).sum() / input.mean_over_batch(weight.sum()).clamp_min(1e-6);
   }
 
  private:

@@ -27,6 +27,8 @@ class ClassCrossEntropy final : public Loss {
   };
   ClassCrossEntropy(const Options& options, const BuildContext&) : options_(options) {}
 
+  BatchSum batch_sum() const override { return BatchSum::matches; }
+
   at::Tensor forward(const LossInput& input) override {
     const ClassLogits& classes = input.prediction.classes;
     if (classes.activation != ClassActivation::softmax_no_object)
@@ -59,10 +61,21 @@ class ClassCrossEntropy final : public Loss {
     const at::Tensor weight = at::where(
         label == no_object, at::scalar_tensor(options_.no_object_weight, picked.options()),
         at::scalar_tensor(1.0, picked.options()));
-    return -(picked * weight).sum() / input.mean_over_ranks(weight.sum());
+    return -(picked * weight).sum() / weight_sum(input, weight);
   }
 
  private:
+  /// The class weights of all labels of the batch, mean over its pieces. in: `weight` of this
+  /// piece.
+  at::Tensor weight_sum(const LossInput& input, const at::Tensor& weight) const {
+    const bool per_frame = input.prediction.classes.scope == ClassScope::frame;
+    const auto matched = per_frame ? input.num_matched_frames : input.num_matched;
+    if (!matched) return input.mean_over_batch(weight.sum());
+    // The pieces have equal numbers of labels.
+    const double others = static_cast<double>(weight.numel()) - *matched;
+    return at::scalar_tensor(*matched + options_.no_object_weight * others, weight.options());
+  }
+
   Options options_;
 };
 

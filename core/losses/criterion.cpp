@@ -2,6 +2,8 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+
 #include "core/error.h"
 
 namespace tessera {
@@ -32,7 +34,7 @@ T option_of(const PluginChoice& choice, const char* key) {
 }  // namespace
 
 Criterion::Criterion(const CriterionOptions& options, const BuildContext& context)
-    : matcher_(context.make(options.matcher)) {
+    : num_queries_(context.queries.num_queries), matcher_(context.make(options.matcher)) {
   register_module("matcher", matcher_);
   for (const auto& [name, choice] : options.terms) {
     auto loss = context.make(choice);
@@ -47,17 +49,19 @@ Criterion::Criterion(const CriterionOptions& options, const BuildContext& contex
   }
 }
 
-CriterionResult Criterion::forward(
-    const Memory& memory, const Predictions& predictions, const Targets& targets,
-    const ForwardContext& context,
-    const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
+CriterionResult Criterion::forward(const Memory& memory, const Predictions& predictions,
+                                   const Targets& targets, const ForwardContext& context) {
+  return forward(memory, predictions, targets, context, WholeBatch::of(targets));
+}
+
+CriterionResult Criterion::forward(const Memory& memory, const Predictions& predictions,
+                                   const Targets& targets, const ForwardContext& context,
+                                   const WholeBatch& whole) {
   CriterionResult result;
   result.total = at::zeros({}, memory.tokens.options());
-  if (!predictions.layers.empty())
-    add_layers(result, predictions, targets, context, mean_over_ranks);
-  const FeatureLossInput input{
-      memory, targets, context,
-      mean_over_ranks ? mean_over_ranks : [](const at::Tensor& x) { return x; }};
+  if (!predictions.layers.empty()) add_layers(result, predictions, targets, context, whole);
+  const FeatureLossInput input{memory, targets, context,
+                               whole.mean ? whole.mean : [](const at::Tensor& x) { return x; }};
   for (const FeatureTerm& term : features_) {
     const at::Tensor value = term.loss->forward(input);
     result.terms.push_back({term.name, value, term.weight});
@@ -66,18 +70,28 @@ CriterionResult Criterion::forward(
   return result;
 }
 
+bool Criterion::knows_matched_pairs(const BatchCounts& counts) const {
+  return matcher_->matches_every_instance() &&
+         counts.most_instances <= static_cast<double>(num_queries_);
+}
+
+bool Criterion::needs_predictions_of_batch(const BatchCounts& counts) const {
+  const bool knows_pairs = knows_matched_pairs(counts);
+  for (const Term& term : terms_) {
+    const BatchSum sum = term.loss->batch_sum();
+    if (sum == BatchSum::predictions || (sum == BatchSum::matches && !knows_pairs)) return true;
+  }
+  for (const FeatureTerm& term : features_)
+    if (term.loss->needs_batch_sum()) return true;
+  return false;
+}
+
 void Criterion::add_layers(CriterionResult& result, const Predictions& predictions,
                            const Targets& targets, const ForwardContext& context,
-                           const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks) {
-  double instances = 0, instance_frames = 0, valid_frames = 0;
-  for (const ClipTargets& target : targets) {
-    instances += static_cast<double>(target.num_instances());
-    instance_frames += static_cast<double>(target.valid.numel());
-    valid_frames += target.valid.sum().item<double>();
-  }
-  at::Tensor counts = at::tensor({instances, instance_frames, valid_frames}, at::kDouble);
-  if (mean_over_ranks) counts = mean_over_ranks(counts);
-  counts = counts.clamp_min(1.0);
+                           const WholeBatch& whole) {
+  // A batch without any instance has losses, too (classes); none is divided by zero.
+  const double least = 1.0 / static_cast<double>(whole.pieces);
+  const BatchCounts& counts = whole.counts;
 
   const int64_t last = static_cast<int64_t>(predictions.layers.size()) - 1;
   for (int64_t layer = last; layer >= 0; --layer) {
@@ -85,10 +99,14 @@ void Criterion::add_layers(CriterionResult& result, const Predictions& predictio
     result.matches.insert(result.matches.begin(),
                           matcher_->match(layer, prediction, targets, context));
     LossInput input(layer, prediction, targets, result.matches.front(), context);
-    input.num_instances = counts[0].item<double>();
-    input.num_instance_frames = counts[1].item<double>();
-    input.num_valid_frames = counts[2].item<double>();
-    if (mean_over_ranks) input.mean_over_ranks = mean_over_ranks;
+    input.num_instances = std::max(counts.instances, least);
+    input.num_instance_frames = std::max(counts.instance_frames, least);
+    input.num_valid_frames = std::max(counts.valid_frames, least);
+    if (whole.pieces > 1 && knows_matched_pairs(counts)) {
+      input.num_matched = counts.instances;
+      input.num_matched_frames = counts.valid_frames;
+    }
+    if (whole.mean) input.mean_over_batch = input.mean_over_ranks = whole.mean;
     for (const Term& term : terms_) {
       if (term.last_layer_only && layer != last) continue;
       const at::Tensor value = term.loss->forward(input);

@@ -56,11 +56,16 @@ class TESSERA_API Criterion : public Part {
  public:
   Criterion(const CriterionOptions& options, const BuildContext& context);
 
-  /// `mean_over_ranks` averages a tensor over all ranks (identity in one process), so that every
-  /// normaliser is that of the total batch.
+  /// `targets` are the whole batch.
+  CriterionResult forward(const Memory& memory, const Predictions& predictions,
+                          const Targets& targets, const ForwardContext& context);
+  /// `targets` are a piece of the batch `whole`, whose counts and mean every loss is normalised by.
   CriterionResult forward(const Memory& memory, const Predictions& predictions,
                           const Targets& targets, const ForwardContext& context,
-                          const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks = {});
+                          const WholeBatch& whole);
+  /// Whether losses are normalised by numbers that only the predictions for a batch with these
+  /// counts give. WholeBatch::mean must then know the numbers of all parts.
+  bool needs_predictions_of_batch(const BatchCounts& counts) const;
 
  private:
   struct Term {
@@ -75,9 +80,10 @@ class TESSERA_API Criterion : public Part {
     double weight;
   };
   void add_layers(CriterionResult& result, const Predictions& predictions, const Targets& targets,
-                  const ForwardContext& context,
-                  const std::function<at::Tensor(const at::Tensor&)>& mean_over_ranks);
+                  const ForwardContext& context, const WholeBatch& whole);
+  bool knows_matched_pairs(const BatchCounts& counts) const;
 
+  int64_t num_queries_;
   std::shared_ptr<Matcher> matcher_;
   std::vector<Term> terms_;
   std::vector<FeatureTerm> features_;

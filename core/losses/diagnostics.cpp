@@ -19,6 +19,7 @@ class ClassError final : public Loss {
     static void describe(Schema<Options>& schema) { describe_term(schema); }
   };
   ClassError(const Options&, const BuildContext&) {}
+  BatchSum batch_sum() const override { return BatchSum::matches; }
   at::Tensor forward(const LossInput& input) override {
     torch::NoGradGuard no_grad;
     const ClassLogits& classes = input.prediction.classes;
@@ -41,8 +42,14 @@ class ClassError final : public Loss {
       right += (said == wanted).sum().item<int64_t>();
       all += said.numel();
     }
+    const bool per_frame = classes.scope == ClassScope::frame;
+    const auto known = per_frame ? input.num_matched_frames : input.num_matched;
+    const double of_batch =
+        known ? *known
+              : input.mean_over_batch(at::scalar_tensor(static_cast<double>(all), at::kDouble))
+                    .item<double>();
     const double error =
-        all == 0 ? 100.0 : 100.0 - 100.0 * static_cast<double>(right) / static_cast<double>(all);
+        of_batch == 0 ? 100.0 : 100.0 - 100.0 * static_cast<double>(right) / of_batch;
     return at::scalar_tensor(error, classes.logits.options());
   }
 };

@@ -2,10 +2,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <tuple>
 
 #include "core/error.h"
 #include "core/interfaces/loss.h"
+#include "core/nn/points.h"
 
 namespace tessera {
 namespace {
@@ -31,7 +33,8 @@ const MatchedMasks& LossInput::matched_masks(const std::optional<PointSampling>&
   const auto found = masks_.find(points);
   if (found != masks_.end()) return found->second;
   expect_masks();
-  return masks_.emplace(points, points ? masks_at_points(*points) : whole_masks()).first->second;
+  return masks_.emplace(points, points ? masks_at_points(*points) : masks_of_size(std::nullopt))
+      .first->second;
 }
 
 const MatchedMasks& LossInput::matched_cells(int64_t stride) const {
@@ -39,6 +42,13 @@ const MatchedMasks& LossInput::matched_cells(int64_t stride) const {
   if (found != cells_.end()) return found->second;
   expect_masks();
   return cells_.emplace(stride, masks_on_cells(stride)).first->second;
+}
+
+const MatchedMasks& LossInput::resized_masks(int64_t stride) const {
+  const auto found = resized_.find(stride);
+  if (found != resized_.end()) return found->second;
+  expect_masks();
+  return resized_.emplace(stride, masks_of_size(stride)).first->second;
 }
 
 void LossInput::expect_masks() const {
@@ -71,38 +81,54 @@ MatchedMasks LossInput::masks_on_cells(int64_t stride) const {
   return joined(logits, target, valid);
 }
 
-MatchedMasks LossInput::whole_masks() const {
+MatchedMasks LossInput::masks_of_size(std::optional<int64_t> stride) const {
   std::vector<at::Tensor> logits, target, valid;
   for (size_t clip = 0; clip < targets.size(); ++clip) {
     const ClipMatch& match = matches[clip];
     if (match.prediction.size(0) == 0) continue;
     const at::Tensor rows =
         prediction.masks->logits(static_cast<int64_t>(clip), match.prediction);  // [R,T,h,w]
-    const at::Tensor goal = targets[clip].masks.index_select(0, match.target);   // [R,T,H,W]
+    at::Tensor goal =
+        targets[clip].masks.index_select(0, match.target).to(rows.dtype());  // [R,T,H,W]
+    if (stride) goal = shrunk_masks(goal, *stride);
     logits.push_back(at::upsample_bilinear2d(rows, {goal.size(2), goal.size(3)},
                                              /*align_corners=*/false));
-    target.push_back(goal.to(rows.dtype()));
+    target.push_back(goal);
     valid.push_back(match.valid);
   }
   return joined(logits, target, valid);
 }
 
+at::Tensor LossInput::points_of_pairs(const std::string& use, int64_t num_points) const {
+  const at::Tensor& like = prediction.classes.logits;
+  const bool has_keys = std::all_of(targets.begin(), targets.end(), [](const ClipTargets& target) {
+    return target.random_key != 0;
+  });
+  if (context.points || !has_keys) {
+    int64_t rows = 0;
+    for (const ClipMatch& match : matches) rows += match.valid.numel();
+    return uniform_points(context, use, rows, num_points, like);
+  }
+  std::vector<at::Tensor> points;
+  for (size_t clip = 0; clip < targets.size(); ++clip)
+    points.push_back(uniform_points(context, use, matches[clip].valid.numel(), num_points, like,
+                                    targets[clip].random_key));
+  return at::cat(points);
+}
+
 MatchedMasks LossInput::masks_at_points(const PointSampling& sampling) const {
-  int64_t rows = 0, frames = 0;  // (pair, frame) rows of the whole batch, a pair's frames together
+  int64_t pairs_of_all = 0, frames = 0;
   for (const ClipMatch& match : matches) {
-    rows += match.valid.numel();
+    pairs_of_all += match.valid.size(0);
     frames = match.valid.size(1);
   }
-  if (rows == 0) return {};
+  if (pairs_of_all == 0) return {};
   const std::string use = "loss." + std::to_string(layer);
-  const at::Tensor& like = prediction.classes.logits;
   const int64_t uncertain = sampling.num_uncertain(),
                 random = sampling.num_points - sampling.num_uncertain();
   at::Tensor candidates, fresh;
-  if (uncertain > 0)
-    candidates =
-        uniform_points(context, use + ".candidates", rows, sampling.num_candidates(), like);
-  if (random > 0) fresh = uniform_points(context, use + ".random", rows, random, like);
+  if (uncertain > 0) candidates = points_of_pairs(use + ".candidates", sampling.num_candidates());
+  if (random > 0) fresh = points_of_pairs(use + ".random", random);
 
   std::vector<at::Tensor> logits, target, valid;
   int64_t first = 0;

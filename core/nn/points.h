@@ -28,13 +28,19 @@ struct PointSampling {
   static void describe(Schema<PointSampling>& schema);
 };
 
-/// Points uniform in 0..1, [count,num_points,2] as `like`: from the context's PointSource where it
-/// has one, else from its generator. `use` names the caller for the source.
+/// Points uniform in 0..1, [count,num_points,2] as `like`: from the context's PointSource if it has
+/// one; else a function of `clip_key` (ClipTargets::random_key) and `use`; else, if the key is 0,
+/// from the context's generator. `use` names the caller.
 TESSERA_API at::Tensor uniform_points(const ForwardContext& context, const std::string& use,
-                                      int64_t count, int64_t num_points, const at::Tensor& like);
+                                      int64_t count, int64_t num_points, const at::Tensor& like,
+                                      uint64_t clip_key = 0);
 
 /// Bilinear samples, zero outside; 0..1 spans the outer edges of a map.
 /// in: maps [N,C,h,w] float, points [N,P,2] (x, y). out: [N,C,P].
 TESSERA_API at::Tensor sample_at(const at::Tensor& maps, const at::Tensor& points);
+
+/// Masks on cells of `stride` pixels, bilinear without antialiasing.
+/// in: masks [N,T,H,W] float. out: [N,T,ceil(H/stride),ceil(W/stride)] in 0..1.
+TESSERA_API at::Tensor shrunk_masks(const at::Tensor& masks, int64_t stride);
 
 }  // namespace tessera

@@ -32,6 +32,9 @@ struct ClipTargets {
   at::Tensor masks;   // [N,T,H,W] bool at the batch's padded size
   at::Tensor valid;   // [N,T] bool, true = the instance is in the frame
   int64_t height = 0, width = 0;  // pixels before padding
+  /// Seeds the random points at which losses and matchers look at this clip, so that they do not
+  /// depend on the clips beside it. 0: points come from the context's generator.
+  uint64_t random_key = 0;
 
   int64_t num_instances() const { return labels.size(0); }
 };

@@ -105,11 +105,12 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
   ClipBatch batch = noise_clip({largest.frames, largest.height, largest.width},
                                model.needs().size_divisor, clips);
   Targets targets = moving_targets(batch, largest.instances, experiment.data.num_categories);
-  // The loader holds so many batches ready.
+  // The loader holds whole steps' batches ready.
   int64_t ready = 0;
   for (const ClipTargets& target : targets) ready += static_cast<int64_t>(target.masks.nbytes());
   ready += static_cast<int64_t>(batch.frames.nbytes());
-  ready = device.is_cpu() ? (experiment.data.workers + 1) * ready : 0;
+  ready =
+      device.is_cpu() ? (experiment.data.workers + 1) * experiment.train.accumulation * ready : 0;
   move_to(device, batch, targets);
   const ChosenStep chosen = choose_by_trial(experiment, model, criterion, auxiliaries, batch,
                                             targets, communicator, ready);
@@ -179,7 +180,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
         std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
     choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
                             communicator, out, log);
-    data::ClipLoader loader(dataset, {.batch_size = clips,
+    data::ClipLoader loader(dataset, {.batch_size = clips * options.accumulation,
                                       .seed = static_cast<uint64_t>(options.seed),
                                       .position = state.consumed_samples,
                                       .size_divisor = model.needs().size_divisor,

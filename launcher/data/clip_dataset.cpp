@@ -14,6 +14,7 @@ namespace {
 // Streams of random numbers, apart from the order's (sample_order.cpp).
 constexpr uint64_t kSamplingStream = 2;
 constexpr uint64_t kAugmentStream = 3;
+constexpr uint64_t kPointStream = 8;
 
 std::vector<ClipSet> open_sets(const DataOptions& options, const SplitOptions& split,
                                const std::string& name) {
@@ -88,6 +89,7 @@ ClipSample ClipDataset::load(int64_t sample, uint64_t seed, int64_t epoch) const
   result.frames = normalised_frames(clip.frames, options_.normalise);
   result.targets = make_targets(clip.masks, clip.labels, static_cast<int64_t>(clip.frames.size()),
                                 size, options_.min_visible_pixels);
+  result.targets.random_key = key(kPointStream).next() | 1;  // 0 would be none
   result.meta = {.video_id = clip.video->id,
                  .video_name = video_name(*clip.video),
                  .frame_indices = clip.frame_indices,

@@ -11,24 +11,33 @@
 namespace tessera {
 
 ClipLosses::ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
-                       const Auxiliaries& auxiliaries,
-                       std::function<at::Tensor(const at::Tensor&)> mean_over_ranks)
-    : experiment_(experiment),
-      model_(model),
-      criterion_(criterion),
-      auxiliaries_(auxiliaries),
-      mean_over_ranks_(std::move(mean_over_ranks)) {}
+                       const Auxiliaries& auxiliaries)
+    : experiment_(experiment), model_(model), criterion_(criterion), auxiliaries_(auxiliaries) {}
 
-PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) const {
+ForwardContext ClipLosses::context() const {
   ForwardContext context;
   context.autocast = autocast_type(experiment_.train.autocast);
+  return context;
+}
+
+void ClipLosses::run_criterion(const ClipBatch& batch, const Targets& targets,
+                               const WholeBatch& whole) const {
+  const at::NoGradGuard no_grad;
+  const ForwardContext context = this->context();
+  const VisModel::Output output = model_.forward(batch, context);
+  criterion_.forward(output.memory, output.predictions, targets, context, whole);
+}
+
+PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets,
+                                const WholeBatch& whole) const {
+  const ForwardContext context = this->context();
   const VisModel::Output output = model_.forward(batch, context);
   PartialLoss loss;
   Matches matches;
   {
     RECORD_USER_SCOPE("criterion");
     CriterionResult result =
-        criterion_.forward(output.memory, output.predictions, targets, context, mean_over_ranks_);
+        criterion_.forward(output.memory, output.predictions, targets, context, whole);
     loss.total = std::move(result.total);
     loss.terms = std::move(result.terms);
     if (!result.matches.empty()) matches = std::move(result.matches.back());
@@ -36,7 +45,7 @@ PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets) 
   if (auxiliaries_.empty()) return loss;
   RECORD_USER_SCOPE("auxiliary");
   const AuxiliaryInput input{batch,   output.pyramid, output.memory, output.predictions,
-                             targets, matches};
+                             targets, matches,        whole.counts};
   for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);
   return loss;
 }

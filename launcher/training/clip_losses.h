@@ -1,6 +1,5 @@
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -18,16 +17,24 @@ using Auxiliaries = std::vector<std::shared_ptr<Auxiliary>>;
 /// clips. All are used, not owned.
 class ClipLosses {
  public:
-  /// `auxiliaries` are those of the experiment, in its order. `mean_over_ranks` as the criterion
-  /// has it. Profilers see the criterion as "criterion" and the auxiliary networks as "auxiliary".
+  /// `auxiliaries` are those of the experiment, in its order. Profilers see the criterion as
+  /// "criterion" and the auxiliary networks as "auxiliary".
   ClipLosses(const Experiment& experiment, VisModel& model, Criterion& criterion,
-             const Auxiliaries& auxiliaries,
-             std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = {});
+             const Auxiliaries& auxiliaries);
 
-  /// Losses with their graphs; epoch and number of samples are the caller's to state.
-  PartialLoss compute(const ClipBatch& batch, const Targets& targets) const;
+  /// Losses of a piece of the batch `whole`, with their graphs; epoch and number of samples are the
+  /// caller's to state.
+  PartialLoss compute(const ClipBatch& batch, const Targets& targets,
+                      const WholeBatch& whole) const;
+  /// Of a batch in one piece.
+  PartialLoss compute(const ClipBatch& batch, const Targets& targets) const {
+    return compute(batch, targets, WholeBatch::of(targets));
+  }
+  /// Model and criterion without a graph: for what the criterion passes to `whole.mean`.
+  void run_criterion(const ClipBatch& batch, const Targets& targets, const WholeBatch& whole) const;
 
  private:
+  ForwardContext context() const;
   void add_auxiliary(size_t index, const AuxiliaryInput& input, const ForwardContext& context,
                      PartialLoss& loss) const;
 
@@ -35,7 +42,6 @@ class ClipLosses {
   VisModel& model_;
   Criterion& criterion_;
   const Auxiliaries& auxiliaries_;
-  std::function<at::Tensor(const at::Tensor&)> mean_over_ranks_;
 };
 
 /// Moves every tensor of a batch.

@@ -8,29 +8,11 @@
 #include <utility>
 
 #include "launcher/peak_memory.h"
+#include "launcher/training/kept_buffers.h"
 #include "launcher/training/optimiser.h"
 
 namespace tessera {
 namespace {
-
-/// Buffers (running statistics) as they were before the trials.
-class KeptBuffers {
- public:
-  void add(const std::vector<NamedTensor>& tensors) {
-    for (const NamedTensor& tensor : tensors)
-      if (!tensor.is_parameter) kept_.emplace_back(tensor.tensor, tensor.tensor.clone());
-  }
-  KeptBuffers() = default;
-  KeptBuffers(const KeptBuffers&) = delete;
-  KeptBuffers& operator=(const KeptBuffers&) = delete;
-  ~KeptBuffers() {
-    const at::NoGradGuard no_grad;
-    for (auto& [tensor, before] : kept_) tensor.copy_(before);
-  }
-
- private:
-  std::vector<std::pair<at::Tensor, at::Tensor>> kept_;
-};
 
 class Trial {
  public:

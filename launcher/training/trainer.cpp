@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "launcher/training/clip_losses.h"
+#include "launcher/training/step_batch.h"
 #include "launcher/training/validation.h"
 
 namespace tessera {
@@ -23,43 +24,57 @@ std::string origin_of(const data::TrainingBatch& batch) {
   return join(clips, "; ");
 }
 
-/// Nothing where there is one rank.
-std::function<at::Tensor(const at::Tensor&)> mean_over(const Communicator* communicator) {
-  if (!communicator || communicator->size() == 1) return {};
-  return [communicator](const at::Tensor& x) { return communicator->mean(x); };
-}
-
 class ClipLossSource final : public LossSource {
  public:
   ClipLossSource(const Experiment& experiment, VisModel& model, Criterion& criterion,
                  const Auxiliaries& auxiliaries, data::ClipLoader& loader, at::Device device,
                  const Communicator* communicator)
-      : losses_(experiment, model, criterion, auxiliaries, mean_over(communicator)),
+      : losses_(experiment, model, criterion, auxiliaries),
+        normaliser_(losses_, model, criterion, communicator),
+        num_parts_(experiment.train.accumulation),
         loader_(loader),
         device_(device) {}
 
-  void fetch() override { batch_ = loader_.next(); }
+  void fetch() override {
+    parts_.clear();
+    parts_ = cut_into_parts(loader_.next(), num_parts_);
+  }
 
-  std::vector<uint64_t> random_key() const override {
-    std::vector<uint64_t> key{static_cast<uint64_t>(batch_.epoch)};
-    for (const int64_t sample : batch_.sample_indices) key.push_back(static_cast<uint64_t>(sample));
+  std::vector<uint64_t> random_key(int64_t part) const override {
+    std::vector<uint64_t> key{static_cast<uint64_t>(part_at(part).epoch)};
+    for (const int64_t sample : part_at(part).sample_indices)
+      key.push_back(static_cast<uint64_t>(sample));
     return key;
   }
 
-  PartialLoss compute() override {
-    move_to(device_, batch_.batch, batch_.targets);
-    PartialLoss loss = losses_.compute(batch_.batch, batch_.targets);
-    loss.epoch = batch_.epoch;
-    loss.num_samples = static_cast<int64_t>(batch_.sample_indices.size());
+  void prepare(const std::function<void(int64_t part)>& seed) override {
+    normaliser_.prepare(
+        parts_, [this](data::TrainingBatch& part) { move_to(device_, part.batch, part.targets); },
+        seed);
+  }
+
+  PartialLoss compute(int64_t part) override {
+    data::TrainingBatch& batch = parts_.at(static_cast<size_t>(part));
+    move_to(device_, batch.batch, batch.targets);
+    PartialLoss loss = losses_.compute(batch.batch, batch.targets, normaliser_.next_part());
+    loss.epoch = batch.epoch;
+    loss.num_samples = static_cast<int64_t>(batch.sample_indices.size());
+    batch.batch.frames = batch.batch.padding_mask = at::Tensor();  // not needed again
     return loss;
   }
-  std::string origin() const override { return origin_of(batch_); }
+  std::string origin(int64_t part) const override { return origin_of(part_at(part)); }
 
  private:
+  const data::TrainingBatch& part_at(int64_t part) const {
+    return parts_.at(static_cast<size_t>(part));
+  }
+
   ClipLosses losses_;
+  BatchNormaliser normaliser_;
+  int64_t num_parts_;
   data::ClipLoader& loader_;
   at::Device device_;
-  data::TrainingBatch batch_;
+  std::vector<data::TrainingBatch> parts_;
 };
 
 }  // namespace

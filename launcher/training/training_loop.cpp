@@ -233,24 +233,24 @@ class TrainingLoop {
     std::map<std::string, size_t> places;
     for (auto& learner : learners_) learner->optimiser.zero_grad();
     const double share = 1.0 / static_cast<double>(options_.accumulation);
-    std::string origins;
+    auto start = Clock::now();
+    auto lap = [&start] {
+      const double seconds = seconds_since(start);
+      start = Clock::now();
+      return seconds;
+    };
+    enter(Phase::waiting_for_data);
+    source_.fetch();
+    times.data += lap();
+    enter(Phase::forward);
+    prepare();
     for (int64_t part = 0; part < options_.accumulation; ++part) {
-      enter(Phase::waiting_for_data);
-      auto start = Clock::now();
-      auto lap = [&start] {
-        const double seconds = seconds_since(start);
-        start = Clock::now();
-        return seconds;
-      };
-      source_.fetch();
-      times.data += lap();
       enter(Phase::forward);
-      at::manual_seed(part_seed(options_.seed, source_.random_key()));
-      const PartialLoss loss = compute();
+      seed(part);
+      const PartialLoss loss = compute(part);
       if (part == 0) metrics.epoch = loss.epoch;
-      origins += (part == 0 ? "" : "; ") + source_.origin();
       const double total = loss.total.item<double>();
-      if (!std::isfinite(total)) fail_not_finite(total, loss);
+      if (!std::isfinite(total)) fail_not_finite(total, loss, part);
       times.forward += lap();
       enter(Phase::backward);
       backward(loss, share, part + 1 == options_.accumulation, times);
@@ -267,7 +267,7 @@ class TrainingLoop {
     for (auto& learner : learners_) {
       const double norm = learner->step(length_, state_.iteration);
       if (learner->name.empty()) metrics.grad_norm = norm;
-      if (!std::isfinite(norm)) fail_gradient(*learner, norm, metrics.total, origins);
+      if (!std::isfinite(norm)) fail_gradient(*learner, norm, metrics.total);
     }
     average_buffers();
     metrics.iteration = ++state_.iteration;
@@ -327,14 +327,34 @@ class TrainingLoop {
     file << line.dump() << std::endl;
   }
 
-  // A diverged model often fails before it has a loss: in the matcher, for one.
-  PartialLoss compute() {
+  void seed(int64_t part) const {
+    at::manual_seed(part_seed(options_.seed, source_.random_key(part)));
+  }
+
+  void prepare() {
+    int64_t current = 0;
     try {
-      return source_.compute();
+      source_.prepare([&](int64_t part) {
+        current = part;
+        seed(part);
+      });
     } catch (const RuntimeError& error) {
-      throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) + ": " + error.what() +
-                         "\n  Batch: " + source_.origin() + "\n " + kept());
+      fail_in_model(error, current);
     }
+  }
+
+  PartialLoss compute(int64_t part) {
+    try {
+      return source_.compute(part);
+    } catch (const RuntimeError& error) {
+      fail_in_model(error, part);
+    }
+  }
+
+  // A diverged model often fails before it has a loss: in the matcher, for one.
+  [[noreturn]] void fail_in_model(const RuntimeError& error, int64_t part) const {
+    throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) + ": " + error.what() +
+                       "\n  Batch: " + source_.origin(part) + "\n " + kept());
   }
 
   bool is_validated(int64_t iteration) const {
@@ -378,20 +398,21 @@ class TrainingLoop {
                : " The last good checkpoint is " + last_checkpoint_.string() + ".";
   }
 
-  [[noreturn]] void fail_not_finite(double total, const PartialLoss& loss) const {
+  [[noreturn]] void fail_not_finite(double total, const PartialLoss& loss, int64_t part) const {
     std::vector<std::string> terms;
     for (const NamedLoss& term : loss.terms)
       terms.push_back(term.name + " = " + std::to_string(term.value.item<double>()) + " (weight " +
                       std::to_string(term.weight) + ")");
     throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
                        ": expected a finite loss, got " + std::to_string(total) +
-                       ".\n  Terms: " + join(terms) + "\n  Batch: " + source_.origin() + "\n " +
+                       ".\n  Terms: " + join(terms) + "\n  Batch: " + source_.origin(part) + "\n " +
                        kept() + " Look at these clips, or lower train.optimiser.lr.");
   }
 
-  [[noreturn]] void fail_gradient(const Learner& learner, double norm, double total,
-                                  const std::string& origins) const {
-    std::vector<std::string> names;
+  [[noreturn]] void fail_gradient(const Learner& learner, double norm, double total) const {
+    std::vector<std::string> names, origins;
+    for (int64_t part = 0; part < options_.accumulation; ++part)
+      origins.push_back(source_.origin(part));
     for (const auto& group : learner.optimiser.groups())
       for (size_t i = 0; i < group.names.size(); ++i)
         if (const at::Tensor& gradient = group.parameters[i].grad();
@@ -400,8 +421,8 @@ class TrainingLoop {
     throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
                        ": expected finite gradients, got a norm of " + std::to_string(norm) +
                        " with a loss of " + std::to_string(total) +
-                       ".\n  Parameters: " + join(names) + "\n  Batch: " + origins + "\n " +
-                       kept() + " Look at these clips, or lower train.optimiser.lr.");
+                       ".\n  Parameters: " + join(names) + "\n  Batch: " + join(origins, "; ") +
+                       "\n " + kept() + " Look at these clips, or lower train.optimiser.lr.");
   }
 
   const TrainOptions& options_;

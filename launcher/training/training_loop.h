@@ -38,20 +38,24 @@ struct PartialLoss {
   std::vector<at::Tensor> auxiliary_totals = {};  // of each auxiliary network, its own losses
 };
 
-/// Gives the losses that the loop minimises. A step calls fetch() and compute() in turn,
-/// `train.accumulation` times.
+/// Gives the losses that the loop minimises. A step calls fetch() and prepare() once, then
+/// compute() for each of its `train.accumulation` parts in turn.
 class LossSource {
  public:
   virtual ~LossSource() = default;
-  /// Waits for the next part of the batch.
+  /// Waits for the clips of the next step.
   virtual void fetch() = 0;
-  /// What was fetched, as numbers (epoch, samples): every random draw of compute() depends on the
-  /// run's seed and these alone, whatever rank and part they fall to.
-  virtual std::vector<uint64_t> random_key() const = 0;
-  /// Forward pass and criterion of what was fetched.
-  virtual PartialLoss compute() = 0;
-  /// Videos, frames and sample indices of what was fetched, for an error.
-  virtual std::string origin() const = 0;
+  /// A part of what was fetched, as numbers (epoch, samples): every random draw of compute()
+  /// depends on the run's seed and these alone, whatever rank and part they fall to.
+  virtual std::vector<uint64_t> random_key(int64_t part) const = 0;
+  /// Learns what the losses of the step are normalised by. If that takes forward passes, it calls
+  /// `seed` before that of each part, so that they draw what compute() will.
+  virtual void prepare(const std::function<void(int64_t part)>& seed) = 0;
+  /// Forward pass and criterion of a part of what was fetched. The mean over all parts of all ranks
+  /// is the loss of the whole batch.
+  virtual PartialLoss compute(int64_t part) = 0;
+  /// Videos, frames and sample indices of a part of what was fetched, for an error.
+  virtual std::string origin(int64_t part) const = 0;
 };
 
 /// Seconds of one step on one rank.

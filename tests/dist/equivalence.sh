@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# 2 and 4 ranks train as one process with the same total batch does: 20 steps of SGD, parameters within
+# 2 and 4 ranks, and 2 and 4 parts of a step, train as one process with the same total batch does: 20 steps of SGD, parameters within
 # 1e-5; the first step of AdamW, whose running means are the averaged gradients; metrics; a resumed run
 # with another number of ranks.
 source "$(dirname "$0")/lib.sh"
@@ -33,8 +33,13 @@ for count in 2 4; do
   within 1e-5 sgd1 sgd$count last.safetensors
   within 1e-5 adam1 adam$count checkpoint-1.safetensors optimiser.exp_avg.
 done
+# Parts of a step are one batch, too, alone and together with ranks.
 train parts 2 "${sgd[@]}" --set train.accumulation=2
 train parts1 1 "${sgd[@]}" --set train.accumulation=2
+train parts4 1 "${sgd[@]}" --set train.accumulation=4
+for name in parts parts1 parts4; do
+  within 1e-5 sgd1 $name last.safetensors
+done
 train plain 2 "${sgd[@]}" --set train.distributed.overlap=false
 within 1e-7 sgd2 plain last.safetensors
 # A resumed run with another number of ranks goes on in the same order of samples.

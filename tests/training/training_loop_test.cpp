@@ -25,30 +25,33 @@ using test_support::TinyModel;
 /// Regression on samples that are a function of their position, with dropout.
 class Source : public LossSource {
  public:
-  Source(const TinyModel& model, int64_t part_size, int64_t position)
-      : model_(model), part_size_(part_size), position_(position) {}
+  Source(const TinyModel& model, int64_t part_size, int64_t position, int64_t parts = 1)
+      : model_(model), part_size_(part_size), parts_(parts), position_(position) {}
 
   void fetch() override {
+    first_ = position_;
+    position_ += parts_ * part_size_;
+  }
+  void prepare(const std::function<void(int64_t)>&) override {}
+  PartialLoss compute(int64_t part) override {
+    const int64_t first = first_of(part);
     std::vector<at::Tensor> rows;
     for (int64_t i = 0; i < part_size_; ++i)
-      rows.push_back(at::arange(3, at::kFloat) * static_cast<double>((position_ + i) % 7) - 2.0);
-    x_ = at::stack(rows);
-    first_ = position_;
-    position_ += part_size_;
-  }
-  PartialLoss compute() override {
-    const at::Tensor x = at::dropout(x_, dropout, true);
-    const at::Tensor error = (model_.forward(x) - x_.narrow(1, 0, 2)).square().mean();
-    at::Tensor value =
-        first_ == poisoned ? error * std::numeric_limits<double>::quiet_NaN() : error;
-    if (first_ == steep) value = error.detach() + (error - error.detach()).sqrt();
-    if (first_ == broken) throw RuntimeError("matching cost: expected finite values, got nan.");
+      rows.push_back(at::arange(3, at::kFloat) * static_cast<double>((first + i) % 7) - 2.0);
+    const at::Tensor clips = at::stack(rows);
+    const at::Tensor x = at::dropout(clips, dropout, true);
+    const at::Tensor error = (model_.forward(x) - clips.narrow(1, 0, 2)).square().mean();
+    at::Tensor value = first == poisoned ? error * std::numeric_limits<double>::quiet_NaN() : error;
+    if (first == steep) value = error.detach() + (error - error.detach()).sqrt();
+    if (first == broken) throw RuntimeError("matching cost: expected finite values, got nan.");
     return {
-        value, {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}}, first_ / 7, part_size_};
+        value, {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}}, first / 7, part_size_};
   }
-  std::vector<uint64_t> random_key() const override { return {static_cast<uint64_t>(first_)}; }
-  std::string origin() const override {
-    return "video 3 'cat' (sample " + std::to_string(first_) + ")";
+  std::vector<uint64_t> random_key(int64_t part) const override {
+    return {static_cast<uint64_t>(first_of(part))};
+  }
+  std::string origin(int64_t part) const override {
+    return "video 3 'cat' (sample " + std::to_string(first_of(part)) + ")";
   }
   double dropout = 0.3;
   int64_t poisoned = -1;  // position whose loss is NaN
@@ -56,9 +59,10 @@ class Source : public LossSource {
   int64_t broken = -1;    // position whose forward pass fails
 
  private:
+  int64_t first_of(int64_t part) const { return first_ + part * part_size_; }
+
   const TinyModel& model_;
-  int64_t part_size_, position_, first_ = 0;
-  at::Tensor x_;
+  int64_t part_size_, parts_, position_, first_ = 0;
 };
 
 TrainOptions options() {
@@ -88,7 +92,7 @@ struct TinyRun {
     settings.resume = find_checkpoint(folder, resume, std::cerr);
     const int64_t position =
         settings.resume ? read_train_state(*settings.resume).consumed_samples : 0;
-    Source source(model, train.total_batch / train.accumulation, position);
+    Source source(model, train.total_batch / train.accumulation, position, train.accumulation);
     change(source);
     return run_training(train, model.named(), source, folder, settings);
   }
@@ -297,16 +301,17 @@ class JudgedSource final : public LossSource {
   JudgedSource(const TinyModel& model, at::Tensor judge, int64_t position)
       : source_(model, 4, position), judge_(std::move(judge)) {}
   void fetch() override { source_.fetch(); }
-  std::vector<uint64_t> random_key() const override { return source_.random_key(); }
-  PartialLoss compute() override {
-    PartialLoss loss = source_.compute();
+  void prepare(const std::function<void(int64_t)>& seed) override { source_.prepare(seed); }
+  std::vector<uint64_t> random_key(int64_t part) const override { return source_.random_key(part); }
+  PartialLoss compute(int64_t part) override {
+    PartialLoss loss = source_.compute(part);
     const at::Tensor error = loss.total;
     // Not detached, against the contract: the model must be left alone all the same.
     loss.auxiliary_totals = {(judge_.sum() - error).square()};
     loss.total = loss.total + 0.1 * judge_.sum() * error.detach();
     return loss;
   }
-  std::string origin() const override { return source_.origin(); }
+  std::string origin(int64_t part) const override { return source_.origin(part); }
 
  private:
   Source source_;

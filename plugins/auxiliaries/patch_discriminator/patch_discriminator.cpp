@@ -57,7 +57,8 @@ class Discriminator final : public Auxiliary {
       return {{"adversarial", 0.0 * input.memory.tokens.sum(), options_.adversarial_weight}};
     const at::Tensor score = judge(input, clips, predicted_masks(input, clips),
                                    !options_.through_features, /*frozen=*/true, context);
-    return {{"adversarial", cross_entropy(score, true), options_.adversarial_weight}};
+    return {{"adversarial", share_of(input, clips) * cross_entropy(score, true),
+             options_.adversarial_weight}};
   }
 
   std::vector<NamedLoss> own_losses(const AuxiliaryInput& input,
@@ -68,7 +69,9 @@ class Discriminator final : public Auxiliary {
         judge(input, clips, true_masks(input, clips), /*detached=*/true, false, context);
     const at::Tensor fake = judge(input, clips, predicted_masks(input, clips).detach(),
                                   /*detached=*/true, false, context);
-    return {{"real", cross_entropy(real, true), 0.5}, {"fake", cross_entropy(fake, false), 0.5}};
+    const double share = share_of(input, clips);
+    return {{"real", share * cross_entropy(real, true), 0.5},
+            {"fake", share * cross_entropy(fake, false), 0.5}};
   }
 
  private:
@@ -77,6 +80,12 @@ class Discriminator final : public Auxiliary {
   static at::Tensor cross_entropy(const at::Tensor& score, bool is_real) {
     constexpr double kSmallest = 1e-7;
     return -(is_real ? score : 1.0 - score).clamp_min(kSmallest).log().mean();
+  }
+
+  /// Makes a mean over the judged clips of this piece a share of the mean over those of the whole
+  /// batch.
+  static double share_of(const AuxiliaryInput& input, const std::vector<int64_t>& clips) {
+    return static_cast<double>(clips.size()) / input.counts.clips_with_instances;
   }
 
   /// Zero, but of the network's graph, so that every rank does the same backward.

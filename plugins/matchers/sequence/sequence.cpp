@@ -23,6 +23,7 @@ struct Options {
   double mask_dice_weight = 0.0;
   double box_epsilon = 1e-6;
   std::optional<int64_t> num_points;
+  std::optional<int64_t> resized_stride;
   std::string class_cost = "probability";
   std::string absent_frames = "ignore";
   int64_t label_when_absent = 0;
@@ -60,6 +61,16 @@ struct Options {
                "head's stride.")
         .at_least(1);
     schema
+        .field("resized_stride", &Options::resized_stride,
+               "Compare masks on cells of so many pixels, to which logits and targets are both "
+               "resized bilinearly (IFC: 4).")
+        .at_least(1);
+    schema.validate([](const Options& o) {
+      if (o.num_points && o.resized_stride)
+        throw ConfigError(
+            "resized_stride: expected one of num_points and resized_stride, got both.");
+    });
+    schema
         .field("class_cost", &Options::class_cost,
                "probability: -p(class); focal: Deformable-DETR's (alpha 0.25, gamma 2).")
         .one_of({"probability", "focal"});
@@ -82,6 +93,8 @@ class Sequence final : public Matcher {
  public:
   using Options = sequence::Options;
   Sequence(const Options& options, const BuildContext&) : options_(options) {}
+
+  bool matches_every_instance() const override { return true; }
 
   Matches match(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
                 const ForwardContext& context) override {
@@ -124,7 +137,9 @@ class Sequence final : public Matcher {
         add_box_costs(match.cost, boxes, target.boxes.to(boxes.dtype()), share);
       }
       if (options_.mask_bce_weight > 0 || options_.mask_dice_weight > 0) {
-        const std::string use = "matcher." + std::to_string(layer) + "." + std::to_string(clip);
+        std::string use = "matcher." + std::to_string(layer);
+        // A PointSource knows a clip by its place in the batch, a key is the clip's own.
+        if (context.points) use += "." + std::to_string(clip);
         add_mask_costs(match.cost, masks_of(clip, prediction, target, queries, use, context));
       }
     }
@@ -172,13 +187,21 @@ class Sequence final : public Matcher {
     const at::Tensor rows = at::arange(queries, target.labels.options());
     if (!options_.num_points) {
       const at::Tensor said = prediction.masks->logits(clip, rows);  // [Q,T,h,w]
+      if (options_.resized_stride) {
+        const at::Tensor wanted =
+            shrunk_masks(target.masks.to(said.dtype()), *options_.resized_stride);
+        return {at::upsample_bilinear2d(said, {wanted.size(2), wanted.size(3)},
+                                        /*align_corners=*/false)
+                    .flatten(1),
+                wanted.flatten(1)};
+      }
       const at::Tensor wanted =
           at::adaptive_avg_pool2d(target.masks.to(said.dtype()), {said.size(2), said.size(3)});
       return {said.flatten(1), wanted.flatten(1)};
     }
     const int64_t frames = target.masks.size(1), instances = target.masks.size(0);
-    const at::Tensor points =
-        uniform_points(context, use, 1, *options_.num_points, prediction.classes.logits);
+    const at::Tensor points = uniform_points(context, use, 1, *options_.num_points,
+                                             prediction.classes.logits, target.random_key);
     const at::Tensor said = prediction.masks->logits_at(
         clip, rows, points.unsqueeze(0).expand({queries, frames, -1, -1}));
     // A frame of an instance is a channel here: all share the points.
