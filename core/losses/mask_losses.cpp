@@ -17,6 +17,7 @@ struct MaskTerm : Normalised {
   std::string absent_frames = "ignore";
   std::optional<PointSampling> points;
   std::optional<int64_t> stride;
+  std::optional<int64_t> resized_stride;
 
   template <class Options>
   static void describe_mask_term(Schema<Options>& schema) {
@@ -33,12 +34,19 @@ struct MaskTerm : Normalised {
                "Compare masks on the head's own cells of so many pixels, with the target at each "
                "cell's middle, instead of enlarging them (SeqFormer: 4).")
         .at_least(1);
+    schema
+        .field("resized_stride", &Options::resized_stride,
+               "Compare masks on cells of so many pixels, to which logits and targets are both "
+               "resized bilinearly (IFC: 4).")
+        .at_least(1);
     schema.validate([](const Options& o) {
-      if (o.points && o.stride)
-        throw ConfigError("stride: expected either points or stride, got both.");
+      if (o.points.has_value() + o.stride.has_value() + o.resized_stride.has_value() > 1)
+        throw ConfigError(
+            "stride: expected one of points, stride and resized_stride, got several.");
     });
   }
   const MatchedMasks& masks(const LossInput& input) const {
+    if (resized_stride) return input.resized_masks(*resized_stride);
     return stride ? input.matched_cells(*stride) : input.matched_masks(points);
   }
   bool trains_absent_frames() const { return absent_frames == "empty"; }

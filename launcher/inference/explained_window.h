@@ -48,7 +48,7 @@ struct ExplainedWindow {
   LookedAt looked = {};
   FrameGeometry geometry = {};
   int64_t num_queries = 0;                   // Q
-  std::vector<int64_t> track_of_query = {};  // [Q] id of the track
+  std::vector<int64_t> track_of_query = {};  // [Q] id of the track, -1 = not kept
 };
 
 }  // namespace tessera

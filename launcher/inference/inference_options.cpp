@@ -27,15 +27,31 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .at_least(1);
   schema.field("linker", &InferenceOptions::linker, "Joins the tracks of neighbouring windows.");
   schema
+      .field("merge", &InferenceOptions::merge,
+             "What several windows say of the same frame: first: the masks of the first, and its "
+             "classes; mean: the mean of their mask logits, and of all windows' classes (IFC).")
+      .one_of({"first", "mean"});
+  schema
+      .field("keep", &InferenceOptions::keep,
+             "Queries of a window that are linked: all; or foreground: those whose most probable "
+             "class is not \"no object\" (IFC).")
+      .one_of({"all", "foreground"});
+  schema
       .field("select", &InferenceOptions::select,
              "slot: every query is one track with one class (VisTR); top_k: the best (query, "
-             "class) pairs.")
-      .one_of({"slot", "top_k"});
+             "class) pairs; threshold: every pair above score_threshold (IFC).")
+      .one_of({"slot", "top_k", "threshold"});
   schema.field("top_k", &InferenceOptions::top_k, "Tracks kept with select = \"top_k\".")
       .at_least(1);
   schema
+      .field("score_threshold", &InferenceOptions::score_threshold,
+             "Probability above which a (query, class) pair is a track with select = "
+             "\"threshold\".")
+      .between(0, 1);
+  schema
       .field("average", &InferenceOptions::average,
-             "What top_k averages over a track's frames: probabilities, or logits (MinVIS).")
+             "What top_k and threshold average over a track's frames: probabilities, or logits "
+             "(MinVIS).")
       .one_of({"probabilities", "logits"});
   schema
       .field("short_side", &InferenceOptions::short_side,
@@ -60,8 +76,7 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
     if (options.select == "slot" && options.average == "logits")
       throw ConfigError(
           "average: expected \"probabilities\" beside select = \"slot\", which takes the best "
-          "class "
-          "of each frame, got \"logits\". Set select = \"top_k\".");
+          "class of each frame, got \"logits\". Set select = \"top_k\".");
   });
 }
 

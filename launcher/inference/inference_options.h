@@ -42,8 +42,11 @@ struct InferenceOptions {
   int64_t overlap = 0;
   int64_t backbone_frames = 8;
   PluginOf<Linker> linker{"mask_iou"};
+  std::string merge = "first";
+  std::string keep = "all";
   std::string select = "slot";
   int64_t top_k = 10;
+  double score_threshold = 0.01;
   std::string average = "probabilities";
   int64_t short_side = 300;
   int64_t max_side = 540;

@@ -35,6 +35,15 @@ SelectedTracks select_top_k(const at::Tensor& probabilities, int64_t count) {
   return tracks;
 }
 
+SelectedTracks select_above(const at::Tensor& probabilities, double threshold) {
+  const at::Tensor pairs = (probabilities > threshold).nonzero();  // by row, then by column
+  SelectedTracks tracks;
+  tracks.rows = pairs.select(1, 0);
+  tracks.category = pairs.select(1, 1);
+  tracks.score = probabilities.index({tracks.rows, tracks.category});
+  return tracks;
+}
+
 at::Tensor resize_mask_logits(const at::Tensor& logits, const FrameGeometry& g) {
   auto resize = [](const at::Tensor& x, int64_t height, int64_t width) {
     if (x.size(2) == height && x.size(3) == width) return x;

@@ -33,6 +33,10 @@ SelectedTracks select_slots(const TrackSums& sums);
 /// in: probabilities [Q,K] of the whole video.
 SelectedTracks select_top_k(const at::Tensor& probabilities, int64_t count);
 
+/// Every (query, class) pair above `threshold`; a query may come more than once.
+/// in: probabilities [Q,K] of the whole video. out: by query, then by class.
+SelectedTracks select_above(const at::Tensor& probabilities, double threshold);
+
 /// Mask logits [R,T,h,w] on the padded input -> [R,T,H,W] logits at the original size: bilinear to
 /// the padded input, cut to its unpadded part, bilinear to the original. Where nothing is padded
 /// one resize does (align_corners = false).

@@ -27,6 +27,9 @@ class TrackScores {
   /// in: classes of a window's new frames, [1,T,Q,C]; the track of each of its rows. Tracks of the
   /// window before that are not among them have ended.
   void add(const ClassLogits& classes, const std::vector<int64_t>& tracks);
+  /// The same, but that tracks in `live` go on without a row in this window.
+  void add(const ClassLogits& classes, const std::vector<int64_t>& tracks,
+           const std::vector<int64_t>& live);
 
   /// Ends all tracks. out: best first.
   std::vector<ScoredTrack> finish();
@@ -42,6 +45,10 @@ class TrackScores {
   std::vector<int64_t> live_tracks_;
   std::vector<ScoredTrack> ended_;
 };
+
+/// in: classes [1,T,Q,C] and `keep` of [inference]. out: [R] int64, the queries that it leaves.
+/// Throws ConfigError where the classes have no "no object" to go by.
+at::Tensor kept_queries(const ClassLogits& classes, const std::string& keep);
 
 /// The probabilities of the data set's categories: [...,Q,K], leading dimensions as the logits'.
 at::Tensor category_probabilities(const ClassLogits& classes, int64_t num_categories);

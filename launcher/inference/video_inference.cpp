@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/interfaces/build_context.h"
 #include "launcher/data/frame_tensor.h"
+#include "launcher/inference/mean_masks.h"
 #include "launcher/inference/track_chain.h"
 #include "launcher/model/autocast.h"
 
@@ -48,13 +49,15 @@ std::vector<std::optional<data::Rle>> VideoTracks::masks(const Track& track) con
   return list;
 }
 
-/// What the model said of one window.
+/// What the model said of one window: rows are the queries that [inference] keep leaves.
 struct VideoInference::Seen {
-  ClassLogits classes;  // [1,T,Q,C], without filling
+  ClassLogits classes;  // [1,T,R,C], without filling
+  at::Tensor queries;   // [R] int64, the query of each row
+  int64_t num_queries = 0;
   std::shared_ptr<const MaskSource> masks;
   int64_t clip = 0;          // the window's place in `masks`
   int64_t finest_cells = 1;  // of the backbone's finest level
-  at::Tensor mask_logits;    // [Q,T,h,w] where the linker wants them
+  at::Tensor mask_logits;    // [R,T,h,w] where the linker or the merge wants them
   WindowTracks tracks;
   FrameGeometry geometry;
 };
@@ -81,17 +84,6 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
                       ".");
   linker_ = BuildContext().make(options.linker);
   model_.eval();
-}
-
-std::vector<VideoInference::Window> VideoInference::windows_of(int64_t num_frames) const {
-  if (window_ == 0 || num_frames <= window_) return {{0, num_frames}};
-  std::vector<Window> windows;
-  const int64_t step = window_ - experiment_.inference.overlap;
-  for (int64_t start = 0;; start += step) {
-    // The last window moves back to end with the video: it overlaps more, and nothing is filled up.
-    windows.push_back({std::min(start, num_frames - window_), window_});
-    if (start + window_ >= num_frames) return windows;
-  }
 }
 
 FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
@@ -177,31 +169,76 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
     ClassLogits classes = last.classes;
     classes.logits = classes.logits.narrow(0, seen.clip, 1);
     seen.classes = frames_of(std::move(classes), model_frames, 0, length);
+    seen.num_queries = seen.classes.logits.size(2);
+    seen.queries = kept_queries(seen.classes, experiment_.inference.keep);
+    if (seen.queries.size(0) < seen.num_queries)
+      seen.classes.logits = seen.classes.logits.index_select(2, seen.queries);
     seen.tracks.first_frame = windows[i].start;
     seen.tracks.class_probabilities =
         category_probabilities(seen.classes, experiment_.data.num_categories).select(0, 0).mean(0);
     seen.tracks.embeddings = embedded.frame.defined()
                                  ? embedded.frame[seen.clip].narrow(0, 0, length).mean(0)
                                  : embedded.clip[seen.clip];
-    if (!is_linked || !linker_->wants_masks()) continue;
-    const at::Tensor rows = at::arange(seen.classes.logits.size(2)).to(device_);
-    seen.mask_logits = seen.masks->logits(seen.clip, rows).narrow(1, 0, length);
+    seen.tracks.embeddings = seen.tracks.embeddings.index_select(0, seen.queries);
+    const bool merges = experiment_.inference.merge == "mean";
+    if (!is_linked || !(linker_->wants_masks() || merges)) continue;
+    seen.mask_logits = seen.masks->logits(seen.clip, seen.queries).narrow(1, 0, length);
     seen.tracks.mask_logits = seen.mask_logits.to(at::kCPU);
   }
   return all;
+}
+
+at::Tensor VideoInference::frame_scores(const Seen& seen) const {
+  return category_probabilities(seen.classes, experiment_.data.num_categories)
+      .select(0, 0)
+      .amax(-1)
+      .to(at::kCPU, at::kDouble)
+      .contiguous();
+}
+
+at::Tensor VideoInference::thresholded(const at::Tensor& logits,
+                                       const FrameGeometry& geometry) const {
+  const double threshold = experiment_.inference.mask_threshold;
+  const double logit = std::log(threshold) - std::log1p(-threshold);  // sigmoid(x) > threshold
+  return (resize_mask_logits(logits, geometry).squeeze(1) > logit)
+      .to(at::kCPU, at::kByte)
+      .contiguous();
+}
+
+void VideoInference::add_to_means(const Seen& seen, const Window& window,
+                                  const std::vector<int64_t>& track_of_row,
+                                  MeanMasks& means) const {
+  const at::Tensor score = frame_scores(seen);
+  for (int64_t t = 0; t < window.length; ++t)
+    means.add(window.start + t, track_of_row, seen.mask_logits.select(1, t), score[t]);
+}
+
+void VideoInference::store_means(MeanMasks& means, int64_t end, const FrameGeometry& geometry,
+                                 MaskStore& store) const {
+  for (const auto& [frame, mean] : means.take(end)) {
+    const int64_t pixels = geometry.original_height * geometry.original_width;
+    const int64_t rows_at_once = std::max<int64_t>(1, kPixelsAtOnce / std::max<int64_t>(pixels, 1));
+    const auto num_rows = static_cast<int64_t>(mean.tracks.size());
+    for (int64_t first = 0; first < num_rows; first += rows_at_once) {
+      const int64_t count = std::min(rows_at_once, num_rows - first);
+      const at::Tensor masks =
+          thresholded(mean.logits.narrow(0, first, count).unsqueeze(1), geometry);
+      for (int64_t row = 0; row < count; ++row) {
+        if (mean.score[first + row].item<double>() < experiment_.inference.frame_score_threshold)
+          continue;
+        const data::Rle rle = encode(masks[row]);
+        if (data::area(rle) > 0)
+          store.put(mean.tracks[static_cast<size_t>(first + row)], frame, rle);
+      }
+    }
+  }
 }
 
 void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t first_frame,
                                  const std::vector<int64_t>& rows,
                                  const std::vector<int64_t>& track_of_row, MaskStore& store) const {
   const InferenceOptions& options = experiment_.inference;
-  const double logit_threshold = std::log(options.mask_threshold) -
-                                 std::log1p(-options.mask_threshold);  // sigmoid(x) > threshold
-  const at::Tensor score = category_probabilities(seen.classes, experiment_.data.num_categories)
-                               .select(0, 0)
-                               .amax(-1)
-                               .to(at::kCPU, at::kDouble)
-                               .contiguous();  // [T,Q]
+  const at::Tensor score = frame_scores(seen);
   const auto score_of = score.accessor<double, 2>();
   const int64_t first = first_frame - window.start;
   const int64_t pixels = seen.geometry.original_height * seen.geometry.original_width;
@@ -220,15 +257,13 @@ void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t
                                     wanted.begin() + static_cast<std::ptrdiff_t>(std::min(
                                                          wanted.size(), begin + rows_at_once)));
     const at::Tensor index = at::tensor(some).to(device_);
-    const at::Tensor logits = seen.mask_logits.defined()
-                                  ? seen.mask_logits.index_select(0, index)
-                                  : seen.masks->logits(seen.clip, index);  // [R,T,h,w]
+    const at::Tensor logits =
+        seen.mask_logits.defined()
+            ? seen.mask_logits.index_select(0, index)
+            : seen.masks->logits(seen.clip, seen.queries.index_select(0, index));  // [R,T,h,w]
     for (int64_t t = first; t < window.length; ++t) {
       // One frame at a time: full-size logits of all frames would not fit for long videos.
-      const at::Tensor masks =
-          (resize_mask_logits(logits.narrow(1, t, 1), seen.geometry).squeeze(1) > logit_threshold)
-              .to(at::kCPU, at::kByte)
-              .contiguous();
+      const at::Tensor masks = thresholded(logits.narrow(1, t, 1), seen.geometry);
       for (size_t i = 0; i < some.size(); ++i) {
         if (score_of[t][some[i]] < options.frame_score_threshold) continue;
         const data::Rle rle = encode(masks[static_cast<int64_t>(i)]);
@@ -244,17 +279,28 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video, const FramePr
   const InferenceOptions& options = experiment_.inference;
   const int64_t num_seen =
       options.frames.is_all() ? video.length : std::min(options.frames.frames, video.length);
-  const std::vector<Window> windows = windows_of(num_seen);
+  const std::vector<Window> windows = windows_of(num_seen, window_, options.overlap);
   auto store = std::make_shared<MaskStore>(scratch_, num_seen);
   TrackChain chain(linker_);
   TrackScores scores(options, experiment_.data.num_categories);
   std::vector<ScoredTrack> tracks;
-  int64_t decided = 0;  // frames whose masks are final
-  auto join = [&](const Seen& seen, const Window& window) {
+  MeanMasks means;
+  const bool merges = options.merge == "mean" && windows.size() > 1;
+  int64_t decided = 0;  // frames that a window before has seen
+  auto join = [&](const Seen& seen, size_t index) {
+    const Window& window = windows[index];
     const std::vector<int64_t> track_of_row = chain.add(seen.tracks, decided - window.start);
-    scores.add(frames_of(seen.classes, window.length, decided - window.start,
-                         window.start + window.length - decided),
-               track_of_row);
+    const int64_t first = merges ? window.start : decided;
+    const int64_t end = window.start + window.length;
+    scores.add(frames_of(seen.classes, window.length, first - window.start, end - first),
+               track_of_row, chain.live_tracks());
+    if (merges) {
+      add_to_means(seen, window, track_of_row, means);
+      const bool is_last = index + 1 == windows.size();
+      store_means(means, is_last ? end : windows[index + 1].start, seen.geometry, *store);
+      decided = end;
+      return track_of_row;
+    }
     // The video's best are known before any mask is made where it is one window.
     std::set<int64_t> kept;
     if (windows.size() == 1) {
@@ -266,7 +312,7 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video, const FramePr
       if (windows.size() > 1 || kept.contains(track_of_row[row]))
         rows.push_back(static_cast<int64_t>(row));
     store_masks(seen, window, decided, rows, track_of_row, *store);
-    decided = window.start + window.length;
+    decided = end;
     return track_of_row;
   };
   const size_t explained_window =
@@ -286,14 +332,17 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video, const FramePr
     const std::vector<Seen> seen =
         see(video, some, windows.size() > 1, progress, watches ? watched : context_);
     for (size_t i = 0; i < some.size(); ++i) {
-      std::vector<int64_t> tracks_of_rows = join(seen[i], some[i]);
+      const std::vector<int64_t> tracks_of_rows = join(seen[i], begin + i);
       if (!watches || begin + i != explained_window) continue;
       explained->start = some[i].start;
       explained->length = some[i].length;
       explained->looked = recorder.finish();
       explained->geometry = seen[i].geometry;
-      explained->num_queries = static_cast<int64_t>(tracks_of_rows.size());
-      explained->track_of_query = std::move(tracks_of_rows);
+      explained->num_queries = seen[i].num_queries;
+      explained->track_of_query.assign(static_cast<size_t>(seen[i].num_queries), -1);
+      for (size_t row = 0; row < tracks_of_rows.size(); ++row)
+        explained->track_of_query.at(static_cast<size_t>(
+            seen[i].queries[static_cast<int64_t>(row)].item<int64_t>())) = tracks_of_rows[row];
     }
   }
   if (windows.size() > 1) tracks = scores.finish();

@@ -13,8 +13,10 @@
 #include "launcher/experiment.h"
 #include "launcher/inference/explained_window.h"
 #include "launcher/inference/mask_store.h"
+#include "launcher/inference/mean_masks.h"
 #include "launcher/inference/select_tracks.h"
 #include "launcher/inference/track_scores.h"
+#include "launcher/inference/windows.h"
 
 namespace tessera {
 
@@ -64,12 +66,8 @@ class VideoInference {
                   ExplainedWindow* explained = nullptr) const;
 
  private:
-  struct Window {
-    int64_t start = 0, length = 0;  // length <= the model's clip: the rest is filling
-  };
   struct Seen;
 
-  std::vector<Window> windows_of(int64_t num_frames) const;
   /// Of windows of one length, as the clips of a batch; of several only where their frames
   /// together are no more than go through the backbone at once.
   FeaturePyramid features(const data::InferenceVideo& video, std::span<const Window> windows,
@@ -78,6 +76,14 @@ class VideoInference {
   std::vector<Seen> see(const data::InferenceVideo& video, std::span<const Window> windows,
                         bool is_linked, const FrameProgress& progress,
                         const ForwardContext& context) const;
+  /// out: [T,R] double on the CPU, the best category's probability of each row in each frame.
+  at::Tensor frame_scores(const Seen& seen) const;
+  /// in: logits [R,1,h,w] of one frame. out: [R,H,W] uint8 on the CPU, at the video's size.
+  at::Tensor thresholded(const at::Tensor& logits, const FrameGeometry& geometry) const;
+  void add_to_means(const Seen& seen, const Window& window,
+                    const std::vector<int64_t>& track_of_row, MeanMasks& means) const;
+  void store_means(MeanMasks& means, int64_t end, const FrameGeometry& geometry,
+                   MaskStore& store) const;
   void store_masks(const Seen& seen, const Window& window, int64_t first_frame,
                    const std::vector<int64_t>& rows, const std::vector<int64_t>& track_of_row,
                    MaskStore& store) const;

@@ -8,6 +8,7 @@
 namespace tessera::parity {
 
 bool is_backbone_case(const Case& c) {
+  if (!c.kind.empty()) return c.kind == "backbone";
   return c.outputs.contains("stage0");
 }
 
@@ -34,7 +35,9 @@ std::vector<Comparison> check_backbone_case(const Case& c, const Table& table, R
   if (frames == c.inputs.end())
     throw DataError(c.folder.string() + "/inputs.safetensors: expected 'frames', got none.");
   ClipBatch batch;
-  batch.frames = frames->second.unsqueeze(0).to(type);  // [1,T,3,H,W]
+  // [1,T,3,H,W]; stored with or without the batch axis.
+  batch.frames =
+      (frames->second.dim() == 5 ? frames->second : frames->second.unsqueeze(0)).to(type);
   batch.padding_mask =
       at::zeros({1, batch.frames.size(1), batch.frames.size(3), batch.frames.size(4)}, at::kBool);
   batch.meta.resize(1);
@@ -58,7 +61,7 @@ std::vector<Comparison> check_backbone_case(const Case& c, const Table& table, R
     }
     ToleranceRules tolerance;
     tolerance.rounding = c.rounding(name);
-    results.push_back(compare(name, found->second.squeeze(0), expected, tolerance));
+    results.push_back(compare(name, found->second, expected, tolerance));
   }
   return results;
 }

@@ -119,6 +119,7 @@ Case read_case(const fs::path& folder) {
     c.system = text.at("system");
     c.name = text.at("case");
     c.seed = text.at("seed");
+    c.kind = text.value("kind", "");
     c.config = text.value("config", json::object());
     c.numerics = text.value("numerics", json::object());
     // The cases of Mask2Former state their rounding beside `numerics`, not in it.

@@ -18,6 +18,7 @@ namespace tessera::parity {
 struct Case {
   std::filesystem::path folder;
   std::string system, name;
+  std::string kind;  // "backbone", "model", "operator", ...: what the case states, or ""
   int64_t seed = 0;
   nlohmann::json config;
   nlohmann::json numerics;

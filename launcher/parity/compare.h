@@ -13,6 +13,7 @@ struct Comparison {
   std::string name;
   double difference = 0.0;  // largest absolute one
   double tolerance = 0.0;
+  double scale = 0.0;  // the largest magnitude that is stored
   bool passed = false;
   bool in_double = false;  // computed in float64, because float32 left the gradient undecided
   std::string problem;     // why it could not be compared, or ""
@@ -28,6 +29,7 @@ struct ToleranceRules {
   bool masks = false;              // thresholded masks: 1e-4 of the pixels may differ
 };
 
+/// Leading axes of size 1 may be missing on either side: a case may be stored without its batch.
 /// Compares element by element: integers exactly, pixel counts within 1e-4 of the pixels, masks by
 /// the part of their pixels that differ, floats within 4 x rounding where given, else a share of
 /// the expected tensor's scale. NaN never passes.

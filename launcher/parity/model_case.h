@@ -17,7 +17,8 @@ std::vector<std::string> overrides_of(const Case& parity_case, const Table& tabl
 
 /// Builds the case's model from the experiment, runs it in `type`, and compares every stored
 /// tensor. Double instead of float shows how far the stored tensors are from exact arithmetic; in
-/// float, a gradient that misses by little is compared again in double (Comparison::in_double).
+/// float, a gradient that misses by little, or a value whose tolerance is below float32's
+/// resolution, is compared again in double (Comparison::in_double).
 std::vector<Comparison> check_model_case(const Case& parity_case, const Table& table,
                                          Registry& registry, at::ScalarType type = at::kFloat);
 
@@ -25,13 +26,21 @@ std::vector<Comparison> check_model_case(const Case& parity_case, const Table& t
 std::vector<Comparison> check_inference_case(const Case& parity_case, const Table& table,
                                              Registry& registry);
 
+/// Whether a case is of windows of a video that are linked: it stores `window.<c>.track`.
+bool is_window_case(const Case& parity_case);
+/// Links the windows, stored or computed from frames, by the experiment's [inference], and compares
+/// every stored tensor.
+std::vector<Comparison> check_window_case(const Case& parity_case, const Table& table,
+                                          Registry& registry);
+
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);
 
 /// The table of a case: that of its system, or `backbones` for a backbone by itself.
 std::string table_name(const Case& parity_case);
 
-/// Whether a case is of a backbone alone: its outputs are `stage<N>`, its keys the backbone's own.
+/// Whether a case is of a backbone alone, its keys the backbone's own: as case.json's `kind` says,
+/// or, without one, where its outputs are `stage<N>`.
 bool is_backbone_case(const Case& parity_case);
 std::vector<Comparison> check_backbone_case(const Case& parity_case, const Table& table,
                                             Registry& registry, at::ScalarType type = at::kFloat);

@@ -47,11 +47,13 @@ at::Tensor apply_view(at::Tensor x, const std::vector<std::string>& steps) {
       x = x.abs();
     else if (name == "double")
       x = x.to(at::kDouble);
+    else if (name == "affine")
+      x = x * arg(0) + arg(1);
     else
-      throw ConfigError(
-          "view '" + step + "': expected a known step, got '" + name + "'." +
-          suggestion(name, {"flatten", "unflatten", "permute", "transpose", "select", "narrow",
-                            "slice", "unsqueeze", "squeeze", "mean", "sum", "abs", "double"}));
+      throw ConfigError("view '" + step + "': expected a known step, got '" + name + "'." +
+                        suggestion(name, {"flatten", "unflatten", "permute", "transpose", "select",
+                                          "narrow", "slice", "unsqueeze", "squeeze", "mean", "sum",
+                                          "abs", "double", "affine"}));
   }
   return x;
 }

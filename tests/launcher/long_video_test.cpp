@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "launcher/inference/frames_sweep.h"
 #include "launcher/inference/mask_store.h"
+#include "launcher/inference/mean_masks.h"
 #include "launcher/inference/track_chain.h"
 #include "launcher/inference/track_scores.h"
 #include "tests/training/temporary_folder.h"
@@ -39,6 +40,52 @@ TEST(TrackChain, KeepsIdentitiesThroughOtherOrdersBirthsAndDeaths) {
   EXPECT_EQ(chain.add(named({7, 5, 6}), 0), (Ids{2, 0, 1}));
   EXPECT_EQ(chain.add(named({6, 8, 7}), 0), (Ids{1, 3, 2}));  // 5 is gone, 8 is new
   EXPECT_EQ(chain.add(named({5, 7, 8}), 0), (Ids{4, 2, 3}));  // what was gone begins anew
+}
+
+/// Compares names with all windows that share frames.
+class ByNameRemembering final : public Linker {
+ public:
+  bool remembers_windows() const override { return true; }
+  at::Tensor cost(const WindowTracks& before, const WindowTracks& next, int64_t) const override {
+    return (before.class_probabilities != next.class_probabilities.t()).to(at::kFloat);
+  }
+  double largest_cost() const override { return 0.5; }
+};
+
+TEST(TrackChain, BringsATrackBackThatAWindowLacked) {
+  TrackChain chain(std::make_shared<ByNameRemembering>());
+  const auto add = [&chain](int64_t first_frame, const std::vector<double>& names) {
+    WindowTracks tracks = named(names);
+    tracks.first_frame = first_frame;
+    tracks.mask_logits = at::zeros({static_cast<int64_t>(names.size()), 3, 1, 1});
+    return chain.add(tracks, 2);
+  };
+  EXPECT_EQ(add(0, {5, 6}), (Ids{0, 1}));
+  EXPECT_EQ(add(1, {6}), (Ids{1}));
+  EXPECT_EQ(chain.live_tracks(), (Ids{0, 1}));
+  EXPECT_EQ(add(2, {6, 5}), (Ids{1, 0}));  // frame 2 is in the first window, too
+  EXPECT_EQ(add(3, {6}), (Ids{1}));
+  EXPECT_EQ(add(4, {}), Ids{});
+  EXPECT_EQ(add(5, {5, 6}), (Ids{2, 1}));  // no window with frame 5 holds track 0
+}
+
+TEST(MeanMasks, AverageOverTheWindowsThatHoldATrack) {
+  MeanMasks means;
+  const auto logits = [](const std::vector<double>& values) {
+    return at::tensor(values).view({-1, 1, 1});
+  };
+  means.add(0, {3}, logits({1}), at::tensor({0.5}, at::kDouble));
+  means.add(1, {3}, logits({2}), at::tensor({0.5}, at::kDouble));
+  means.add(1, {7, 3}, logits({5, 6}), at::tensor({0.1, 0.7}, at::kDouble));
+  auto taken = means.take(1);
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken.at(0).tracks, (std::vector<int64_t>{3}));
+  taken = means.take(10);
+  ASSERT_EQ(taken.size(), 1u);
+  EXPECT_EQ(taken.at(1).tracks, (std::vector<int64_t>{3, 7}));
+  EXPECT_TRUE(at::allclose(taken.at(1).logits.flatten(), at::tensor({4.0, 5.0})));
+  EXPECT_TRUE(at::allclose(taken.at(1).score, at::tensor({0.6, 0.1}, at::kDouble)));
+  EXPECT_TRUE(means.take(10).empty());
 }
 
 ClassLogits classes_of(const at::Tensor& logits) {
@@ -86,6 +133,41 @@ TEST(TrackScores, AveragesLogitsBeforeTheSoftmaxWhereAsked) {
   scores.add(classes_of(logits), {0});
   const double a = std::exp(0.0), b = std::exp(3.5), none = std::exp(2.0);
   EXPECT_NEAR(scores.finish()[0].score, b / (a + b + none), 1e-12);
+}
+
+TEST(TrackScores, KeepsALiveTrackThatAWindowLacked) {
+  const at::Tensor logits = at::randn({3, 2, 4}, at::kDouble);
+  InferenceOptions options;
+  options.select = "threshold";
+  options.score_threshold = 0;
+  TrackScores whole(options, 3), parts(options, 3);
+  whole.add(classes_of(logits), {0, 1});
+  // Track 0 misses frame 1 here, so its mean is that of frames 0 and 2.
+  parts.add(classes_of(logits.narrow(0, 0, 1)), {0, 1});
+  parts.add(classes_of(logits.narrow(0, 1, 1).narrow(1, 1, 1)), {1}, {0, 1});
+  parts.add(classes_of(logits.narrow(0, 2, 1).flip(1)), {1, 0});
+  const at::Tensor probabilities = logits.softmax(-1);
+  for (const ScoredTrack& track : parts.finish()) {
+    const at::Tensor seen = probabilities.select(1, track.id).select(1, track.category);
+    const double expected =
+        track.id == 0 ? (seen[0] + seen[2]).item<double>() / 2 : seen.mean().item<double>();
+    EXPECT_NEAR(track.score, expected, 1e-12);
+  }
+}
+
+TEST(KeptQueries, AreThoseWhoseBestClassIsAnObject) {
+  // Two frames, three queries, two classes and no object.
+  at::Tensor logits = at::zeros({2, 3, 3}, at::kDouble);
+  logits.select(1, 0).select(1, 2).fill_(5);  // no object
+  logits.select(1, 1).select(1, 0).fill_(5);
+  logits[0][2][2] = 9;  // no object in one frame, a class in the other, less surely
+  logits[1][2][1] = 2;
+  const ClassLogits classes = classes_of(logits);
+  EXPECT_TRUE(at::equal(kept_queries(classes, "all"), at::arange(3)));
+  EXPECT_TRUE(at::equal(kept_queries(classes, "foreground"), at::tensor({1}, at::kLong)));
+  ClassLogits sigmoid = classes;
+  sigmoid.activation = ClassActivation::sigmoid;
+  EXPECT_THROW(kept_queries(sigmoid, "foreground"), ConfigError);
 }
 
 TEST(TrackScores, RemembersTracksThatEnded) {

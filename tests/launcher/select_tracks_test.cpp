@@ -28,6 +28,15 @@ TEST(SelectTopK, TakesTheBestPairsOfQueryAndClass) {
   EXPECT_EQ(select_top_k(p, 100).rows.size(0), 4);
 }
 
+TEST(SelectAbove, TakesEveryPairOfQueryAndClass) {
+  const at::Tensor p = at::tensor({0.9, 0.2, 0.1, 0.85}, at::kDouble).view({2, 2});
+  const SelectedTracks tracks = select_above(p, 0.2);
+  EXPECT_TRUE(at::equal(tracks.rows, at::tensor({int64_t{0}, int64_t{1}})));
+  EXPECT_TRUE(at::equal(tracks.category, at::tensor({int64_t{0}, int64_t{1}})));
+  EXPECT_NEAR(tracks.score[1].item<double>(), 0.85, 1e-12);
+  EXPECT_EQ(select_above(p, 0.95).rows.size(0), 0);
+}
+
 TEST(ResizeMaskLogits, CutsThePaddingBeforeTheLastResize) {
   at::Tensor logits = at::zeros({1, 1, 4, 6});
   logits.narrow(3, 0, 4).fill_(1.0);  // columns 4 and 5 are padding and must not bleed in

@@ -1,8 +1,9 @@
 // Inter-frame communication (IFC: Hwang et al. 2021, 3.1): every frame has M memory tokens beside
-// its cells. A layer lets each frame attend by itself, cells and memory tokens together, then the
-// memory tokens of all frames attend to one another: frames tell each other what happened through M
-// tokens each, not through all cells. The memory tokens follow the cells in the memory's tokens, so
-// that a decoder with dense attention reads both. Keys: input_proj, memory_bus, memory_pos,
+// its cells. A layer lets each frame attend by itself, cells and memory tokens together. Then token
+// m of every frame attends to token m of all frames, and to no other token: information passes
+// between frames through M separate sequences of T tokens, not through all cells. The memory tokens
+// follow the cells in the memory's tokens, so that a decoder with dense attention reads both. Keys:
+// input_proj, memory_bus, memory_pos,
 // enc_layers.<i> and bus_layers.<i> (self_attn, linear1, linear2, norm1, norm2), out_norm,
 // bus_norm.
 
@@ -40,18 +41,18 @@ struct Options {
     schema.field("dim", &Options::dim, "Width D of the tokens.").at_least(1);
     schema
         .field("num_layers", &Options::num_layers,
-               "Encoder layers, each a frame's layer and a layer among memory tokens.")
+               "Encoder layers, each a layer within frames and a layer between frames.")
         .at_least(0);
     schema
         .field("num_memory_tokens", &Options::num_memory_tokens,
-               "Memory tokens M of every frame; 0: frames do not know of each other.")
+               "Memory tokens M of every frame; 0: nothing passes between frames.")
         .at_least(0);
     schema.field("feed_forward_dim", &Options::feed_forward_dim, "Hidden width of a layer's FFN.")
         .at_least(1);
     schema.field("frame_attention", &Options::frame_attention,
                  "Attention among the cells and memory tokens of one frame.");
     schema.field("memory_attention", &Options::memory_attention,
-                 "Attention among the memory tokens of all frames.");
+                 "Attention over time, of each memory token by itself.");
     schema.field("feature_level", &Options::feature_level,
                  "Level of the pyramid to read, 0 the finest, -1 the coarsest.");
     schema.field("dropout", &Options::dropout, "Dropout probability.").between(0, 1);
@@ -88,10 +89,12 @@ class Layer final : public torch::nn::Module {
   }
 
   /// in: x [N,L,D]; position [N,L,D] and padding [N,L] (true = padded), each may be undefined.
+  /// `name` is the attention's, for whoever records it.
   at::Tensor forward(at::Tensor x, const at::Tensor& position, const at::Tensor& padding,
-                     const ForwardContext& context) {
+                     const std::string& name, const ForwardContext& context) {
     const bool pre = options_.pre_norm;
-    const at::Tensor attended = attend(pre ? norm1_->forward(x) : x, position, padding, context);
+    const at::Tensor attended =
+        attention(pre ? norm1_->forward(x) : x, position, padding, name, context);
     x = x + drop(attended);
     if (!pre) x = norm1_->forward(x);
     const at::Tensor inner = pre ? norm2_->forward(x) : x;
@@ -103,8 +106,8 @@ class Layer final : public torch::nn::Module {
 
  private:
   /// A sequence is a clip of one frame to the attention, whatever its scope.
-  at::Tensor attend(const at::Tensor& x, const at::Tensor& position, const at::Tensor& padding,
-                    const ForwardContext& context) {
+  at::Tensor attention(const at::Tensor& x, const at::Tensor& position, const at::Tensor& padding,
+                       const std::string& name, const ForwardContext& context) {
     auto one_frame = [](const at::Tensor& t) { return t.defined() ? t.unsqueeze(1) : t; };
     Memory memory;
     memory.tokens = one_frame(x);
@@ -112,7 +115,7 @@ class Layer final : public torch::nn::Module {
     memory.padding_mask = one_frame(padding);
     memory.levels = {{0, 1, x.size(1), 1}};
     const AttentionInput input{memory.tokens, memory.position, {}, memory, {}};
-    return attention_->forward(input, context).values.at(0).squeeze(1);
+    return attend(*attention_, input, context, name).values.at(0).squeeze(1);
   }
   at::Tensor drop(const at::Tensor& x) { return with_dropout(x, options_.dropout, is_training()); }
 
@@ -174,21 +177,31 @@ class InterFrame final : public Encoder {
     context.look("encoder.input_proj.0", [&] { return map.unflatten(0, {clips, frames}); });
     const int64_t cells = height * width, tokens = options_.num_memory_tokens;
 
-    const at::Tensor position = positions(level.padding_mask, map.scalar_type());  // [B*T,S+M,D]
+    const at::Tensor padded = padded_cells(pyramid, level);            // [B,T,h,w]
+    const at::Tensor position = positions(padded, map.scalar_type());  // [B*T,S+M,D]
     // An unpadded batch lets attention take its fast path without a mask.
     at::Tensor padding;  // [B*T,S+M]
-    if (level.padding_mask.any().item<bool>())
-      padding = at::constant_pad_nd(level.padding_mask.flatten(0, 1).flatten(1), {0, tokens});
+    if (padded.any().item<bool>())
+      padding = at::constant_pad_nd(padded.flatten(0, 1).flatten(1), {0, tokens});
 
     at::Tensor x = map.flatten(2).transpose(1, 2);  // [B*T,S+M,D]
     if (tokens > 0) x = at::cat({x, memory_bus_.expand({clips * frames, -1, -1})}, 1);
     for (size_t i = 0; i < frame_layers_.size(); ++i) {
-      x = frame_layers_[i]->forward(x, position, padding, context);
+      const std::string index = std::to_string(i);
+      x = frame_layers_[i]->forward(x, position, padding,
+                                    "encoder.enc_layers." + index + ".self_attn", context);
       if (tokens > 0) {
-        // [B*T,M,D] -> [B,T*M,D]: the tokens of all frames are one sequence, without positions.
-        const at::Tensor said = x.narrow(1, cells, tokens).reshape({clips, frames * tokens, -1});
-        const at::Tensor heard = memory_layers_[i]->forward(said, {}, {}, context);
-        x = at::cat({x.narrow(1, 0, cells), heard.reshape({clips * frames, tokens, -1})}, 1);
+        // [B*T,M,D] -> [B*M,T,D]: each token's frames are a sequence of their own, without
+        // positions.
+        const at::Tensor before =
+            x.narrow(1, cells, tokens).unflatten(0, {clips, frames}).transpose(1, 2).flatten(0, 1);
+        const at::Tensor after =
+            memory_layers_[i]
+                ->forward(before, {}, {}, "encoder.bus_layers." + index + ".self_attn", context)
+                .unflatten(0, {clips, tokens})
+                .transpose(1, 2);  // [B,T,M,D]
+        context.look("encoder.memory_tokens." + index, [&] { return after; });
+        x = at::cat({x.narrow(1, 0, cells), after.flatten(0, 1)}, 1);
       }
       context.look("encoder." + std::to_string(i), [&] { return x.unflatten(0, {clips, frames}); });
     }
@@ -206,18 +219,32 @@ class InterFrame final : public Encoder {
     memory.position = per_frame(position);
     memory.padding_mask = per_frame(padding);
     memory.levels = {{0, height, width, spec_.strides[0]}};
-    const at::Tensor kept = level.padding_mask.logical_not().to(map.scalar_type());
+    const at::Tensor kept = padded.logical_not().to(map.scalar_type());
     memory.valid_ratio = at::stack({kept.select(2, 0).sum(-1) / static_cast<double>(width),
                                     kept.select(3, 0).sum(-1) / static_cast<double>(height)},
                                    -1)
                              .unsqueeze(2);  // [B,T,1,2]
     context.look("encoder.memory", [&] { return memory.tokens; });
+    context.look("encoder.cells", [&] { return memory.level_map(0); });
     return memory;
   }
 
   MemorySpec spec() const override { return spec_; }
 
  private:
+  /// A cell is padded where the first of its `stride` pixels is, as in the authors' code. The
+  /// level's own mask takes the nearest pixel, which differs where the stride does not divide the
+  /// frame's side. out: [B,T,h,w] bool.
+  static at::Tensor padded_cells(const FeaturePyramid& pyramid, const FeatureLevel& level) {
+    if (!pyramid.padding_mask.defined()) return level.padding_mask;  // made by hand
+    const at::Tensor first = pyramid.padding_mask.slice(2, 0, std::nullopt, level.stride)
+                                 .slice(3, 0, std::nullopt, level.stride);
+    if (first.sizes() != level.padding_mask.sizes())
+      throw ShapeError("encoder: expected a level of stride " + std::to_string(level.stride) +
+                       " with cells " + shape_text(first.sizes()) + ", got " +
+                       shape_text(level.padding_mask.sizes()) + ".");
+    return first;
+  }
   static torch::nn::LayerNorm norm(int64_t dim) {
     return torch::nn::LayerNorm(torch::nn::LayerNormOptions({dim}));
   }

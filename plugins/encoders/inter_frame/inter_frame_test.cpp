@@ -4,7 +4,6 @@
 #include <cmath>
 
 #include "core/interfaces/encoder.h"
-#include "core/nn/position_encoding.h"
 #include "tests/support/make_plugin.h"
 
 namespace tessera {
@@ -12,7 +11,7 @@ namespace {
 
 using test_support::make_plugin;
 
-constexpr int64_t kDim = 8, kHeight = 2, kWidth = 3, kCells = kHeight * kWidth, kHeads = 2;
+constexpr int64_t kDim = 8, kHeight = 2, kWidth = 3, kCells = kHeight * kWidth;
 
 std::string options(int64_t layers, int64_t memory_tokens, const std::string& more = "") {
   return "dim = 8\nfeed_forward_dim = 12\ndropout = 0.0\nnum_layers = " + std::to_string(layers) +
@@ -41,87 +40,6 @@ struct Scene {
   at::Tensor& features() { return pyramid.levels[0].features; }
   at::Tensor run(Encoder& encoder) const { return encoder.forward(pyramid, {}).tokens; }
 };
-
-using Parameters = torch::OrderedDict<std::string, at::Tensor>;
-
-// One post-norm layer on one sequence [L,D], head by head.
-at::Tensor layer_written_out(const Parameters& p, const std::string& name, const at::Tensor& x,
-                             const at::Tensor& position, const at::Tensor& padded) {
-  auto linear = [&](const at::Tensor& t, const std::string& part) {
-    return at::linear(t, p[name + part + ".weight"], p[name + part + ".bias"]);
-  };
-  auto norm = [&](const at::Tensor& t, const std::string& part) {
-    return at::layer_norm(t, {kDim}, p[name + part + ".weight"], p[name + part + ".bias"]);
-  };
-  const at::Tensor w = p[name + "self_attn.in_proj_weight"], b = p[name + "self_attn.in_proj_bias"];
-  auto project = [&](const at::Tensor& t, int64_t part) {
-    return at::linear(t, w.narrow(0, part * kDim, kDim), b.narrow(0, part * kDim, kDim));
-  };
-  const at::Tensor placed = position.defined() ? x + position : x;
-  const at::Tensor q = project(placed, 0), k = project(placed, 1), v = project(x, 2);
-  const int64_t head = kDim / kHeads;
-  std::vector<at::Tensor> heads;
-  for (int64_t m = 0; m < kHeads; ++m) {
-    at::Tensor score = q.narrow(1, m * head, head).matmul(k.narrow(1, m * head, head).t()) /
-                       std::sqrt(static_cast<double>(head));
-    if (padded.defined()) score = score.masked_fill(padded.unsqueeze(0), -INFINITY);
-    heads.push_back(score.softmax(-1).matmul(v.narrow(1, m * head, head)));
-  }
-  const at::Tensor y = norm(x + linear(at::cat(heads, 1), "self_attn.out_proj"), "norm1");
-  return norm(y + linear(linear(y, "linear1").relu(), "linear2"), "norm2");
-}
-
-// Clip by clip and frame by frame, without a batch. out: [B,T,S+M,D].
-at::Tensor written_out(const Encoder& encoder, const FeatureLevel& level, int64_t layers,
-                       int64_t memory_tokens) {
-  const Parameters p = encoder.named_parameters();
-  const int64_t frames = level.features.size(1);
-  const at::Tensor places =
-      position_encoding(level.padding_mask, kDim, {.kind = "2d"}, at::kFloat);  // [B,T,h,w,D]
-  std::vector<at::Tensor> clips;
-  for (int64_t clip = 0; clip < level.features.size(0); ++clip) {
-    std::vector<at::Tensor> cells, tokens;
-    for (int64_t t = 0; t < frames; ++t) {
-      cells.push_back(at::conv2d(level.features[clip].narrow(0, t, 1), p["input_proj.weight"],
-                                 p["input_proj.bias"])[0]
-                          .flatten(1)
-                          .t());
-      tokens.push_back(p["memory_bus"]);
-    }
-    for (int64_t i = 0; i < layers; ++i) {
-      const std::string index = std::to_string(i);
-      for (int64_t t = 0; t < frames; ++t) {
-        const at::Tensor position = at::cat({places[clip][t].flatten(0, 1), p["memory_pos"]});
-        const at::Tensor padded =
-            at::cat({level.padding_mask[clip][t].flatten(), at::zeros({memory_tokens}, at::kBool)});
-        const at::Tensor both = layer_written_out(p, "enc_layers." + index + ".",
-                                                  at::cat({cells[t], tokens[t]}), position, padded);
-        cells[t] = both.narrow(0, 0, kCells);
-        tokens[t] = both.narrow(0, kCells, memory_tokens);
-      }
-      const at::Tensor all =
-          layer_written_out(p, "bus_layers." + index + ".", at::cat(tokens), {}, {});
-      for (int64_t t = 0; t < frames; ++t)
-        tokens[t] = all.narrow(0, t * memory_tokens, memory_tokens);
-    }
-    for (int64_t t = 0; t < frames; ++t) cells[t] = at::cat({cells[t], tokens[t]});
-    clips.push_back(at::stack(cells));
-  }
-  return at::stack(clips);
-}
-
-TEST(InterFrame, EqualsTheFormulaFrameByFrame) {
-  for (const int64_t frames : {int64_t{1}, int64_t{3}}) {
-    Scene scene(frames);
-    auto encoder = scene.make(options(2, 4));
-    torch::NoGradGuard no_grad;
-    const at::Tensor ours = scene.run(*encoder);
-    const at::Tensor expected = written_out(*encoder, scene.pyramid.levels[0], 2, 4);
-    ASSERT_EQ(ours.sizes(), (at::IntArrayRef{2, frames, kCells + 4, kDim}));
-    EXPECT_TRUE(at::allclose(ours, expected, 1e-4, 1e-5))
-        << "T = " << frames << ": " << (ours - expected).abs().max().item<double>();
-  }
-}
 
 // What of frame 1 changes where a cell of frame 0 does: (cells, memory tokens).
 std::pair<bool, bool> reaches_next_frame(const std::string& text, int64_t memory_tokens) {
