@@ -65,7 +65,9 @@ std::vector<int64_t> ClipSampler::around_frame(int64_t length, Random& random) c
 }
 
 /// SeqFormer: the neighbours stay within the video. The others are drawn without replacement from
-/// the frames outside, from all frames where these are too few, with replacement where all are.
+/// the frames outside and the last of the frames drawn so far, if these are more than enough; else
+/// from all frames. A video with fewer frames than that gives all of them, again and again, and the
+/// rest is drawn without replacement.
 std::vector<int64_t> ClipSampler::near_and_far(int64_t frame, int64_t length,
                                                Random& random) const {
   std::vector<int64_t> frames{frame};
@@ -75,16 +77,19 @@ std::vector<int64_t> ClipSampler::near_and_far(int64_t frame, int64_t length,
     frames.push_back(std::min(length - 1, frame + random.integer(1, options_.reach)));
   const auto [low, high] = std::minmax_element(frames.begin(), frames.end());
   const int64_t first = *low, last = *high;
-  const int64_t wanted = num_frames_ - static_cast<int64_t>(frames.size());
+  int64_t wanted = num_frames_ - static_cast<int64_t>(frames.size());
   std::vector<int64_t> pool;
-  const bool enough = length - (last - first + 1) >= wanted;
+  const bool enough = length - (last - first) > wanted;
   for (int64_t t = 0; t < length; ++t)
-    if (!enough || t < first || t > last) pool.push_back(t);
-  const bool replaced = static_cast<int64_t>(pool.size()) < wanted;
-  for (int64_t i = 0; i < wanted; ++i) {
+    if (!enough || t < first || t >= last) pool.push_back(t);
+  while (wanted > static_cast<int64_t>(pool.size())) {
+    frames.insert(frames.end(), pool.begin(), pool.end());
+    wanted -= static_cast<int64_t>(pool.size());
+  }
+  for (; wanted > 0; --wanted) {
     const int64_t chosen = random.integer(0, static_cast<int64_t>(pool.size()) - 1);
     frames.push_back(pool[static_cast<size_t>(chosen)]);
-    if (!replaced) pool.erase(pool.begin() + chosen);
+    pool.erase(pool.begin() + chosen);
   }
   std::sort(frames.begin(), frames.end());
   return frames;

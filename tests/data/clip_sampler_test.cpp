@@ -83,15 +83,52 @@ TEST(ClipSampler, NearAndFarHasNeighboursAndFramesOutside) {
     ASSERT_NE(middle + 1, frames.end());
     EXPECT_LE(12 - *(middle - 1), 3);
     EXPECT_LE(*(middle + 1) - 12, 3);
-    EXPECT_EQ(std::set<int64_t>(frames.begin(), frames.end()).size(), 5U);
     for (const int64_t frame : frames)
       if (std::abs(frame - 12) > 3) far.insert(frame);
   }
   EXPECT_EQ(far.size(), 30U - 7U);
   EXPECT_EQ(frames_of(options, 5, 1, 0), (Frames{0, 0, 0, 0, 0}));
+  EXPECT_EQ(frames_of(options, 9, 2, 0), (Frames{0, 0, 0, 0, 0, 1, 1, 1, 1}));
   const Frames first = frames_of(options, 3, 30, 0);
   EXPECT_EQ(first[0], 0);
   EXPECT_EQ(first[1], 0);  // the frame before it stays within the video
+}
+
+/// SeqFormer's code takes the others from the frames before the first neighbour and from the last
+/// neighbour on: of the three frames drawn so far only the last one may come twice.
+TEST(ClipSampler, FarFramesMayBeTheLastNeighbour) {
+  const SamplingOptions options{.kind = "near_and_far", .reach = 1};
+  int twice = 0;
+  for (uint64_t seed = 0; seed < 400; ++seed) {
+    const Frames frames = frames_of(options, 5, 12, 5, seed);
+    const auto count = [&](int64_t frame) {
+      return std::count(frames.begin(), frames.end(), frame);
+    };
+    EXPECT_EQ(count(4), 1);
+    EXPECT_EQ(count(5), 1);
+    twice += count(6) == 2;
+  }
+  // 2 of the 10 frames 0..3 and 6..11 are drawn.
+  EXPECT_NEAR(twice / 400.0, 0.2, 0.06);
+}
+
+/// If the frames outside are no more than are wanted, SeqFormer's code draws from all frames, each
+/// once; if the video has fewer, all of them and a few of them again.
+TEST(ClipSampler, ShortVideosGiveFramesOfAllPlaces) {
+  const SamplingOptions options{.kind = "near_and_far", .reach = 1};
+  bool middle_again = false;
+  for (uint64_t seed = 0; seed < 200; ++seed) {
+    const Frames all = frames_of(options, 7, 6, 2, seed);  // 1, 2, 3 and four of 0..5
+    for (int64_t frame = 0; frame < 6; ++frame)
+      EXPECT_LE(std::count(all.begin(), all.end(), frame), frame >= 1 && frame <= 3 ? 2 : 1);
+    middle_again = middle_again || std::count(all.begin(), all.end(), 2) == 2;
+    const Frames again = frames_of(options, 8, 3, 1, seed);  // 0, 1, 2, then all, then two of them
+    for (int64_t frame = 0; frame < 3; ++frame) {
+      const auto count = std::count(again.begin(), again.end(), frame);
+      EXPECT_TRUE(count == 2 || count == 3) << count;
+    }
+  }
+  EXPECT_TRUE(middle_again);
 }
 
 TEST(ClipSampler, WholeVideoTakesAllFrames) {
