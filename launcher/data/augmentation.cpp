@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "launcher/data/geometry.h"
+#include "launcher/data/pixel_loops.h"
 
 namespace tessera::data {
 namespace {
@@ -76,8 +77,9 @@ Overloaded(Functions...) -> Overloaded<Functions...>;
 }  // namespace
 
 ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames,
-                             Random& random)
-    : stated_size_(size),
+                             Random& random, const Resizing& resizing)
+    : resizing_(resizing),
+      stated_size_(size),
       num_frames_(num_frames),
       geometry_{.size = size,
                 .region = {cv::Point(), size},
@@ -104,20 +106,10 @@ void ClipTransform::flip(bool vertical) {
 
 void ClipTransform::resize(int64_t short_side, int64_t max_side) {
   const cv::Size to =
-      resized_size(geometry_.size.height, geometry_.size.width, short_side, max_side);
-  const auto ends_with_crop_of_resized = [&] {
-    return steps_.size() > 1 && std::holds_alternative<Crop>(steps_.back()) &&
-           std::holds_alternative<Resize>(steps_[steps_.size() - 2]);
-  };
-  if (!steps_.empty() && std::holds_alternative<Resize>(steps_.back())) {
-    // Nobody sees the size between two resizes: it only says what the second one aims at.
-    steps_.pop_back();
-    geometry_ = before_resize_;
-  } else if (ends_with_crop_of_resized()) {
-    undo_resize_and_crop();
-  }
+      resized_size(geometry_.size.height, geometry_.size.width, short_side, max_side, resizing_);
+  if (!resizing_.antialiased) undo_resize_that_is_not_seen();
   before_resize_ = geometry_;
-  if (!std::exchange(geometry_.reduction_is_known, true)) {
+  if (!std::exchange(geometry_.reduction_is_known, true) && !resizing_.antialiased) {
     align_region(to);
     geometry_.reduction = block_reduction(geometry_.size, to);
   }
@@ -125,6 +117,17 @@ void ClipTransform::resize(int64_t short_side, int64_t max_side) {
   geometry_.rows = look_up(geometry_.rows, nearest_indices(geometry_.size.height, to.height));
   geometry_.columns = look_up(geometry_.columns, nearest_indices(geometry_.size.width, to.width));
   geometry_.size = to;
+}
+
+void ClipTransform::undo_resize_that_is_not_seen() {
+  if (!steps_.empty() && std::holds_alternative<Resize>(steps_.back())) {
+    // The size between two resizes decides only what the second one aims at.
+    steps_.pop_back();
+    geometry_ = before_resize_;
+  } else if (steps_.size() > 1 && std::holds_alternative<Crop>(steps_.back()) &&
+             std::holds_alternative<Resize>(steps_[steps_.size() - 2])) {
+    undo_resize_and_crop();
+  }
 }
 
 void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& random) {
@@ -215,20 +218,22 @@ cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
                          (region.height + reduction - 1) / reduction});
   const Overloaded apply{
       [&](const Flip& step) { result = flipped(result, step.vertical); },
-      [&](const Resize& step) { result = resize_frame(result, step.size); },
+      [&](const Resize& step) { result = resize_frame(result, step.size, resizing_); },
       [&](const Crop& step) { result = cv::Mat(result, step.region); },
       [&](const ShuffleChannels& step) { result = with_channels(result, step.order); },
       [&](const Photometric& step) {
         const PhotometricDraw& draw = step.draws[step.draws.size() == 1 ? 0 : t];
         result = distort(result, draw);
+        if (resizing_.antialiased) result = cut_to_bytes(result);
       },
   };
   for (const Step& step : steps_) std::visit(apply, step);
   return result;
 }
 
-void augment(ClipImages& clip, const AugmentOptions& options, Random& random) {
-  const ClipTransform transform(options, clip.size(), clip.frames.size(), random);
+void augment(ClipImages& clip, const AugmentOptions& options, Random& random,
+             const Resizing& resizing) {
+  const ClipTransform transform(options, clip.size(), clip.frames.size(), random, resizing);
   const ClipImages before = clip;
   for (size_t t = 0; t < before.frames.size(); ++t) {
     clip.frames[transform.place(t)] = transform.frame(before.frames[t], t);

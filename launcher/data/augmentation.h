@@ -9,6 +9,7 @@
 #include "launcher/data/data_options.h"
 #include "launcher/data/photometric.h"
 #include "launcher/data/random.h"
+#include "launcher/data/resizing.h"
 
 namespace tessera::data {
 
@@ -18,7 +19,12 @@ namespace tessera::data {
 class ClipTransform {
  public:
   /// Draws the steps in order, then the last resize, for `num_frames` frames of `size`.
-  ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames, Random& random);
+  ///
+  /// antialiased: every step is done as it is written down, on whole levels, as the authors' codes
+  /// do. fast: of resizes in a row only the last one is done, and a crop of a resized frame that is
+  /// resized again is taken from the frame itself.
+  ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames, Random& random,
+                const Resizing& resizing = {});
 
   /// Of the transformed frames.
   cv::Size size() const { return geometry_.size; }
@@ -27,15 +33,16 @@ class ClipTransform {
   size_t place(size_t t) const { return is_reversed_ ? num_frames_ - 1 - t : t; }
 
   /// How many times smaller than stated (1, 2, 4 or 8) images may be decoded: such that no resize
-  /// has to enlarge them again.
+  /// has to enlarge them again. 1 if antialiased, which needs every pixel.
   int reduction() const { return geometry_.reduction; }
 
   /// What is seen of the input, in pixels of the stated size; multiples of reduction(), or the end
   /// of the image.
   cv::Rect region() const { return geometry_.region; }
 
-  /// in: frame t, RGB in 0..255, CV_8UC3 or CV_32FC3, of the stated size or reduced.
-  /// out: the same of size(), CV_8UC3 only where no step made other levels.
+  /// in: frame t, RGB in 0..255, CV_8UC3 or (not antialiased) CV_32FC3, of the stated size or
+  /// reduced. out: the same of size(). CV_8UC3 if antialiased, otherwise only if no step made other
+  /// levels.
   cv::Mat frame(const cv::Mat& frame, size_t t) const;
 
   /// For each row (column) of the result, the one of the input whose mask it shows. Ascending, or
@@ -71,6 +78,7 @@ class ClipTransform {
 
   void flip(bool vertical);
   void resize(int64_t short_side, int64_t max_side);
+  void undo_resize_that_is_not_seen();
   void resize_to_drawn(const AugmentStepOptions& step, Random& random);
   void crop(const AugmentStepOptions& step, Random& random);
   void crop_to(const cv::Rect& region);
@@ -79,6 +87,7 @@ class ClipTransform {
   void shuffle_channels(Random& random);
   void photometric(const AugmentStepOptions& step, Random& random);
 
+  Resizing resizing_;
   std::vector<Step> steps_;  // after the region is taken
   cv::Size stated_size_;
   size_t num_frames_;
@@ -97,6 +106,7 @@ struct ClipImages {
 
 /// Puts a whole clip through a transform drawn for it. Frames and masks go through the same
 /// geometry; an empty mask stays empty.
-void augment(ClipImages& clip, const AugmentOptions& options, Random& random);
+void augment(ClipImages& clip, const AugmentOptions& options, Random& random,
+             const Resizing& resizing = {});
 
 }  // namespace tessera::data

@@ -16,6 +16,10 @@ constexpr uint64_t kSamplingStream = 2;
 constexpr uint64_t kAugmentStream = 3;
 constexpr uint64_t kPointStream = 8;
 
+/// SeqFormer's code draws until a clip has an instance. A set in which none ever has must not stop
+/// a run without a word.
+constexpr int kMostDraws = 100;
+
 std::vector<ClipSet> open_sets(const DataOptions& options, const SplitOptions& split,
                                const std::string& name) {
   const std::string key = "data." + name;
@@ -82,13 +86,28 @@ ClipSample ClipDataset::load(int64_t sample, uint64_t seed, int64_t epoch) const
   while (k >= sets_[set].epoch_size()) k -= sets_[set++].epoch_size();
   Random sampling = key(kSamplingStream);
   Random augmenting = key(kAugmentStream);
-  const ClipSet::Clip clip = sets_[set].load(sets_[set].sample_of(k, epoch), sampling, augmenting);
-
+  const ClipSet& source = sets_[set];
+  ClipSet::Clip clip;
   ClipSample result;
-  const cv::Size size = clip.frames.front().size();
+  cv::Size size;
+  int64_t chosen = source.sample_of(k, epoch);
+  for (int draw = 1;; ++draw) {
+    clip = source.load(chosen, sampling, augmenting);
+    size = clip.frames.front().size();
+    result.targets = make_targets(clip.masks, clip.labels, static_cast<int64_t>(clip.frames.size()),
+                                  size, options_.min_visible_pixels);
+    if (source.takes_clip_with(result.targets.num_instances())) break;
+    if (draw == kMostDraws)
+      throw DataError(
+          source.annotations().file.string() + ": expected a clip with " +
+          source.wanted_instances() + " after data.augment, got none in " +
+          std::to_string(kMostDraws) + " draws. Check the annotations and the sizes of crops, or " +
+          (source.is_images()
+               ? "widen " + source.key() + ".pseudo_clip.min_instances and max_instances."
+               : "set data.sampling.redraw_empty = false."));
+    chosen = source.draw_sample(sampling);
+  }
   result.frames = normalised_frames(clip.frames, options_.normalise);
-  result.targets = make_targets(clip.masks, clip.labels, static_cast<int64_t>(clip.frames.size()),
-                                size, options_.min_visible_pixels);
   result.targets.random_key = key(kPointStream).next() | 1;  // 0 would be none
   result.meta = {.video_id = clip.video->id,
                  .video_name = video_name(*clip.video),

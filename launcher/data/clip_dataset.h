@@ -34,8 +34,10 @@ class ClipDataset {
   /// Samples of an epoch, those of the first set first.
   int64_t size() const { return size_; }
 
-  /// Every draw depends on (seed, epoch, sample) alone. in: sample 0..size-1.
-  /// Throws DataError naming file, video and frame where an image is broken or of another size.
+  /// Every draw depends on (seed, epoch, sample) alone. in: sample 0..size-1. In place of a clip
+  /// that its set does not take (ClipSet::takes_clip_with) another sample of the set is drawn.
+  /// Throws DataError naming file, video and frame where an image is broken or of another size, and
+  /// naming the set if none of 100 draws gave a clip that it takes.
   ClipSample load(int64_t sample, uint64_t seed, int64_t epoch) const;
 
   /// The largest clip of all sets, see ClipSet::largest_clip; for batches of several clips, which

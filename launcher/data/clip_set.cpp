@@ -103,7 +103,16 @@ std::string video_name(const Video& video) {
 }
 
 ClipSet::ClipSet(const DataOptions& options, const SetOptions& set, std::string key)
-    : options_(options), set_(set), key_(std::move(key)), annotations_(read_set(set, key_)) {}
+    : options_(options),
+      resizing_(resizing_of(options)),
+      pseudo_clip_augment_(options.augment),
+      set_(set),
+      key_(std::move(key)),
+      annotations_(read_set(set, key_)) {
+  if (!set.pseudo_clip.photometric)
+    std::erase_if(pseudo_clip_augment_.steps,
+                  [](const AugmentStepOptions& step) { return step.kind == "photometric"; });
+}
 
 std::vector<int64_t> ClipSet::category_ids() const {
   std::set<int64_t> ids;
@@ -150,15 +159,13 @@ int64_t ClipSet::label_of(int64_t category_id, const std::vector<int64_t>& model
 void ClipSet::choose_samples() {
   if (is_images()) {
     for (size_t image = 0; image < annotations_.videos.size(); ++image) {
+      // More than max_instances may become fewer in a crop.
       const auto count = static_cast<int64_t>(annotations_of_[image].size());
-      if (count >= set_.pseudo_clip.min_instances && count <= set_.pseudo_clip.max_instances)
-        images_.push_back(image);
+      if (count >= set_.pseudo_clip.min_instances) images_.push_back(image);
     }
     if (images_.empty())
-      throw DataError(set_.annotations + ": expected an image with " +
-                      std::to_string(set_.pseudo_clip.min_instances) + " to " +
-                      std::to_string(set_.pseudo_clip.max_instances) +
-                      " instances of the model's categories, got none of " +
+      throw DataError(set_.annotations + ": expected an image with " + wanted_instances() +
+                      " of the model's categories, got none of " +
                       std::to_string(annotations_.videos.size()) + " images.");
   } else {
     sampler_.emplace(options_.sampling, options_.num_frames, lengths(annotations_));
@@ -183,6 +190,21 @@ int64_t ClipSet::epoch_size() const {
 int64_t ClipSet::sample_of(int64_t k, int64_t epoch) const {
   if (order_.empty()) return k % size();
   return order_[static_cast<size_t>((epoch % size() * (epoch_size() % size()) + k) % size())];
+}
+
+bool ClipSet::takes_clip_with(int64_t instances) const {
+  if (!is_images()) return instances > 0 || !options_.sampling.redraw_empty;
+  return instances >= set_.pseudo_clip.min_instances && instances <= set_.pseudo_clip.max_instances;
+}
+
+std::string ClipSet::wanted_instances() const {
+  if (!is_images()) return "an instance";
+  return std::to_string(set_.pseudo_clip.min_instances) + " to " +
+         std::to_string(set_.pseudo_clip.max_instances) + " instances";
+}
+
+int64_t ClipSet::draw_sample(Random& random) const {
+  return random.integer(0, size() - 1);
 }
 
 std::filesystem::path ClipSet::image_file(size_t video, int64_t frame) const {
@@ -224,7 +246,7 @@ ClipSet::Clip ClipSet::load_frames(int64_t sample, Random& sampling, Random& aug
   const Video& video = annotations_.videos[drawn.video];
   const ClipTransform transform(options_.augment,
                                 {static_cast<int>(video.width), static_cast<int>(video.height)},
-                                drawn.frames.size(), augmenting);
+                                drawn.frames.size(), augmenting, resizing_);
   Clip clip{.frames = std::vector<cv::Mat>(drawn.frames.size()),
             .masks = {},
             .labels = {},
@@ -253,7 +275,9 @@ ClipExtent ClipSet::largest_clip(bool by_area) const {
   for (size_t v = 0; v < annotations_.videos.size(); ++v) {
     const Video& video = annotations_.videos[v];
     int64_t& most = most_instances[{video.height, video.width}];
-    most = std::max(most, static_cast<int64_t>(annotations_of_[v].size()));
+    auto instances = static_cast<int64_t>(annotations_of_[v].size());
+    if (is_images()) instances = std::min(instances, set_.pseudo_clip.max_instances);
+    most = std::max(most, instances);
   }
   ClipExtent largest;
   for (const auto& [size, instances] : most_instances) {
@@ -261,7 +285,7 @@ ClipExtent ClipSet::largest_clip(bool by_area) const {
     for (uint64_t draw = 0; draw < kDraws; ++draw) {
       Random random({kExtentStream, draw});
       const ClipTransform transform(options_.augment, stated,
-                                    static_cast<size_t>(options_.num_frames), random);
+                                    static_cast<size_t>(options_.num_frames), random, resizing_);
       largest.join(
           {options_.num_frames, transform.size().height, transform.size().width, instances},
           by_area);
@@ -280,14 +304,14 @@ ClipSet::Clip ClipSet::load_pseudo_clip(int64_t sample, Random& sampling,
             .frame_indices = std::vector<int64_t>(static_cast<size_t>(options_.num_frames)),
             .video = &video};
   ClipImages images;
-  read_frame(image_file(image, 0), video, 0, 1).convertTo(images.frames.emplace_back(), CV_32FC3);
+  images.frames.push_back(read_frame(image_file(image, 0), video, 0, 1));
   for (const size_t i : annotations_of_[image]) {
     const Annotation& annotation = annotations_.annotations[i];
     clip.labels.push_back(labels_[annotation.category_index].value());
     images.masks.push_back({mask_mat(annotation.segmentations.at(0).value())});
   }
   make_pseudo_clip(images, options_.num_frames, set_.pseudo_clip, sampling);
-  augment(images, options_.augment, augmenting);
+  augment(images, pseudo_clip_augment_, augmenting, resizing_);
   clip.frames = std::move(images.frames);
   clip.masks = std::move(images.masks);
   return clip;

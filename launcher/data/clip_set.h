@@ -10,6 +10,7 @@
 #include "launcher/data/clip_sampler.h"
 #include "launcher/data/data_options.h"
 #include "launcher/data/random.h"
+#include "launcher/data/resizing.h"
 #include "launcher/data/ytvis.h"
 
 namespace tessera::data {
@@ -35,6 +36,8 @@ class ClipSet {
   /// Category ids of the file in ascending order; with a class_map, those that it leads to.
   std::vector<int64_t> category_ids() const;
   bool is_mapped() const { return !set_.class_map.empty(); }
+  /// Of single images, which become pseudo-clips; else of videos.
+  bool is_images() const { return set_.kind == "coco"; }
 
   /// Gives each category its index among `model_ids` (ascending), chooses the samples and looks for
   /// their images. Call once, first. Throws ConfigError for ids that are not among them, DataError
@@ -49,6 +52,13 @@ class ClipSet {
   /// number, epochs go round through the set in an order of their own: all samples come equally
   /// often.
   int64_t sample_of(int64_t k, int64_t epoch) const;
+
+  /// Whether a clip that `instances` are left in is trained. Otherwise another sample is drawn.
+  bool takes_clip_with(int64_t instances) const;
+  /// The numbers of instances that are taken, for messages: "1 to 25 instances".
+  std::string wanted_instances() const;
+  /// Any sample of the set, all equally likely.
+  int64_t draw_sample(Random& random) const;
 
   /// A clip after `[data.augment]`.
   struct Clip {
@@ -72,13 +82,14 @@ class ClipSet {
  private:
   Clip load_frames(int64_t sample, Random& sampling, Random& augmenting) const;
   Clip load_pseudo_clip(int64_t sample, Random& sampling, Random& augmenting) const;
-  bool is_images() const { return set_.kind == "coco"; }
   std::filesystem::path image_file(size_t video, int64_t frame) const;
   void check_images() const;
   void choose_samples();
   int64_t label_of(int64_t category_id, const std::vector<int64_t>& model_ids) const;
 
   DataOptions options_;
+  Resizing resizing_;
+  AugmentOptions pseudo_clip_augment_;  // the steps that pseudo-clips go through
   SetOptions set_;
   std::string key_;
   AnnotationFile annotations_;

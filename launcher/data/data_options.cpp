@@ -48,6 +48,10 @@ void check_three(const std::vector<double>& values, std::string_view key) {
 
 void PseudoClipOptions::describe(Schema<PseudoClipOptions>& schema) {
   using Options = PseudoClipOptions;
+  schema.field(
+      "photometric", &Options::photometric,
+      "Do the photometric steps of data.augment, too. SeqFormer's code does them on videos "
+      "only.");
   schema
       .field("perspective", &Options::perspective,
              "Standard deviation of how far each corner moves inwards, part of the image's side.")
@@ -57,30 +61,37 @@ void PseudoClipOptions::describe(Schema<PseudoClipOptions>& schema) {
       .between(0, 180);
   schema
       .field("translate", &Options::translate,
-             "Largest shift along x and along y, part of the image's side, either way.")
+             "Largest shift, part of the image's sides, either way; the same part along x and y.")
       .between(0, 1);
   schema
       .field("blur_probability", &Options::blur_probability,
-             "How often a frame gets motion blur, along a line of drawn direction.")
+             "How often a frame gets motion blur, along a line of drawn direction, evenly or more "
+             "towards one end.")
       .between(0, 1);
   schema
       .field("blur_sizes", &Options::blur_sizes, "Lengths of that line to draw from, pixels, odd.")
       .between(1, 99);
   schema
-      .field("brightness", &Options::brightness,
-             "Largest change of brightness, levels of 0..255, either way. A frame gets this, "
-             "hue_saturation or both, equally often.")
+      .field(
+          "brightness", &Options::brightness,
+          "Largest change of brightness, levels of 0..255, either way. Half of the frames get this "
+          "and hue_saturation, a quarter this alone, a quarter hue_saturation alone.")
       .between(0, 255);
   schema
       .field("hue_saturation", &Options::hue_saturation,
-             "Largest change of hue and saturation, each on a scale of 0..255, either way.")
+             "Largest change of hue and saturation on a scale of 0..255, either way: one whole "
+             "number for both.")
       .between(0, 255);
   schema.field("shuffle", &Options::shuffle,
                "Put the frames, the image itself among them, in a drawn order.");
   schema
-      .field("min_instances", &Options::min_instances, "Images with fewer instances are left out.")
+      .field("min_instances", &Options::min_instances,
+             "Images with fewer instances are left out. If augmentation leaves a clip with fewer, "
+             "another image of the set is drawn.")
       .at_least(0);
-  schema.field("max_instances", &Options::max_instances, "Images with more instances are left out.")
+  schema
+      .field("max_instances", &Options::max_instances,
+             "If a clip has more instances after augmentation, another image of the set is drawn.")
       .at_least(1);
   schema.validate([](const Options& options) {
     for (const int64_t size : options.blur_sizes)
@@ -163,6 +174,10 @@ void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
       .field("reach", &SamplingOptions::reach,
              "around_frame, near_and_far: largest distance from the sampled frame, in frames.")
       .at_least(1);
+  schema.field(
+      "redraw_empty", &SamplingOptions::redraw_empty,
+      "If no instance is left in a clip of a video after augmentation, another sample of the "
+      "set is drawn (SeqFormer). Otherwise the clip is trained without instances.");
 }
 
 void NormaliseOptions::describe(Schema<NormaliseOptions>& schema) {
@@ -243,6 +258,20 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
   schema.field("train", &DataOptions::train, "The split that training reads.");
   schema.field("validation", &DataOptions::validation, "The split that evaluation reads.");
   schema.field("sampling", &DataOptions::sampling, "Which frames become a training clip.");
+  schema
+      .field(
+          "resize", &DataOptions::resize,
+          "How frames are resized, in training and inference. antialiased: bilinear over all "
+          "pixels that a resized pixel covers, rounded to whole levels, as Pillow does, which the "
+          "authors' codes use; every augmentation step is done as written. fast: JPEG files are "
+          "decoded at a reduced size (the means of blocks) and resized once, bilinearly.")
+      .one_of({"fast", "antialiased"});
+  schema
+      .field(
+          "resize_rounding", &DataOptions::resize_rounding,
+          "Sides of resized frames. nearest: both are rounded to the nearest pixel (detectron2); "
+          "down: the fraction of the longer side is cut off (DETR, torchvision).")
+      .one_of({"nearest", "down"});
   schema.field("normalise", &DataOptions::normalise, "Scaling of the channels.");
   schema.field("augment", &DataOptions::augment, "What training does to a clip.");
   schema

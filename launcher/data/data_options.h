@@ -12,6 +12,7 @@ namespace tessera {
 /// `pseudo_clip` of a set of single images: how one image becomes a clip. The defaults are those of
 /// the joint training of SeqFormer and MS-STS VIS.
 struct PseudoClipOptions {
+  bool photometric = false;
   double perspective = 0.08;
   double rotate = 20;
   double translate = 0.1;
@@ -51,6 +52,7 @@ struct SamplingOptions {
   int64_t stride = 1;
   int64_t every = 1;
   int64_t reach = 20;
+  bool redraw_empty = false;
   static void describe(Schema<SamplingOptions>& schema);
 };
 
@@ -92,6 +94,8 @@ struct DataOptions {
   SplitOptions train;
   SplitOptions validation;
   SamplingOptions sampling;
+  std::string resize = "fast";
+  std::string resize_rounding = "nearest";
   NormaliseOptions normalise;
   AugmentOptions augment;
   int64_t min_visible_pixels = 1;

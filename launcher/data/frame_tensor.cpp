@@ -3,6 +3,7 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 #include <opencv2/core.hpp>
@@ -10,7 +11,6 @@
 
 #include "core/error.h"
 #include "core/structures/shape.h"
-#include "launcher/data/geometry.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/pixel_loops.h"
 
@@ -21,33 +21,6 @@ constexpr double kLevels = 255;
 
 int64_t rounded_up(int64_t side, int64_t divisor) {
   return (side + divisor - 1) / divisor * divisor;
-}
-
-/// Mean and deviation of each channel over a clip's pixels, as parts of kLevels.
-NormaliseOptions measured(const std::vector<cv::Mat>& frames) {
-  // A clip of one colour has no deviation; it is divided by half a level instead.
-  constexpr double kSmallest = 0.5 / kLevels;
-  NormaliseOptions result;
-  for (int c = 0; c < 3; ++c) {
-    double sum = 0, squares = 0, count = 0;
-    for (const cv::Mat& frame : frames) {
-      const cv::Mat levels = with_float_levels(frame);
-      for (int y = 0; y < levels.rows; ++y) {
-        const auto* row = levels.ptr<cv::Vec3f>(y);
-        for (int x = 0; x < levels.cols; ++x) {
-          const double value = row[x][c] / kLevels;
-          sum += value;
-          squares += value * value;
-        }
-        count += levels.cols;
-      }
-    }
-    const double mean = sum / count;
-    result.mean[c] = mean;
-    result.deviation[c] =
-        std::max(kSmallest, std::sqrt(std::max(0.0, squares / count - mean * mean)));
-  }
-  return result;
 }
 
 ChannelScale channel_scale(const NormaliseOptions& normalise) {
@@ -70,9 +43,38 @@ void copy_planes(const float* from, int64_t planes, int64_t h, int64_t w, float*
 
 }  // namespace
 
+NormaliseOptions clip_statistics(const std::vector<cv::Mat>& frames) {
+  constexpr double kSmallest = 0.5 / kLevels;
+  std::array<double, 3> sum{}, squares{};
+  double count = 0;
+  for (const cv::Mat& frame : frames) {
+    const cv::Mat levels = with_float_levels(frame);
+    for (int y = 0; y < levels.rows; ++y) {
+      const auto* row = levels.ptr<cv::Vec3f>(y);
+      for (int x = 0; x < levels.cols; ++x)
+        for (int c = 0; c < 3; ++c) {
+          const double value = row[x][c] / kLevels;
+          sum[static_cast<size_t>(c)] += value;
+          squares[static_cast<size_t>(c)] += value * value;
+        }
+    }
+    count += static_cast<double>(levels.total());
+  }
+  NormaliseOptions result;
+  for (size_t c = 0; c < 3; ++c) {
+    const double mean = sum[c] / count;
+    result.mean[c] = mean;
+    result.deviation[c] =
+        std::max(kSmallest, std::sqrt(std::max(0.0, squares[c] / count - mean * mean)));
+  }
+  return result;
+}
+
 at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const NormaliseOptions& options) {
-  const ChannelScale scale = channel_scale(options.by == "clip" ? measured(frames) : options);
-  const int64_t height = frames.at(0).rows;
+  if (frames.empty()) throw ShapeError("frames: expected at least one frame, got none.");
+  const ChannelScale scale =
+      channel_scale(options.by == "clip" ? clip_statistics(frames) : options);
+  const int64_t height = frames[0].rows;
   const int64_t width = frames[0].cols;
   const auto num_frames = static_cast<int64_t>(frames.size());
   at::Tensor result = at::empty({num_frames, 3, height, width}, at::kFloat);
@@ -84,20 +86,14 @@ at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const Normalise
   return result;
 }
 
-at::Tensor prepare_frames(const at::Tensor& frames, int64_t short_side, int64_t max_side,
-                          const NormaliseOptions& normalise) {
-  expect_shape(frames, "[T,H,W,3]", "frames");
+cv::Mat resize_to_sides(const at::Tensor& frame, int64_t short_side, int64_t max_side,
+                        const Resizing& resizing) {
   use_single_opencv_thread();
-  const at::Tensor whole = frames.contiguous();
-  std::vector<cv::Mat> prepared;
-  for (int64_t t = 0; t < whole.size(0); ++t) {
-    cv::Mat frame = to_mat(whole.select(0, t));
-    if (short_side > 0)
-      frame = resize_frame(frame, resized_size(frame.rows, frame.cols, short_side, max_side));
-    prepared.push_back(frame);
-  }
-  if (prepared.empty()) throw ShapeError("frames: expected at least one frame, got none.");
-  return normalised_frames(prepared, normalise);
+  const at::Tensor whole = frame.contiguous();
+  const cv::Mat pixels = to_mat(whole);
+  const cv::Size size = resized_size(pixels.rows, pixels.cols, short_side, max_side, resizing);
+  // A frame that has the size already comes back as it is, in the tensor's memory.
+  return pixels.size() == size ? pixels.clone() : resize_frame(pixels, size, resizing);
 }
 
 ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMeta> meta,

@@ -1,19 +1,12 @@
 #include "launcher/data/geometry.h"
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <opencv2/imgproc.hpp>
 #include <vector>
 
 namespace tessera::data {
 namespace {
-
-constexpr int kLargestReduction = 8;  // of what JPEG decoders offer
-
-int scaled(int64_t side, double scale) {
-  return std::max(1, static_cast<int>(std::lround(static_cast<double>(side) * scale)));
-}
 
 bool is_descending(const std::vector<int>& indices) {
   return indices.front() > indices.back();
@@ -28,45 +21,6 @@ std::vector<int> counts_below(const std::vector<int>& indices, int count) {
 }
 
 }  // namespace
-
-cv::Size resized_size(int64_t height, int64_t width, int64_t short_side, int64_t max_side) {
-  const auto [shorter, longer] = std::minmax(height, width);
-  double scale = static_cast<double>(short_side) / static_cast<double>(shorter);
-  if (max_side > 0)
-    scale = std::min(scale, static_cast<double>(max_side) / static_cast<double>(longer));
-  return {scaled(width, scale), scaled(height, scale)};
-}
-
-int block_reduction(cv::Size from, cv::Size to) {
-  int reduction = 1;
-  while (reduction < kLargestReduction && to.width <= from.width / (2 * reduction) &&
-         to.height <= from.height / (2 * reduction)) {
-    reduction *= 2;
-  }
-  return reduction;
-}
-
-cv::Mat with_float_levels(const cv::Mat& frame) {
-  if (frame.depth() == CV_32F) return frame;
-  cv::Mat levels;
-  frame.convertTo(levels, CV_32F);
-  return levels;
-}
-
-cv::Mat resize_frame(const cv::Mat& frame, cv::Size size) {
-  if (frame.size() == size) return frame;
-  cv::Mat reduced = with_float_levels(frame);
-  if (const int reduction = block_reduction(frame.size(), size); reduction > 1) {
-    // Sides that do not divide are rounded up, as JPEG decoders do.
-    const cv::Size blocks((frame.cols + reduction - 1) / reduction,
-                          (frame.rows + reduction - 1) / reduction);
-    cv::resize(cv::Mat(reduced), reduced, blocks, 0, 0, cv::INTER_AREA);
-  }
-  if (reduced.size() == size) return reduced;
-  cv::Mat resized;
-  cv::resize(reduced, resized, size, 0, 0, cv::INTER_LINEAR);
-  return resized;
-}
 
 std::vector<int> nearest_indices(int from, int to) {
   std::vector<int> indices(static_cast<size_t>(to));

@@ -33,6 +33,17 @@ void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes
     write_planes_of<float>(frame, scale, planes);
 }
 
+cv::Mat cut_to_bytes(const cv::Mat& frame) {
+  cv::Mat result(frame.size(), CV_8UC3);
+  for (int y = 0; y < frame.rows; ++y) {
+    const auto* from = frame.ptr<float>(y);
+    auto* to = result.ptr<uint8_t>(y);
+    for (int x = 0; x < 3 * frame.cols; ++x)
+      to[x] = static_cast<uint8_t>(static_cast<int32_t>(from[x]));
+  }
+  return result;
+}
+
 std::optional<PixelBounds> foreground_bounds(const cv::Mat& mask, int64_t min_pixels) {
   PixelBounds bounds{0, mask.rows, mask.cols, 0};
   int64_t count = 0;

@@ -8,12 +8,16 @@
 
 namespace tessera::data {
 
-/// Turns an image into a clip: the image and num_frames - 1 copies of it, each warped (perspective,
-/// rotation, shift) and recoloured on its own, sometimes blurred, in a drawn order.
-/// Where masks overlap in a warped frame, the later one has the pixel. What lies outside the image
-/// is black and of no instance.
-/// in: clip of one frame, masks [N][1]. out: the same with num_frames frames, masks
-/// [N][num_frames].
+/// Turns an image into a clip: the image and num_frames - 1 copies of it, in a drawn order. Each
+/// copy is recoloured, then warped (perspective, rotation, shift), sometimes blurred, all by draws
+/// of its own. What lies outside the image is black and belongs to no instance. If masks overlap in
+/// a warped frame, the later mask has the pixel.
+///
+/// Source: datasets/coco2seq.py and image_to_seq_augmenter.py of SeqFormer's code, which MS-STS VIS
+/// shares, with the operations of imgaug 0.4.0 on 8-bit levels.
+/// Differs from imgaug: masks are moved once by the whole warp, not by each part of it with
+/// rounding between; corners move inwards by less than half a side. in: clip of one frame, CV_8UC3,
+/// masks [N][1]. out: the same with num_frames frames, masks [N][num_frames].
 void make_pseudo_clip(ClipImages& clip, int64_t num_frames, const PseudoClipOptions& options,
                       Random& random);
 

@@ -12,6 +12,7 @@
 #include "launcher/data/frame_tensor.h"
 #include "launcher/inference/mean_masks.h"
 #include "launcher/inference/track_chain.h"
+#include "launcher/inference/window_frames.h"
 #include "launcher/model/autocast.h"
 
 namespace tessera {
@@ -86,21 +87,25 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
   model_.eval();
 }
 
+int64_t VideoInference::model_frames_of(int64_t length) const {
+  return model_.needs().fixed_frames > 0 ? window_ : length;
+}
+
 FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
                                         std::span<const Window> windows, FrameGeometry& geometry,
                                         const FrameProgress& progress) const {
   const InferenceOptions& options = experiment_.inference;
   const Window& window = windows.front();
+  std::vector<WindowFrames> sources;
+  for (const Window& each : windows)
+    sources.emplace_back(video,
+                         WindowFrames::Span{each.start, each.length, model_frames_of(each.length)},
+                         experiment_.data, options);
   FeaturePyramid whole;
   for (int64_t first = 0; first < window.length; first += options.backbone_frames) {
     const int64_t count = std::min(options.backbone_frames, window.length - first);
     std::vector<at::Tensor> clips;
-    for (const Window& one : windows) {
-      std::vector<at::Tensor> frames;
-      for (int64_t i = 0; i < count; ++i) frames.push_back(video.read(one.start + first + i));
-      clips.push_back(data::prepare_frames(at::stack(frames), options.short_side, options.max_side,
-                                           experiment_.data.normalise));
-    }
+    for (const WindowFrames& source : sources) clips.push_back(source.read(first, count));
     ClipMeta meta;
     meta.video_id = video.id;
     meta.video_name = video.name;
@@ -144,7 +149,7 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
   const int64_t length = windows.front().length;
   FrameGeometry geometry;
   FeaturePyramid pyramid = features(video, windows, geometry, progress);
-  const int64_t model_frames = model_.needs().fixed_frames > 0 ? window_ : length;
+  const int64_t model_frames = model_frames_of(length);
   if (model_frames > length) {
     // A backbone sees each frame by itself, so features can be repeated in place of frames.
     const at::Tensor frames = at::remainder(at::arange(model_frames), length).to(device_);

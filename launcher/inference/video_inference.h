@@ -68,6 +68,8 @@ class VideoInference {
  private:
   struct Seen;
 
+  /// Frames of the clip that the model makes of a window of `length` frames.
+  int64_t model_frames_of(int64_t length) const;
   /// Of windows of one length, as the clips of a batch; of several only where their frames
   /// together are no more than go through the backbone at once.
   FeaturePyramid features(const data::InferenceVideo& video, std::span<const Window> windows,

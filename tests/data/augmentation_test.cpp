@@ -164,34 +164,12 @@ TEST(Augment, AbsentMasksStayAbsent) {
   EXPECT_EQ(clip.masks[0][0].rows, 10);
 }
 
-TEST(Geometry, KeepsTheAspectAndTheLimit) {
-  EXPECT_EQ(resized_size(720, 1280, 300, 540), cv::Size(533, 300));
-  EXPECT_EQ(resized_size(1280, 720, 300, 540), cv::Size(300, 533));
-  EXPECT_EQ(resized_size(100, 400, 300, 540), cv::Size(540, 135));
-  EXPECT_EQ(resized_size(100, 400, 300, 0), cv::Size(1200, 300));
-  EXPECT_EQ(resized_size(1, 4000, 300, 540), cv::Size(540, 1));
-}
-
 TEST(Geometry, MaskResizeTakesThePixelUnderTheCentre) {
   cv::Mat mask(1, 4, CV_8UC1);
   for (int x = 0; x < 4; ++x) mask.at<uint8_t>(0, x) = static_cast<uint8_t>(x);
   const cv::Mat smaller = take_pixels(mask, {0}, nearest_indices(4, 2));  // centres at 1.0 and 3.0
   EXPECT_EQ(smaller.at<uint8_t>(0, 0), 1);
   EXPECT_EQ(smaller.at<uint8_t>(0, 1), 3);
-}
-
-TEST(Geometry, LargeShrinkingAveragesBlocks) {
-  EXPECT_EQ(block_reduction({1280, 720}, {640, 360}), 2);
-  EXPECT_EQ(block_reduction({1280, 720}, {641, 360}), 1);
-  EXPECT_EQ(block_reduction({1280, 720}, {320, 170}), 4);
-  EXPECT_EQ(block_reduction({1280, 720}, {8, 8}), 8);
-  EXPECT_EQ(block_reduction({100, 100}, {300, 300}), 1);
-  // Single bright pixels, none of them where a bilinear lookup would see them.
-  cv::Mat dots(64, 64, CV_32FC1, cv::Scalar(0));
-  for (int y = 0; y < 64; y += 4)
-    for (int x = 0; x < 64; x += 4) dots.at<float>(y, x) = 16;
-  const cv::Mat small = resize_frame(dots, {16, 16});
-  EXPECT_NEAR(cv::norm(small - 1, cv::NORM_INF), 0, 1e-5);
 }
 
 /// Runs and pixels of the same random masks through the same random transforms.

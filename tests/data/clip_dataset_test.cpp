@@ -1,7 +1,9 @@
 #include "launcher/data/clip_dataset.h"
 
-#include "launcher/data/frame_tensor.h"
+#include <set>
+
 #include "tests/data/fixture.h"
+#include "tests/data/prepared_frames.h"
 
 namespace tessera::data {
 namespace {
@@ -9,6 +11,7 @@ namespace {
 using test_support::expect_parts;
 using test_support::Json;
 using test_support::message_of;
+using test_support::prepared_frames;
 
 /// Two videos of 8x6 pixels; categories out of order; one instance, one crowd.
 class ClipDatasetTest : public test_support::DataTest {
@@ -86,12 +89,50 @@ TEST_F(ClipDatasetTest, NullFramesAreNotValid) {
 }
 
 TEST_F(ClipDatasetTest, TrainingAndInferencePrepareFramesAlike) {
-  options_.augment.short_side = 11;
+  options_.augment.short_side = 5;
   options_.augment.max_side = 13;
-  const ClipSample sample = open().load(1, 0, 0);
   const at::Tensor frames =
       at::stack({read_image(folder_ / "images/a/0.png"), read_image(folder_ / "images/a/1.png")});
-  EXPECT_TRUE(at::equal(sample.frames, prepare_frames(frames, 11, 13, options_.normalise)));
+  for (const std::string resize : {"fast", "antialiased"})
+    for (const std::string rounding : {"nearest", "down"})
+      for (const std::string by : {"constants", "clip"}) {
+        options_.resize = resize;
+        options_.resize_rounding = rounding;
+        options_.normalise.by = by;
+        const ClipSample sample = open().load(1, 0, 0);
+        const at::Tensor expected =
+            prepared_frames(frames, 5, 13, options_.normalise, resizing_of(options_));
+        EXPECT_TRUE(at::equal(sample.frames, expected)) << resize << ", " << rounding << ", " << by;
+        EXPECT_EQ(sample.frames.size(3), rounding == "down" ? 6 : 7);  // 5 * 8 / 6 is 6.67
+      }
+}
+
+/// SeqFormer's code draws another sample of any video; the sample's own clip may be empty, too.
+TEST_F(ClipDatasetTest, DrawsAnotherClipInPlaceOfOneWithoutInstances) {
+  options_.sampling.redraw_empty = true;
+  const ClipDataset dataset = open();  // video 2 has a crowd only
+  std::set<int64_t> in_place_of_empty;
+  for (int64_t epoch = 0; epoch < 20; ++epoch)
+    for (int64_t sample = 0; sample < dataset.size(); ++sample) {
+      const ClipSample clip = dataset.load(sample, 3, epoch);
+      EXPECT_EQ(clip.meta.video_id, 1);
+      EXPECT_EQ(clip.targets.num_instances(), 1);
+      if (sample < 3) {
+        EXPECT_EQ(clip.meta.frame_indices.back(), sample) << "drawn anew for nothing";
+      } else {
+        in_place_of_empty.insert(clip.meta.frame_indices.back());
+      }
+    }
+  EXPECT_EQ(in_place_of_empty, (std::set<int64_t>{0, 1, 2}));
+  EXPECT_EQ(dataset.load(4, 3, 7).meta.frame_indices, dataset.load(4, 3, 7).meta.frame_indices);
+}
+
+TEST_F(ClipDatasetTest, NamesASetInWhichNoClipHasAnInstance) {
+  options_.sampling.redraw_empty = true;
+  options_.min_visible_pixels = 1000;
+  const ClipDataset dataset = open();
+  expect_parts(message_of<DataError>([&] { dataset.load(0, 0, 0); }),
+               {"annotations.json", "an instance", "100 draws", "redraw_empty = false"});
 }
 
 TEST_F(ClipDatasetTest, DrawsDependOnSeedEpochAndSampleAlone) {

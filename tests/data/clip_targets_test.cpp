@@ -4,12 +4,14 @@
 
 #include "launcher/data/frame_tensor.h"
 #include "tests/data/fixture.h"
+#include "tests/data/prepared_frames.h"
 
 namespace tessera::data {
 namespace {
 
 using test_support::expect_parts;
 using test_support::message_of;
+using test_support::prepared_frames;
 
 cv::Mat mask_with(const cv::Rect& region, int height = 10, int width = 20) {
   cv::Mat mask(height, width, CV_8UC1, cv::Scalar(0));
@@ -69,7 +71,7 @@ TEST(PrepareFrames, NormalisesInOrderOfTheChannels) {
   frames.select(3, 0).fill_(255);
   frames.select(3, 1).fill_(51);
   const NormaliseOptions normalise{.mean = {0.5, 0.1, 0.25}, .deviation = {0.5, 0.2, 0.25}};
-  const at::Tensor prepared = prepare_frames(frames, 0, 0, normalise);
+  const at::Tensor prepared = prepared_frames(frames, 4, 0, normalise);
   EXPECT_EQ(prepared.sizes(), (std::vector<int64_t>{2, 3, 4, 6}));
   EXPECT_TRUE(at::allclose(prepared.select(1, 0), at::ones({2, 4, 6})));
   EXPECT_TRUE(at::allclose(prepared.select(1, 1), at::full({2, 4, 6}, 0.5)));
@@ -82,14 +84,14 @@ TEST(PrepareFrames, StandardisesEveryChannelOverTheClip) {
   frames.select(3, 2).fill_(70);  // no deviation: must stay finite
   NormaliseOptions normalise;
   normalise.by = "clip";
-  const at::Tensor prepared = prepare_frames(frames, 0, 0, normalise);
+  const at::Tensor prepared = prepared_frames(frames, 8, 0, normalise);
   for (int64_t c = 0; c < 2; ++c) {
     EXPECT_NEAR(prepared.select(1, c).mean().item<double>(), 0, 1e-5);
     EXPECT_NEAR(prepared.select(1, c).square().mean().item<double>(), 1, 1e-4);
   }
   EXPECT_EQ(prepared.select(1, 2).abs().max().item<double>(), 0);
   // Another cast and contrast of the same clip give the same input.
-  const at::Tensor brighter = prepare_frames(frames + 50, 0, 0, normalise);
+  const at::Tensor brighter = prepared_frames(frames + 50, 8, 0, normalise);
   EXPECT_TRUE(at::allclose(brighter, prepared, 1e-4, 1e-4));
 }
 
@@ -98,7 +100,7 @@ TEST(PrepareFrames, ResizesAsTorchDoes) {
   const at::Tensor frames = at::randint(0, 256, {2, 24, 40, 3}).to(at::kByte);
   const NormaliseOptions plain{.mean = {0, 0, 0}, .deviation = {1, 1, 1}};
   for (const int64_t side : {15, 24, 37}) {
-    const at::Tensor prepared = prepare_frames(frames, side, 0, plain);
+    const at::Tensor prepared = prepared_frames(frames, side, 0, plain);
     const at::Tensor expected = at::upsample_bilinear2d(
         frames.permute({0, 3, 1, 2}).to(at::kFloat) / 255, prepared.sizes().slice(2), false);
     EXPECT_TRUE(at::allclose(prepared, expected, 1e-5, 1e-5)) << side;
@@ -106,9 +108,9 @@ TEST(PrepareFrames, ResizesAsTorchDoes) {
 }
 
 TEST(PrepareFrames, RefusesOtherShapes) {
-  EXPECT_THROW(prepare_frames(at::zeros({2, 3, 4, 6}, at::kByte), 0, 0, {}), ShapeError);
-  EXPECT_THROW(prepare_frames(at::zeros({2, 4, 6, 3}), 0, 0, {}), ShapeError);
-  EXPECT_THROW(prepare_frames(at::zeros({0, 4, 6, 3}, at::kByte), 0, 0, {}), ShapeError);
+  EXPECT_THROW(prepared_frames(at::zeros({2, 3, 4, 6}, at::kByte), 4, 0, {}), ShapeError);
+  EXPECT_THROW(prepared_frames(at::zeros({2, 4, 6, 3}), 4, 0, {}), ShapeError);
+  EXPECT_THROW(prepared_frames(at::zeros({0, 4, 6, 3}, at::kByte), 4, 0, {}), ShapeError);
 }
 
 TEST(BatchFrames, PadsWithZerosAtTheRightAndTheBottom) {

@@ -5,8 +5,6 @@
 #include "launcher/data/clip_dataset.h"
 #include "launcher/data/clip_loader.h"
 #include "launcher/data/coco.h"
-#include "launcher/data/image_mat.h"
-#include "launcher/data/pseudo_clip.h"
 #include "launcher/data/synth.h"
 #include "tests/data/fixture.h"
 
@@ -137,17 +135,73 @@ TEST_F(JointSetsTest, ImagesAloneAreClipsOfOneFrame) {
   EXPECT_EQ(clip.targets.masks[1].sum().item<int64_t>(), 35 * 25);
 }
 
-TEST_F(JointSetsTest, ImagesWithTooFewOrTooManyInstancesAreLeftOut) {
+TEST_F(JointSetsTest, ImagesWithTooFewInstancesAreLeftOut) {
   add_box(0, 70, {1, 1, 9, 1, 9, 9});
   coco_["annotations"].erase(2);
   coco_["annotations"].erase(2);  // both of image 1
-  options_.train.sets[1].pseudo_clip.max_instances = 2;
-  EXPECT_EQ(open().size(), 3 + kImages - 2);
+  EXPECT_EQ(open().size(), 3 + kImages - 1);
   options_.train.sets[1].pseudo_clip.min_instances = 3;
-  options_.train.sets[1].pseudo_clip.max_instances = 3;
   EXPECT_EQ(open().size(), 3 + 1);
   options_.train.sets[1].class_map = {{70, 2}};  // two of them at most
   expect_parts(message_of<DataError>([&] { open(); }), {"coco.json", "none of 12 images"});
+}
+
+/// As in SeqFormer's code, what augmentation leaves is counted.
+TEST_F(JointSetsTest, ClipsWithTooFewOrTooManyInstancesAreDrawnAnew) {
+  add_box(0, 70, {1, 1, 9, 1, 9, 9});  // image 0 has three
+  coco_["annotations"].erase(2);       // image 1 has one
+  options_.train.sets[1].pseudo_clip.min_instances = 2;
+  options_.train.sets[1].pseudo_clip.max_instances = 2;
+  const std::vector<double> small{5, 5, 6, 5, 6, 6};
+  coco_["annotations"][3]["segmentation"] = Json::array({small});  // image 2: one is too small
+  options_.min_visible_pixels = 20;
+  const ClipDataset dataset = open();
+  ASSERT_EQ(dataset.size(), 3 + kImages - 1);
+  std::set<int64_t> in_place;
+  for (int64_t epoch = 0; epoch < 10; ++epoch)
+    for (int64_t sample = 3; sample < dataset.size(); ++sample) {
+      const ClipSample clip = dataset.load(sample, 1, epoch);
+      EXPECT_EQ(clip.targets.num_instances(), 2);
+      const int64_t image = clip.meta.video_id - 900100000000;
+      EXPECT_GT(image, 2);
+      if (sample <= 4) {
+        in_place.insert(image);
+      } else {
+        EXPECT_EQ(image, sample - 2) << "drawn anew for nothing";
+      }
+    }
+  EXPECT_GT(in_place.size(), 5u) << "any other image may be drawn";
+  EXPECT_TRUE(at::equal(dataset.load(3, 1, 4).frames, dataset.load(3, 1, 4).frames));
+  options_.min_visible_pixels = 100000;
+  const ClipDataset none = open();
+  expect_parts(message_of<DataError>([&] { none.load(4, 1, 0); }),
+               {"coco.json", "2 to 2 instances", "100 draws", "sets[1].pseudo_clip.min_instances"});
+}
+
+/// SeqFormer's code distorts the colours of videos; for pseudo-clips that line is commented out.
+TEST_F(JointSetsTest, PhotometricStepsAreOfVideosUnlessAsked) {
+  PseudoClipOptions& pseudo = options_.train.sets[1].pseudo_clip;
+  pseudo.perspective = pseudo.rotate = pseudo.translate = pseudo.blur_probability = 0;
+  pseudo.brightness = pseudo.hue_saturation = 0;
+  AugmentStepOptions photometric, flip;
+  photometric.kind = "photometric";
+  flip.kind = "flip";
+  options_.normalise = {.mean = {0, 0, 0}, .deviation = {1.0 / 255, 1.0 / 255, 1.0 / 255}};
+  const auto changed = [&](int64_t first, int64_t count) {
+    options_.augment.steps = {photometric, flip};
+    const ClipDataset dataset = open();
+    options_.augment.steps = {flip};
+    const ClipDataset plain = open();
+    int different = 0;
+    for (int64_t sample = first; sample < first + count; ++sample)
+      different +=
+          !at::allclose(dataset.load(sample, 1, 0).frames, plain.load(sample, 1, 0).frames, 0, 0.5);
+    return different;
+  };
+  EXPECT_GT(changed(0, 3), 1) << "videos";
+  EXPECT_EQ(changed(3, kImages), 0) << "pseudo-clips";
+  pseudo.photometric = true;
+  EXPECT_GT(changed(3, kImages), kImages / 2) << "pseudo-clips that are to be distorted";
 }
 
 TEST_F(JointSetsTest, SetsThatDoNotFitAreRefused) {
@@ -195,106 +249,6 @@ TEST_F(JointSetsTest, FaultsOfACocoFileAreNamed) {
     expect_parts(broken, {"broken.json"});
     EXPECT_EQ(broken.find("broken.json", broken.find("broken.json") + 1), broken.npos) << broken;
   }
-}
-
-/// Two instances that overlap, on an image whose red says how far right and green how far down.
-ClipImages overlapping() {
-  ClipImages clip;
-  cv::Mat image(60, 80, CV_32FC3);
-  for (int y = 0; y < 60; ++y)
-    for (int x = 0; x < 80; ++x)
-      image.at<cv::Vec3f>(y, x) = {static_cast<float>(x), static_cast<float>(y), 100};
-  clip.frames = {image};
-  cv::Mat first = cv::Mat::zeros(60, 80, CV_8UC1);
-  cv::Mat second = first.clone();
-  first(cv::Rect(20, 20, 30, 20)) = 1;
-  second(cv::Rect(35, 25, 30, 20)) = 1;
-  clip.masks = {{first}, {second}};
-  return clip;
-}
-
-PseudoClipOptions geometry_only() {
-  PseudoClipOptions options;
-  options.blur_probability = 0;
-  options.brightness = 0;
-  options.hue_saturation = 0;
-  options.shuffle = false;
-  return options;
-}
-
-TEST(PseudoClip, TheLaterMaskHasThePixel) {
-  ClipImages clip = overlapping();
-  Random random({1});
-  make_pseudo_clip(clip, 6, geometry_only(), random);
-  ASSERT_EQ(clip.frames.size(), 6U);
-  EXPECT_GT(cv::countNonZero(clip.masks[0][0] & clip.masks[1][0]), 0) << "the image stays as it is";
-  for (size_t t = 1; t < 6; ++t) {
-    EXPECT_EQ(cv::countNonZero(clip.masks[0][t] & clip.masks[1][t]), 0);
-    EXPECT_GT(cv::countNonZero(clip.masks[1][t]), 0);
-  }
-}
-
-/// Colours say where a pixel came from: masks must have gone the same way.
-TEST(PseudoClip, MasksMoveWithTheirPixels) {
-  ClipImages clip = overlapping();
-  Random random({2});
-  make_pseudo_clip(clip, 8, geometry_only(), random);
-  for (size_t t = 1; t < 8; ++t)
-    for (int y = 0; y < 60; ++y)
-      for (int x = 0; x < 80; ++x) {
-        const auto& from = clip.frames[t].at<cv::Vec3f>(y, x);
-        if (from[2] < 99.5F) continue;  // beyond the image, or at its rim
-        const bool inside =
-            from[0] > 35.6F && from[0] < 63.4F && from[1] > 25.6F && from[1] < 43.4F;
-        const bool outside =
-            from[0] < 34.4F || from[0] > 64.6F || from[1] < 24.4F || from[1] > 44.6F;
-        const bool marked = clip.masks[1][t].at<uint8_t>(y, x) != 0;
-        ASSERT_TRUE(marked || !inside) << t << ": " << x << ", " << y;
-        ASSERT_FALSE(marked && outside) << t << ": " << x << ", " << y;
-      }
-}
-
-TEST(PseudoClip, StaysWithinItsNumbers) {
-  PseudoClipOptions options = geometry_only();
-  options.perspective = 0;
-  options.rotate = 0;
-  options.translate = 0.1;
-  for (uint64_t seed = 0; seed < 40; ++seed) {
-    ClipImages clip = overlapping();
-    Random random({seed});
-    make_pseudo_clip(clip, 2, options, random);
-    const auto& from = clip.frames[1].at<cv::Vec3f>(30, 40);
-    EXPECT_LE(std::abs(from[0] - 40), 8.05F);
-    EXPECT_LE(std::abs(from[1] - 30), 6.05F);
-  }
-  options.translate = 0;
-  options.brightness = 40;
-  float largest = 0;
-  for (uint64_t seed = 0; seed < 60; ++seed) {
-    ClipImages clip = overlapping();
-    Random random({seed});
-    make_pseudo_clip(clip, 2, options, random);
-    const float change = std::abs(clip.frames[1].at<cv::Vec3f>(30, 40)[2] - 100);
-    EXPECT_LE(change, 40.01F);
-    largest = std::max(largest, change);
-  }
-  EXPECT_GT(largest, 20);
-}
-
-TEST(PseudoClip, BlursAlongALine) {
-  PseudoClipOptions options = geometry_only();
-  options.perspective = options.rotate = options.translate = 0;
-  options.blur_probability = 1;
-  ClipImages clip = overlapping();
-  cv::Mat dot = cv::Mat::zeros(60, 80, CV_32FC3);
-  dot.at<cv::Vec3f>(30, 40) = {255, 255, 255};
-  clip.frames = {dot};
-  Random random({5});
-  make_pseudo_clip(clip, 2, options, random);
-  cv::Scalar sum = cv::sum(clip.frames[1]);
-  EXPECT_NEAR(sum[0], 255, 1);
-  EXPECT_LT(clip.frames[1].at<cv::Vec3f>(30, 40)[0], 60);
-  EXPECT_GT(clip.frames[1].at<cv::Vec3f>(30, 40)[0], 10);
 }
 
 }  // namespace

@@ -20,12 +20,15 @@ class VideoInferenceTest : public testing::Test {
   VideoInferenceTest() : registry_(Registry::default_search_paths()) {}
 
   std::vector<VideoTrack> run(int64_t length, const std::vector<std::string>& overrides = {}) {
+    return run(test_support::moving_square(length), overrides);
+  }
+  std::vector<VideoTrack> run(const data::InferenceVideo& video,
+                              const std::vector<std::string>& overrides) {
     const Experiment experiment =
         load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml", overrides, registry_);
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
-    const VideoTracks found =
-        VideoInference(model, experiment, at::kCPU).run(test_support::moving_square(length));
+    const VideoTracks found = VideoInference(model, experiment, at::kCPU).run(video);
     std::vector<VideoTrack> tracks;
     for (const auto& track : found.tracks())
       tracks.push_back({track.category, track.score, found.masks(track)});
@@ -84,6 +87,18 @@ void expect_same(const std::vector<VideoTrack>& a, const std::vector<VideoTrack>
 
 TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesTheBackboneTakes) {
   expect_same(run(5, {"inference.backbone_frames=2"}), run(5, {"inference.backbone_frames=5"}));
+}
+
+/// With statistics of the clip, a part of it must not be normalised by its own.
+TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesAreNormalisedByTheirClip) {
+  data::InferenceVideo brightening = test_support::moving_square(5);
+  brightening.source = std::make_shared<test_support::MovingSquare>(40, 50);
+  const auto with = [&](const std::string& frames) {
+    return run(brightening, {"data.normalise.by=clip", "inference.backbone_frames=" + frames});
+  };
+  const auto parts = with("2");
+  ASSERT_FALSE(parts.empty());
+  expect_same(parts, with("5"));
 }
 
 /// Pixels that differ, of all.
