@@ -4,6 +4,8 @@
 #include <opencv2/imgproc.hpp>
 #include <utility>
 
+#include "launcher/data/pixel_loops.h"
+
 namespace tessera::data {
 namespace {
 
@@ -17,14 +19,6 @@ constexpr float kFullTurn = 360;
 void clip_values(cv::Mat& frame) {
   cv::max(frame, 0.0, frame);
   cv::min(frame, 255.0, frame);
-}
-
-/// What a cast to an 8-bit integer makes of values beyond its range.
-void wrap_values(cv::Mat& frame) {
-  frame.forEach<cv::Vec3f>([](cv::Vec3f& pixel, const int*) {
-    for (int c = 0; c < 3; ++c)
-      pixel[c] = static_cast<float>(static_cast<uint8_t>(static_cast<int32_t>(pixel[c])));
-  });
 }
 
 void change_hsv(cv::Mat& frame, const PhotometricDraw& draw) {
@@ -84,7 +78,7 @@ cv::Mat distort(const cv::Mat& frame, const PhotometricDraw& draw) {
     if (!draw.contrast_first) strip *= draw.contrast;
     permute_channels(strip, draw.channels);
     if (draw.wrap_overflow) {
-      wrap_values(strip);
+      wrap_levels(strip);
     } else {
       clip_values(strip);
     }

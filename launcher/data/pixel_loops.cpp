@@ -33,6 +33,14 @@ void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes
     write_planes_of<float>(frame, scale, planes);
 }
 
+void wrap_levels(cv::Mat& frame) {
+  for (int y = 0; y < frame.rows; ++y) {
+    auto* row = frame.ptr<float>(y);
+    for (int x = 0; x < 3 * frame.cols; ++x)
+      row[x] = static_cast<float>(static_cast<uint8_t>(static_cast<int32_t>(row[x])));
+  }
+}
+
 cv::Mat cut_to_bytes(const cv::Mat& frame) {
   cv::Mat result(frame.size(), CV_8UC3);
   for (int y = 0; y < frame.rows; ++y) {

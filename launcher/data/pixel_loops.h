@@ -18,6 +18,9 @@ struct ChannelScale {
 /// Writes the three channels of a frame as planes [3,H,W] at `planes`. in: CV_8UC3 or CV_32FC3.
 void write_planes(const cv::Mat& frame, const ChannelScale& scale, float* planes);
 
+/// What a cast to an 8-bit integer makes of each level, those beyond its range too. CV_32FC3.
+void wrap_levels(cv::Mat& frame);
+
 /// The whole part of each level, as a cast to an 8-bit integer leaves it. in: CV_32FC3 in 0..255.
 /// out: CV_8UC3.
 cv::Mat cut_to_bytes(const cv::Mat& frame);
