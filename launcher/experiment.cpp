@@ -38,6 +38,8 @@ Experiment load_experiment(const std::filesystem::path& file,
   ReadContext context(&registry);
   schema_of<Experiment>().read(&experiment, root, "", context);
   context.throw_if_failed();
+  for (AuxiliaryOptions& auxiliary : experiment.auxiliaries)
+    if (!auxiliary.schedule) auxiliary.schedule = experiment.train.schedule;
   return experiment;
 }
 

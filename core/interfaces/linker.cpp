@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
+#include <string>
 
+#include "core/error.h"
 #include "core/matching/assignment.h"
 
 namespace tessera {
@@ -11,8 +13,9 @@ namespace tessera {
 at::Tensor Linker::history_cost(const TrackHistory& history, const WindowTracks& next) const {
   at::Tensor sum, count = at::zeros({history.num_tracks, 1});
   for (const TrackHistory::Window& window : history.windows) {
-    const at::Tensor costs = cost(window.rows, next, shared_frames(window.rows, next));
-    if (!costs.defined()) continue;
+    const int64_t overlap = shared_frames(window.rows, next);
+    if (overlap < needed_overlap()) continue;
+    const at::Tensor costs = cost(window.rows, next, overlap);
     if (!sum.defined()) sum = at::zeros({history.num_tracks, costs.size(1)});
     sum.index_add_(0, window.track, costs.to(at::kCPU, at::kFloat));
     count.index_add_(0, window.track, at::ones({window.track.size(0), 1}));
@@ -32,6 +35,10 @@ at::Tensor Linker::assign(const at::Tensor& costs, int64_t num_tracks) const {
 
 at::Tensor Linker::link(const WindowTracks& before, const WindowTracks& next,
                         int64_t overlap) const {
+  if (overlap < needed_overlap())
+    throw RuntimeError("linker: expected windows that share at least " +
+                       std::to_string(needed_overlap()) + " frames, got " +
+                       std::to_string(overlap) + ".");
   return assign(cost(before, next, overlap), before.class_probabilities.size(0));
 }
 

@@ -24,15 +24,18 @@ struct TrackHistory {
   int64_t num_tracks = 0;       // P, each with a row in one of the windows
 };
 
-/// Joins the tracks of neighbouring windows; overlap may be 0 (MinVIS is window = 1). A linker says
-/// what joining costs; one assignment of least total cost decides.
+/// Joins the tracks of neighbouring windows. A linker gives the cost of joining; one assignment of
+/// least total cost decides.
 class TESSERA_API Linker : public Part {
  public:
   static constexpr const char* kKind = "linker";
   ~Linker() override;
   virtual bool wants_masks() const { return false; }
-  /// in: the window before (already in track order) and the next; `overlap` frames are in both.
-  /// out: [P,Q] float, finite; undefined where nothing can be compared.
+  /// The fewest frames that two neighbouring windows must share for their tracks to be compared;
+  /// 0: windows may follow one another (MinVIS is window = 1).
+  virtual int64_t needed_overlap() const { return 0; }
+  /// in: the window before (already in track order) and the next; `overlap` frames, at least
+  /// needed_overlap(), are in both. out: [P,Q] float, finite.
   virtual at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
                           int64_t overlap) const = 0;
   /// A pair that costs more is not joined.
@@ -47,7 +50,8 @@ class TESSERA_API Linker : public Part {
   virtual at::Tensor history_cost(const TrackHistory& history, const WindowTracks& next) const;
 
   /// in: as cost(). out: [P] int64 on the CPU, for each track of `before` the row of `next` that
-  /// goes on with it, -1 = none. Throws RuntimeError on a cost that is not finite.
+  /// goes on with it, -1 = none. Throws RuntimeError on a cost that is not finite and on windows
+  /// that share fewer frames than needed_overlap().
   at::Tensor link(const WindowTracks& before, const WindowTracks& next, int64_t overlap) const;
   /// The same for all earlier windows.
   at::Tensor link(const TrackHistory& history, const WindowTracks& next) const;

@@ -165,6 +165,7 @@ int64_t infer_videos(const Session& session, const fs::path& file) {
   ResultCollector results(session.world, file);
   const VideoInference inference(session.model, session.experiment, session.device,
                                  file.has_parent_path() ? file.parent_path() : fs::path("."));
+  inference.check_windows(session.videos);
   const auto own = own_videos(session.videos, session.world.rank(), session.world.size());
   for (size_t i = 0; i < own.size(); ++i) {
     const data::InferenceVideo& video = session.videos[own[i]];

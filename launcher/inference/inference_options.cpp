@@ -1,9 +1,30 @@
 #include "launcher/inference/inference_options.h"
 
 #include "core/error.h"
+#include "core/interfaces/build_context.h"
 #include "launcher/model/autocast.h"
 
 namespace tessera {
+namespace {
+
+// A model with a fixed clip length has windows of that length beside window = "all": those are
+// checked where the model is known (WindowPlan).
+void check_windows(const InferenceOptions& options) {
+  if (options.window.is_all()) return;
+  if (options.overlap >= options.window.frames)
+    throw ConfigError("overlap: expected fewer than the window's " + options.window.text() +
+                      " frames, got " + std::to_string(options.overlap) + ".");
+  if (!options.linker.descriptor) return;  // the schema alone, without plugins
+  const int64_t needed = BuildContext().make(options.linker)->needed_overlap();
+  if (options.overlap < needed)
+    throw ConfigError("overlap: expected at least " + std::to_string(needed) +
+                      ", because the linker " + options.linker.name +
+                      " compares tracks on the frames that neighbouring windows share, got " +
+                      std::to_string(options.overlap) +
+                      ". Set inference.overlap, another linker, or window = \"all\".");
+}
+
+}  // namespace
 
 void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
   schema.field("frames", &InferenceOptions::frames,
@@ -17,7 +38,10 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .one_of({"repeat", "none"});
   schema.field("window", &InferenceOptions::window,
                "Frames that the model sees at once; a model with a fixed clip length uses that.");
-  schema.field("overlap", &InferenceOptions::overlap, "Frames that neighbouring windows share.")
+  schema
+      .field("overlap", &InferenceOptions::overlap,
+             "Frames that neighbouring windows share; fewer than window, and at least as many as "
+             "the linker needs.")
       .at_least(0);
   schema
       .field(
@@ -77,6 +101,7 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       throw ConfigError(
           "average: expected \"probabilities\" beside select = \"slot\", which takes the best "
           "class of each frame, got \"logits\". Set select = \"top_k\".");
+    check_windows(options);
   });
 }
 

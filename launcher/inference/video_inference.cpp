@@ -69,26 +69,30 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
       experiment_(experiment),
       device_(device),
       scratch_(std::move(scratch)),
-      window_(experiment.inference.window.frames) {
-  const InferenceOptions& options = experiment.inference;
-  context_.autocast = autocast_type(options.autocast);
-  if (const int64_t fixed = model.needs().fixed_frames; fixed > 0) {
-    if (window_ != 0 && window_ != fixed)
-      throw ConfigError("inference.window: expected " + std::to_string(fixed) +
-                        " frames, which this model's queries are learnt for, or \"all\", got " +
-                        std::to_string(window_) + ".");
-    window_ = fixed;
-  }
-  if (window_ > 0 && options.overlap >= window_)
-    throw ConfigError("inference.overlap: expected fewer than the window's " +
-                      std::to_string(window_) + " frames, got " + std::to_string(options.overlap) +
-                      ".");
-  linker_ = BuildContext().make(options.linker);
+      linker_(BuildContext().make(experiment.inference.linker)),
+      plan_(experiment.inference, model.needs().fixed_frames, *linker_) {
+  context_.autocast = autocast_type(experiment.inference.autocast);
   model_.eval();
 }
 
 int64_t VideoInference::model_frames_of(int64_t length) const {
-  return model_.needs().fixed_frames > 0 ? window_ : length;
+  const int64_t fixed = model_.needs().fixed_frames;
+  return fixed > 0 ? fixed : length;
+}
+
+std::vector<Window> VideoInference::windows_of_video(const data::InferenceVideo& video) const {
+  const FrameCount& limit = experiment_.inference.frames;
+  return plan_.of(limit.is_all() ? video.length : std::min(limit.frames, video.length));
+}
+
+void VideoInference::check_windows(const std::vector<data::InferenceVideo>& videos) const {
+  for (const data::InferenceVideo& video : videos) {
+    try {
+      windows_of_video(video);
+    } catch (const ConfigError& error) {
+      throw ConfigError(video.name + ": " + error.what());
+    }
+  }
 }
 
 FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
@@ -284,7 +288,7 @@ VideoTracks VideoInference::run(const data::InferenceVideo& video, const FramePr
   const InferenceOptions& options = experiment_.inference;
   const int64_t num_seen =
       options.frames.is_all() ? video.length : std::min(options.frames.frames, video.length);
-  const std::vector<Window> windows = windows_of(num_seen, window_, options.overlap);
+  const std::vector<Window> windows = windows_of_video(video);
   auto store = std::make_shared<MaskStore>(scratch_, num_seen);
   TrackChain chain(linker_);
   TrackScores scores(options, experiment_.data.num_categories);

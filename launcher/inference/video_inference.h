@@ -16,7 +16,7 @@
 #include "launcher/inference/mean_masks.h"
 #include "launcher/inference/select_tracks.h"
 #include "launcher/inference/track_scores.h"
-#include "launcher/inference/windows.h"
+#include "launcher/inference/window_plan.h"
 
 namespace tessera {
 
@@ -55,7 +55,7 @@ class VideoInference {
  public:
   /// `model` is used, not owned, and put into evaluation mode; `experiment` must outlive this. The
   /// masks of the video at work lie in the folder `scratch`. Throws ConfigError for windows that
-  /// the model cannot take or an overlap that leaves no step.
+  /// the model cannot take.
   VideoInference(VisModel& model, const Experiment& experiment, at::Device device,
                  std::filesystem::path scratch = std::filesystem::temp_directory_path());
 
@@ -65,11 +65,17 @@ class VideoInference {
   VideoTracks run(const data::InferenceVideo& video, const FrameProgress& progress = {},
                   ExplainedWindow* explained = nullptr) const;
 
+  /// Throws ConfigError for the first of `videos` whose windows the linker cannot join: before
+  /// hours of inference, not when that video is reached.
+  void check_windows(const std::vector<data::InferenceVideo>& videos) const;
+
  private:
   struct Seen;
 
   /// Frames of the clip that the model makes of a window of `length` frames.
   int64_t model_frames_of(int64_t length) const;
+  std::vector<Window> windows_of_video(const data::InferenceVideo& video) const;
+
   /// Of windows of one length, as the clips of a batch; of several only where their frames
   /// together are no more than go through the backbone at once.
   FeaturePyramid features(const data::InferenceVideo& video, std::span<const Window> windows,
@@ -94,8 +100,8 @@ class VideoInference {
   const Experiment& experiment_;
   at::Device device_;
   std::filesystem::path scratch_;
-  int64_t window_ = 0;  // 0 = whole video
   std::shared_ptr<const Linker> linker_;
+  WindowPlan plan_;
   ForwardContext context_;  // lazy masks refer to it
 };
 

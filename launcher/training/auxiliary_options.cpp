@@ -7,7 +7,8 @@ void AuxiliaryOptions::describe(Schema<AuxiliaryOptions>& schema) {
   schema.field("name", &Options::name, "What logs and checkpoints call it.").required();
   schema.field("network", &Options::network, "The network and its losses.").required();
   schema.field("optimiser", &Options::optimiser, "How its steps are made of its gradients.");
-  schema.field("schedule", &Options::schedule, "Factor on its learning rate over time.");
+  schema.field("schedule", &Options::schedule,
+               "Factor on its learning rate over time; without it the model's, train.schedule.");
   schema
       .field("clip_gradients", &Options::clip_gradients,
              "Largest 2-norm of all its gradients together; 0 does not clip.")

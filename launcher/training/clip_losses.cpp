@@ -83,7 +83,7 @@ std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion
 
 AuxiliaryTraining auxiliary_training(const AuxiliaryOptions& options, const Auxiliary& network) {
   AuxiliaryTraining training{
-      options.name, {}, options.optimiser, options.schedule, options.clip_gradients};
+      options.name, {}, options.optimiser, options.schedule.value(), options.clip_gradients};
   const std::string prefix = std::string(kAuxiliary) + options.name + ".";
   for (const auto& item : network.named_parameters())
     training.tensors.push_back({prefix + item.key(), item.value(), true});

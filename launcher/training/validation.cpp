@@ -54,6 +54,7 @@ std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device
   const Communicator alone;
   const Communicator& ranks = communicator ? *communicator : alone;
   const VideoInference inference(model, experiment_, device);
+  inference.check_windows(videos_);
   evaluation::Results results;
   std::string lines;
   for (const size_t index : own_videos(videos_, ranks.rank(), ranks.size())) {

@@ -7,8 +7,12 @@
 #include <filesystem>
 #include <vector>
 
+#include "core/interfaces/build_context.h"
 #include "launcher/experiment.h"
+#include "launcher/inference/track_chain.h"
+#include "launcher/inference/window_plan.h"
 #include "launcher/model/vis_model.h"
+#include "tests/launcher/perfect_tracks.h"
 
 namespace tessera {
 namespace {
@@ -67,27 +71,70 @@ INSTANTIATE_TEST_SUITE_P(Ifc, PublishedModels,
 INSTANTIATE_TEST_SUITE_P(MsSts, PublishedModels,
                          testing::Values(Published{"mssts_r50_ytvis2019", 46, 2}));
 
-// Every shipped file composes a model with parameters; its options alone are what config check
-// sees.
+// A discriminator that drops its rate at other times than its model is no longer its match.
+TEST(AuxiliaryNetworks, FollowTheModelsScheduleUnlessTheyHaveTheirOwn) {
+  Registry registry(Registry::default_search_paths());
+  auto drops_of = [&](const std::vector<std::string>& overrides) {
+    const Experiment experiment = load_experiment(
+        TESSERA_SOURCE_DIR "/experiments/mssts_r50_ytvis2019.toml", overrides, registry);
+    return experiment.auxiliaries.at(0).schedule.value().drops;
+  };
+  EXPECT_EQ(drops_of({"train.schedule.drops=[3, 5]"}), (std::vector<double>{3, 5}));
+  EXPECT_EQ(drops_of({"auxiliaries=[{name=\"d\", network={plugin=\"patch_discriminator\"}, "
+                      "schedule={kind=\"multi_step\", drops=[7]}}]"}),
+            (std::vector<double>{7}));
+}
+
+/// The ground truth of 40 frames, cut into the experiment's windows and joined by its linker: every
+/// object has one track from the first window to the last.
+void expect_tracks_kept(const Experiment& experiment, const VisModel& model) {
+  const auto linker = BuildContext().make(experiment.inference.linker);
+  const std::vector<Window> windows =
+      WindowPlan(experiment.inference, model.needs().fixed_frames, *linker).of(40);
+  TrackChain chain(linker);
+  std::vector<int64_t> first_tracks;
+  int64_t end = 0;
+  for (size_t i = 0; i < windows.size(); ++i) {
+    const auto shift = static_cast<int64_t>(i);
+    const std::vector<int64_t> track_of_row =
+        chain.add(test_support::perfect_tracks(windows[i], shift), end - windows[i].start);
+    end = windows[i].start + windows[i].length;
+    for (int64_t object = 0; object < test_support::kObjects; ++object) {
+      const int64_t track = track_of_row.at(test_support::row_of(object, shift));
+      if (i == 0) first_tracks.push_back(track);
+      EXPECT_EQ(track, first_tracks.at(object)) << "object " << object << ", window " << i;
+    }
+  }
+  EXPECT_EQ(end, 40);
+}
+
+// Every shipped file composes a model with parameters, and keeps tracks over its windows; its
+// options alone are what config check sees.
 class ShippedExperiments : public testing::TestWithParam<std::filesystem::path> {};
 
-TEST_P(ShippedExperiments, Compose) {
+TEST_P(ShippedExperiments, ComposeAndKeepTracksOverWindows) {
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = load_experiment(GetParam().string(), {}, registry);
   const VisModel model(experiment.model, experiment.clip_facts());
   EXPECT_FALSE(model.named_tensors().empty());
+  expect_tracks_kept(experiment, model);
 }
 
 std::vector<std::filesystem::path> shipped_experiments() {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(TESSERA_SOURCE_DIR "/experiments"))
-    if (entry.path().extension() == ".toml") files.push_back(entry.path());
+  for (const char* folder : {"/experiments", "/experiments/smoke"})
+    for (const auto& entry :
+         std::filesystem::directory_iterator(std::string(TESSERA_SOURCE_DIR) + folder))
+      if (entry.path().extension() == ".toml") files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   return files;
 }
 
 INSTANTIATE_TEST_SUITE_P(Shipped, ShippedExperiments, testing::ValuesIn(shipped_experiments()),
-                         [](const auto& file) { return file.param.stem().string(); });
+                         [](const auto& file) {
+                           const std::string folder = file.param.parent_path().stem().string();
+                           return (folder == "smoke" ? "smoke_" : "") + file.param.stem().string();
+                         });
 
 }  // namespace
 }  // namespace tessera

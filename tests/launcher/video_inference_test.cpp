@@ -1,6 +1,7 @@
 #include "launcher/inference/video_inference.h"
 
 #include <ATen/ATen.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "core/error.h"
@@ -69,7 +70,57 @@ TEST_F(VideoInferenceTest, JoinsTracksOfOverlappingWindows) {
 
 TEST_F(VideoInferenceTest, RefusesWindowsThatTheModelCannotTake) {
   EXPECT_THROW(run(5, {"inference.window=4"}), ConfigError);
-  EXPECT_THROW(run(5, {"inference.overlap=5"}), ConfigError);
+  EXPECT_THROW(run(6, {"inference.overlap=5"}), ConfigError);  // no step
+}
+
+/// What the error says, or "" where there is none.
+template <class Function>
+std::string error_of(Function function) {
+  try {
+    function();
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+// The model's clip of five frames is its window: only a longer video has several.
+TEST_F(VideoInferenceTest, RefusesSeveralWindowsThatTheLinkerCannotJoin) {
+  for (const std::vector<std::string>& linker :
+       {std::vector<std::string>{"inference.linker.plugin=mask_iou"},
+        std::vector<std::string>{"inference.linker={plugin=\"embedding\", mask_weight=1.0}"}}) {
+    std::vector<std::string> apart = linker;
+    apart.push_back("inference.overlap=0");
+    EXPECT_FALSE(run(5, apart).empty());
+    EXPECT_THAT(error_of([&] { run(6, apart); }),
+                testing::AllOf(testing::HasSubstr("inference.overlap: expected at least 1"),
+                               testing::HasSubstr("6 frames in windows of 5")));
+    // Where the window is finite, the experiment itself is refused.
+    apart.push_back("inference.window=5");
+    EXPECT_THAT(error_of([&] { run(5, apart); }),
+                testing::HasSubstr("inference: overlap: expected at least 1"));
+  }
+  EXPECT_FALSE(run(6, {"inference.overlap=0", "inference.linker={plugin=\"embedding\"}"}).empty());
+}
+
+TEST_F(VideoInferenceTest, RefusesAnOverlapAsLongAsTheWindow) {
+  EXPECT_THAT(error_of([&] {
+                run(1, {"inference.window=5", "inference.overlap=5"});
+              }),
+              testing::HasSubstr("fewer than the window's 5 frames"));
+}
+
+TEST_F(VideoInferenceTest, ChecksTheWindowsOfAllVideosBeforeTheFirst) {
+  const Experiment experiment = load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml",
+                                                {"inference.overlap=0"}, registry_);
+  VisModel model(experiment.model, experiment.clip_facts());
+  const VideoInference inference(model, experiment, at::kCPU);
+  inference.check_windows({test_support::moving_square(5)});
+  EXPECT_THAT(
+      error_of([&] {
+        inference.check_windows({test_support::moving_square(5), test_support::moving_square(9)});
+      }),
+      testing::HasSubstr("square: inference.overlap"));
 }
 
 TEST_F(VideoInferenceTest, KeepsTheBestPairsWithTopK) {
@@ -125,7 +176,8 @@ void expect_close(const std::vector<VideoTrack>& a, const std::vector<VideoTrack
 // are.
 TEST_F(VideoInferenceTest, GivesTheSameHoweverManyWindowsAreSeenAtOnce) {
   for (const std::vector<std::string>& windows :
-       {std::vector<std::string>{"inference.window=1", "inference.linker.plugin=embedding"},
+       {std::vector<std::string>{"inference.window=1", "inference.overlap=0",
+                                 "inference.linker.plugin=embedding"},
         std::vector<std::string>{"inference.window=2", "inference.overlap=1"}}) {
     auto with = [&](const std::string& frames) {
       std::vector<std::string> settings = {"model.decoder.queries=per_clip",
@@ -156,12 +208,11 @@ TEST_F(VideoInferenceTest, GivesTheSameTracksForAWholeVideoAndAWindowAsLongAsIt)
 }
 
 TEST_F(VideoInferenceTest, LinksByEmbeddingsWithoutOverlap) {
-  const std::vector<std::string> by_mask = {"model.decoder.queries=per_clip", "inference.window=2"};
-  std::vector<std::string> by_embedding = by_mask;
-  by_embedding.push_back("inference.linker={plugin=\"embedding\"}");
-  const auto linked = run(8, by_embedding);
-  // As many tracks as queries, where windows that share no frame begin anew.
-  EXPECT_LT(linked.size(), run(8, by_mask).size());
+  const auto linked = run(
+      8, {"model.decoder.queries=per_clip", "model.decoder.num_queries=10", "inference.window=2",
+          "inference.overlap=0", "inference.linker={plugin=\"embedding\"}"});
+  ASSERT_FALSE(linked.empty());
+  EXPECT_LE(linked.size(), 10u);  // a query is one track through all windows
   for (const VideoTrack& track : linked) EXPECT_EQ(track.segmentations.size(), 8u);
 }
 

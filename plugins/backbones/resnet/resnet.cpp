@@ -1,4 +1,5 @@
-// ResNet-18, 34, 50, 101 (He et al. 2016), stride in the 3x3 convolution of a bottleneck.
+// ResNet-18, 34, 50, 101 (He et al. 2016). A bottleneck has its stride in the 3x3 convolution, as
+// torchvision, or in the first 1x1, as the paper and the weights of its authors (MSRA).
 // Keys are torchvision's: conv1, bn1, layer1.0.conv1, layer1.0.downsample.0, ...
 // [B,T,3,H,W] -> levels at strides 4, 8, 16, 32 (the last 16 when dilated).
 
@@ -22,6 +23,8 @@ struct Options {
   std::vector<int64_t> output_stages = {1, 2, 3, 4};
   bool dilate_last_stage = false;
   int64_t frozen_stages = 2;
+  bool stride_in_1x1 = false;
+  std::string input_order = "rgb";
 
   static void describe(Schema<Options>& schema) {
     schema.field("depth", &Options::depth, "Layers of the network.").one_of({18, 34, 50, 101});
@@ -43,6 +46,15 @@ struct Options {
         .field("frozen_stages", &Options::frozen_stages,
                "Parts that take no gradient: 0 none, 1 the stem, 2 stem and stage 1, ...")
         .between(0, 5);
+    schema.field("stride_in_1x1", &Options::stride_in_1x1,
+                 "Bottlenecks have their stride in the first 1x1 convolution instead of the 3x3 "
+                 "one: for the MSRA weights that detectron2 distributes. No effect for depths 18 "
+                 "and 34.");
+    schema
+        .field("input_order", &Options::input_order,
+               "Order of the channels that the first convolution's weights are for; frames are "
+               "RGB. bgr: for the MSRA weights.")
+        .one_of({"rgb", "bgr"});
     schema.validate([](const Options& o) {
       for (size_t i = 0; i < o.output_stages.size(); ++i)
         if (i > 0 && o.output_stages[i] <= o.output_stages[i - 1])
@@ -121,15 +133,16 @@ torch::nn::Conv2d conv(int64_t in, int64_t out, int64_t kernel, int64_t stride =
 class Block final : public torch::nn::Module {
  public:
   Block(int64_t in, int64_t mid, bool bottleneck, int64_t stride, int64_t dilation,
-        const std::string& norm) {
+        const Options& options) {
+    const std::string& norm = options.norm;
     const int64_t out = bottleneck ? 4 * mid : mid;
     auto add = [&](const std::string& index, torch::nn::Conv2d layer, int64_t channels) {
       convs_.push_back(register_module("conv" + index, layer));
       norms_.emplace_back(*this, "bn" + index, norm, channels);
     };
     if (bottleneck) {
-      add("1", conv(in, mid, 1), mid);
-      add("2", conv(mid, mid, 3, stride, dilation), mid);
+      add("1", conv(in, mid, 1, options.stride_in_1x1 ? stride : 1), mid);
+      add("2", conv(mid, mid, 3, options.stride_in_1x1 ? 1 : stride, dilation), mid);
       add("3", conv(mid, out, 1), out);
     } else {
       add("1", conv(in, mid, 3, stride, dilation), mid);
@@ -187,7 +200,7 @@ class ResNet final : public Backbone {
         // As torchvision: the first block of a dilated stage keeps the dilation before it.
         const int64_t dilation = dilate && i > 0 ? 2 : 1;
         blocks->push_back(
-            std::make_shared<Block>(channels, mid, bottleneck, stride, dilation, options.norm));
+            std::make_shared<Block>(channels, mid, bottleneck, stride, dilation, options));
         channels = bottleneck ? 4 * mid : mid;
       }
       stages_.push_back(register_module("layer" + std::to_string(stage), blocks));
@@ -202,7 +215,9 @@ class ResNet final : public Backbone {
     expect_shape(batch.frames, "[B,T,3,H,W]", "frames", sizes);
     expect_shape(batch.padding_mask, "[B,T,H,W]", "padding_mask", sizes);
     const int64_t clips = batch.frames.size(0), frames = batch.frames.size(1);
-    at::Tensor x = bn1_.after(conv1_, batch.frames.flatten(0, 1)).relu_();
+    at::Tensor x = batch.frames.flatten(0, 1);
+    if (options_.input_order == "bgr") x = x.flip(1);
+    x = bn1_.after(conv1_, x).relu_();
     x = at::max_pool2d(x, {3, 3}, {2, 2}, {1, 1});
     FeaturePyramid pyramid;
     for (size_t stage = 0; stage < stages_.size(); ++stage) {

@@ -4,7 +4,6 @@
 
 #include <ATen/ATen.h>
 
-#include "core/error.h"
 #include "core/interfaces/linker.h"
 #include "core/matching/mask_iou.h"
 #include "core/plugin/plugin.h"
@@ -34,6 +33,7 @@ class Embedding final : public Linker {
   Embedding(const Options& options, const BuildContext&) : options_(options) {}
 
   bool wants_masks() const override { return options_.mask_weight > 0; }
+  int64_t needed_overlap() const override { return wants_masks() ? 1 : 0; }
 
   at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
                   int64_t overlap) const override {
@@ -45,10 +45,6 @@ class Embedding final : public Linker {
     const at::Tensor b = next.embeddings / next.embeddings.norm(2, {1}, /*keepdim=*/true);
     at::Tensor cost = 1 - a.matmul(b.t());  // [P,Q]
     if (!wants_masks()) return cost;
-    if (overlap == 0)
-      throw ConfigError(
-          "inference.overlap: expected at least 1, because inference.linker.mask_weight compares "
-          "masks on shared frames, got 0.");
     const at::Tensor iou = overlap_mask_iou(before.mask_logits, next.mask_logits, overlap);
     return cost + options_.mask_weight * (1 - iou.to(cost.device()));
   }

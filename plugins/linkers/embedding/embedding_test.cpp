@@ -37,6 +37,7 @@ TEST(EmbeddingLinker, CostIsOneMinusTheCosineWhateverTheLength) {
   EXPECT_TRUE(at::allclose(cost, at::tensor({1.0, 2.0, diagonal, 0.0, 1.0, diagonal}).view({2, 3}),
                            1e-6, 1e-6));
   EXPECT_FALSE(linker->wants_masks());
+  EXPECT_EQ(linker->needed_overlap(), 0);
 }
 
 // The nearest of each is the same row; the assignment gives both a row of their own.
@@ -65,12 +66,13 @@ TEST(EmbeddingLinker, MasksDecideBetweenEmbeddingsThatAreAlike) {
   before.mask_logits = columns({0, 3});
   next.mask_logits = columns({3, 0});
   EXPECT_TRUE(linker->wants_masks());
+  EXPECT_EQ(linker->needed_overlap(), 1);
   EXPECT_TRUE(at::equal(linker->link(before, next, 1), at::tensor({int64_t{1}, int64_t{0}})));
   // cost = (1 - cosine) + 2 * (1 - IoU)
   EXPECT_TRUE(at::allclose(linker->cost(before, next, 2),
                            at::tensor({2.0, 0.0, 0.0, 2.0}).view({2, 2}).to(at::kFloat), 1e-6,
                            1e-6));
-  EXPECT_THROW(linker->cost(before, next, 0), ConfigError);
+  EXPECT_THROW(linker->link(before, next, 0), RuntimeError);
 }
 
 TEST(EmbeddingLinker, RefusesAnEmbeddingWithoutDirection) {

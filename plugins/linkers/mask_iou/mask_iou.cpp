@@ -1,5 +1,4 @@
-// Joins the tracks of overlapping windows by the IoU of their masks on the shared frames. Without
-// overlap nothing can be compared: every track starts anew.
+// Joins the tracks of overlapping windows by the IoU of their masks on the shared frames.
 
 #include "core/matching/mask_iou.h"
 
@@ -24,10 +23,10 @@ class MaskIou final : public Linker {
   MaskIou(const Options& options, const BuildContext&) : options_(options) {}
 
   bool wants_masks() const override { return true; }
+  int64_t needed_overlap() const override { return 1; }
 
   at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
                   int64_t overlap) const override {
-    if (overlap == 0) return {};
     return 1 - overlap_mask_iou(before.mask_logits, next.mask_logits, overlap);
   }
 

@@ -29,10 +29,10 @@ class SoftMaskIou final : public Linker {
 
   bool wants_masks() const override { return true; }
   bool remembers_windows() const override { return true; }
+  int64_t needed_overlap() const override { return 1; }
 
   at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
                   int64_t overlap) const override {
-    if (overlap == 0) return {};
     return cost_of(soft_iou(before, next, overlap));
   }
 

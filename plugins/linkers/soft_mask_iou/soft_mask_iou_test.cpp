@@ -1,6 +1,7 @@
 #include <ATen/ATen.h>
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "core/interfaces/linker.h"
 #include "tests/support/make_plugin.h"
 
@@ -32,7 +33,8 @@ TEST(SoftMaskIou, ComparesSharedFramesOnly) {
   EXPECT_NEAR(cost[0][0].item<double>(), 1 - 2.0 / 3, 1e-5);
   EXPECT_NEAR(cost[0][1].item<double>(), 1, 1e-5);
   EXPECT_EQ(linker->link(before, next, 1)[0].item<int64_t>(), 0);
-  EXPECT_FALSE(linker->cost(before, next, 0).defined());
+  EXPECT_EQ(linker->needed_overlap(), 1);
+  EXPECT_THROW(linker->link(before, next, 0), RuntimeError);
 }
 
 TEST(SoftMaskIou, IsAMeanOverTheWindowsThatHoldTheTrack) {
