@@ -105,14 +105,6 @@ std::string video_name(const Video& video) {
 ClipSet::ClipSet(const DataOptions& options, const SetOptions& set, std::string key)
     : options_(options), set_(set), key_(std::move(key)), annotations_(read_set(set, key_)) {}
 
-std::vector<int64_t> ClipSet::category_ids() const {
-  std::set<int64_t> ids;
-  for (const auto& pair : set_.class_map) ids.insert(pair.at(1));
-  if (!is_mapped())
-    for (const Category& category : annotations_.categories) ids.insert(category.id);
-  return {ids.begin(), ids.end()};
-}
-
 void ClipSet::prepare(const std::vector<int64_t>& model_ids) {
   labels_.resize(annotations_.categories.size());
   std::map<int64_t, size_t> index_of;
