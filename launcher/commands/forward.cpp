@@ -5,7 +5,7 @@
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
 #include "launcher/model/autocast.h"
-#include "launcher/weights/load_weights.h"
+#include "launcher/weights/model_weights.h"
 #include "launcher/weights/safetensors.h"
 
 namespace tessera::commands {
@@ -13,7 +13,7 @@ namespace {
 
 struct ForwardArguments {
   ExperimentArguments experiment;
-  std::string weights, input, output;
+  std::string weights, rules, input, output;
 };
 
 ClipBatch read_batch(const std::string& file) {
@@ -44,8 +44,8 @@ void run_forward(const ForwardArguments& arguments) {
   const ClipBatch batch = read_batch(arguments.input);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  load_weights(model, arguments.weights,
-               rules_for_given_file(arguments.weights, experiment.weights));
+  load_finished_weights(model, arguments.weights, chosen_rules(experiment.weights, arguments.rules),
+                        rule_tables_near(arguments.experiment.file));
   at::NoGradGuard no_grad;
   ForwardContext context;
   context.autocast = autocast_type(experiment.inference.autocast);
@@ -74,6 +74,7 @@ void add_forward(CLI::App& app) {
   arguments->experiment.add_to(*command);
   command->add_option("--weights", arguments->weights, "Weights (safetensors, .pth or .pkl)")
       ->required();
+  add_rules_option(*command, arguments->rules);
   command
       ->add_option("--input", arguments->input,
                    "frames [B,T,3,H,W], padding_mask [B,T,H,W] (safetensors)")

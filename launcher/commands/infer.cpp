@@ -9,12 +9,12 @@
 #include "core/error.h"
 #include "launcher/commands/commands.h"
 #include "launcher/commands/shared_options.h"
-#include "launcher/data/clip_dataset.h"
 #include "launcher/data/image_io.h"
 #include "launcher/distributed/world.h"
 #include "launcher/event_log.h"
 #include "launcher/inference/frames_sweep.h"
 #include "launcher/inference/inference_progress.h"
+#include "launcher/inference/result_categories.h"
 #include "launcher/inference/result_collector.h"
 #include "launcher/inference/video_inference.h"
 #include "launcher/inference/video_share.h"
@@ -23,7 +23,7 @@
 #include "launcher/visualisation/explain_video.h"
 #include "launcher/visualisation/overlay.h"
 #include "launcher/weights/atomic_file.h"
-#include "launcher/weights/load_weights.h"
+#include "launcher/weights/model_weights.h"
 
 namespace tessera::commands {
 namespace {
@@ -32,7 +32,7 @@ namespace fs = std::filesystem;
 
 struct InferArguments {
   ExperimentArguments experiment;
-  std::string input, images, output, weights, overlay, explain;
+  std::string input, images, output, weights, rules, categories, overlay, explain;
   std::string zip, ground_truth;
   std::vector<std::string> frames_sweep;
   double overlay_threshold = 0.3;
@@ -55,65 +55,33 @@ struct InferArguments {
   }
 };
 
-/// The data set's categories by index: what results and overlays call them.
-struct CategoryTable {
-  std::vector<int64_t> ids;
-  std::vector<std::string> names;
-};
-
-// From the annotations that are inferred on, else those that the experiment names, else numbers.
-CategoryTable categories_of(const Experiment& experiment, const fs::path& input) {
-  CategoryTable table;
-  for (const fs::path& file : {input, fs::path(experiment.data.validation.annotations),
-                               fs::path(experiment.data.train.annotations)}) {
-    if (file.extension() != ".json" || !fs::is_regular_file(file)) continue;
-    auto categories =
-        data::read_annotations(file, {.compatible = false, .require_annotations = false})
-            .categories;
-    std::sort(categories.begin(), categories.end(),
-              [](const auto& a, const auto& b) { return a.id < b.id; });
-    for (const auto& category : categories) {
-      table.ids.push_back(category.id);
-      table.names.push_back(category.name);
-    }
-    if (static_cast<int64_t>(table.ids.size()) != experiment.data.num_categories)
-      throw ConfigError("data.num_categories: expected the " + std::to_string(table.ids.size()) +
-                        " categories of " + file.string() + ", got " +
-                        std::to_string(experiment.data.num_categories) + ".");
-    return table;
-  }
-  for (int64_t i = 1; i <= experiment.data.num_categories; ++i) {
-    table.ids.push_back(i);
-    table.names.push_back("category " + std::to_string(i));
-  }
-  return table;
+/// The file that the model's weights are read from, or "" for random ones.
+std::string weight_file(const Experiment& experiment, const InferArguments& arguments) {
+  if (!arguments.weights.empty()) return arguments.weights;
+  if (experiment.weights.init) return *experiment.weights.init;
+  if (arguments.allow_random_weights) return "";
+  throw ConfigError(
+      "infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes on "
+      "without.");
 }
 
 void initialise(VisModel& model, const Experiment& experiment, const InferArguments& arguments,
-                const World& world, EventLog& log) {
+                const std::string& file, const World& world, EventLog& log) {
   std::ostream nowhere(nullptr);
   std::ostream& out = world.is_first() ? arguments.log() : nowhere;
-  auto report = [&](const std::string& file, const LoadReport& loaded) {
-    log.tell(out, "weights", "weights: " + file + ": " + loaded.text(), {{"weights", file}});
-  };
-  if (!arguments.weights.empty()) {
-    report(arguments.weights,
-           load_weights(model, arguments.weights,
-                        rules_for_given_file(arguments.weights, experiment.weights)));
-  } else if (experiment.weights.init) {
-    report(*experiment.weights.init,
-           load_weights(model, *experiment.weights.init, experiment.weights));
-  } else if (arguments.allow_random_weights) {
+  if (file.empty()) {
     log.tell(out, "weights", "weights: random");
-  } else {
-    throw ConfigError(
-        "infer: expected --weights FILE or weights.init, got neither. --allow-random-weights goes "
-        "on without.");
+    return;
   }
+  const LoadReport report =
+      load_finished_weights(model, file, chosen_rules(experiment.weights, arguments.rules),
+                            rule_tables_near(arguments.experiment.file));
+  log.tell(out, "weights", "weights: " + file + ": " + report.text(), {{"weights", file}});
 }
 
 void write_overlays(const data::InferenceVideo& video, const VideoTracks& found,
-                    const CategoryTable& categories, const fs::path& folder, double threshold) {
+                    const data::CategoryTable& categories, const fs::path& folder,
+                    double threshold) {
   fs::create_directories(folder);
   const auto& tracks = found.tracks();
   for (int64_t frame = 0; frame < video.length; ++frame) {
@@ -151,7 +119,7 @@ struct Session {
   const World& world;
   EventLog& log;
   Experiment experiment;
-  CategoryTable categories;
+  data::CategoryTable categories;
   std::vector<data::InferenceVideo> videos;
   std::vector<std::string> folders;
   at::Device device;
@@ -250,14 +218,19 @@ void run_infer(const InferArguments& arguments, const World& world, EventLog& lo
   check_arguments(arguments);
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = arguments.experiment.load(registry);
-  const CategoryTable categories = categories_of(experiment, arguments.input);
+  const std::string weights = weight_file(experiment, arguments);
+  const data::CategoryTable categories = result_categories(
+      experiment, {.given = arguments.categories,
+                   .input = arguments.input,
+                   .metadata = weights.empty() ? TensorMetadata() : weight_metadata(weights),
+                   .weights = weights});
   const auto videos = data::open_videos(arguments.input, arguments.images);
   // A bad path must not show after hours; the results' own is tried when the first video begins.
   if (arguments.with_zip && world.is_first()) const AtomicFile probe(arguments.zip_file());
   const at::Device device = prepare_device(experiment.train, world);
   at::manual_seed(static_cast<uint64_t>(experiment.train.seed));
   VisModel model(experiment.model, experiment.clip_facts());
-  initialise(model, experiment, arguments, world, log);
+  initialise(model, experiment, arguments, weights, world, log);
   model.to(device);
   Session session{arguments, world, log, experiment, categories, videos, overlay_folders(videos),
                   device,    model};
@@ -302,8 +275,14 @@ void add_infer(CLI::App& app, const World& world, EventLog& log) {
       ->expected(0, 1);
   command->add_option(
       "--weights", arguments->weights,
-      "Weights with the model's own names (safetensors), or an official .pth or .pkl "
-      "file by the rules of [weights]; without it weights.init");
+      "Weights with the model's own names, or an official file by the rules of [weights] "
+      "(safetensors, .pth, .pkl); without it weights.init");
+  add_rules_option(*command, arguments->rules);
+  command
+      ->add_option("--categories", arguments->categories,
+                   "Annotation file whose categories give the results their ids and names; without "
+                   "it those that the weights were trained on")
+      ->type_name("FILE");
   command->add_flag("--allow-random-weights", arguments->allow_random_weights,
                     "Go on without weights");
   command->add_option("--overlay", arguments->overlay,

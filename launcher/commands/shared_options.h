@@ -23,4 +23,13 @@ struct ExperimentArguments {
   Experiment load(Registry& registry) const { return load_experiment(file, overrides, registry); }
 };
 
+/// --weights is read by the rules of [weights], or by others.
+inline void add_rules_option(CLI::App& command, std::string& rules) {
+  command
+      .add_option("--rules", rules,
+                  "Rules for the names of --weights in place of the experiment's: the [weights] of "
+                  "this TOML file (experiments/base/weights/*.toml), or none")
+      ->type_name("FILE|none");
+}
+
 }  // namespace tessera::commands

@@ -10,6 +10,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
 #include "launcher/commands/train_once.h"
 #include "launcher/data/clip_dataset.h"
 #include "launcher/distributed/communicator.h"
@@ -24,7 +25,8 @@
 #include "launcher/training/preemption.h"
 #include "launcher/training/seed_scores.h"
 #include "launcher/training/trainer.h"
-#include "launcher/weights/load_weights.h"
+#include "launcher/weights/initial_weights.h"
+#include "launcher/weights/model_weights.h"
 
 namespace tessera::commands {
 namespace {
@@ -119,6 +121,34 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
                memory_size_text(chosen.cost.peak_bytes) + " of at most " + experiment.train.memory);
 }
 
+/// What --weights, --rules and --from-scratch make of `[weights]`.
+void choose_weights(WeightsOptions& options, const TrainArguments& arguments) {
+  options = chosen_rules(options, arguments.rules);
+  if (arguments.from_scratch) {
+    options.from_scratch = true;
+    options.init.reset();
+  }
+  if (!arguments.weights.empty()) options.init = arguments.weights;
+}
+
+/// The weights of the first step.
+void start_from_weights(VisModel& model, const Experiment& experiment,
+                        const TrainArguments& arguments, std::ostream& out, EventLog& log) {
+  const WeightsOptions& options = experiment.weights;
+  LoadReport report;
+  if (options.init) {
+    report =
+        load_initial_weights(model, *options.init, options, rule_tables_near(arguments.experiment));
+    log.tell(out, "weights", "weights: " + *options.init + ": " + report.text(),
+             {{"weights", *options.init}});
+  } else {
+    log.tell(out, "weights", "weights: random");
+  }
+  expect_no_random_frozen_part(
+      model, options.has_composed_names() ? NameStyle::kComposed : NameStyle::kCanonical,
+      report.loaded, experiment.train.frozen, options);
+}
+
 fs::path output_of(const TrainArguments& arguments) {
   return arguments.output.empty() ? fs::path("runs") / fs::path(arguments.experiment).stem()
                                   : fs::path(arguments.output);
@@ -130,7 +160,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                      const PreemptionGuard& guard, EventLog& log) {
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
-  if (!arguments.weights.empty()) experiment.weights.init = arguments.weights;
+  choose_weights(experiment.weights, arguments);
   const TrainOptions& options = experiment.train;
   const int64_t clips = clips_per_part(options, world.size());
   std::ostream nowhere(nullptr);
@@ -140,6 +170,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   const RunFolder folder(output_of(arguments), /*cleans=*/world.is_first());
   TrainSettings settings;
   settings.resume = shared_checkpoint(folder, arguments.resume, world, log);
+  if (!settings.resume) expect_initial_weights(experiment.weights, arguments.experiment);
   const TrainState state = starting_state(settings.resume, resolved, arguments.allow_changes);
   if (world.is_first()) {
     folder.expect_no_checkpoint_after(state.iteration);
@@ -162,12 +193,8 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                "going on from " + settings.resume->string() + " at iteration " +
                    std::to_string(state.iteration),
                {{"checkpoint", settings.resume->string()}, {"iteration", state.iteration}});
-    } else if (experiment.weights.init) {
-      const LoadReport report = load_weights(model, *experiment.weights.init, experiment.weights);
-      log.tell(out, "weights", "weights: " + *experiment.weights.init + ": " + report.text(),
-               {{"weights", *experiment.weights.init}});
     } else {
-      log.tell(out, "weights", "weights: random");
+      start_from_weights(model, experiment, arguments, out, log);
     }
     Criterion criterion(experiment.loss, model.facts());
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
@@ -196,6 +223,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     settings.stop_at = arguments.iterations;
     settings.samples_per_epoch = static_cast<double>(dataset->size());
     settings.experiment = resolved;
+    settings.categories = data::json_text(dataset->categories());
     settings.progress = arguments.quiet ? nullptr : &std::cout;
     settings.terminal = isatty(STDOUT_FILENO) != 0;
     settings.stop_requested = [&guard] { return guard.requested(); };
@@ -297,6 +325,10 @@ void add_train(CLI::App& app, const World& world, EventLog& log) {
           "What the model starts from, by the rules of [weights]: weights.init (safetensors, "
           "or an official .pth or .pkl)")
       ->type_name("FILE");
+  add_rules_option(*command, arguments->rules);
+  command->add_flag("--from-scratch", arguments->from_scratch,
+                    "Train without the weights that the recipe starts from, and with frozen parts "
+                    "that have none");
   command
       ->add_option("--resume", arguments->resume,
                    "auto: go on from the run folder's newest checkpoint, or begin where there is "

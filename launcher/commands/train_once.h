@@ -19,8 +19,10 @@ struct TrainArguments {
   std::vector<std::string> overrides;
   std::string output;
   std::string weights;
+  std::string rules;
   std::string resume;
   std::optional<int64_t> iterations;
+  bool from_scratch = false;
   bool allow_changes = false;
   bool profile = false;
   bool quiet = false;

@@ -5,8 +5,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "core/config/schema.h"
-#include "core/config/toml_reader.h"
 #include "core/error.h"
 #include "core/structures/shape.h"
 #include "launcher/commands/commands.h"
@@ -28,6 +26,7 @@ struct Line {
 struct Table {
   std::string key;
   std::vector<Line> lines;
+  std::vector<pickle::OtherEntry> unsupported;  // tensors that no model can take
   std::vector<pickle::OtherEntry> others;
 };
 
@@ -46,6 +45,10 @@ Content inspect_safetensors(const fs::path& file) {
   const SafetensorsHeader header = read_safetensors_header(file);
   Content content{"safetensors", {Table()}, {}};
   for (const TensorEntry& entry : header.entries) {
+    if (!entry.unsupported.empty()) {
+      content.tables[0].unsupported.push_back({entry.name, "a tensor of " + entry.unsupported});
+      continue;
+    }
     // PyTorch's names, as those of pickled files.
     const std::string type = lower_case(c10::toString(entry.type));
     static const std::map<std::string, std::string> kNames{
@@ -66,7 +69,7 @@ Content inspect_pickled(const fs::path& file, const std::optional<std::string>& 
   const std::vector<std::string> keys = key ? std::vector{*key} : pickled.tables();
   for (const std::string& each : keys) {
     const pickle::PickledTable table = pickled.table(each);
-    Table shown{each, {}, table.others};
+    Table shown{each, {}, table.unsupported, table.others};
     std::map<size_t, std::string> first;
     for (const auto& tensor : table.tensors) {
       const auto [found, is_first] = first.emplace(tensor.storage, tensor.name);
@@ -93,8 +96,10 @@ void print_json(const fs::path& file, const Content& content) {
       tensors.push_back({{"name", line.name}, {"dtype", line.type}, {"shape", line.shape}});
       if (!line.shares.empty()) tensors.back()["shares"] = line.shares;
     }
-    json["tables"].push_back(
-        {{"key", table.key}, {"tensors", std::move(tensors)}, {"others", to_json(table.others)}});
+    json["tables"].push_back({{"key", table.key},
+                              {"tensors", std::move(tensors)},
+                              {"unsupported", to_json(table.unsupported)},
+                              {"others", to_json(table.others)}});
   }
   json["others"] = to_json(content.others);
   // Names are whatever the file has.
@@ -133,6 +138,8 @@ void print_text(const fs::path& file, const Content& content) {
                 << (line.shares.empty() ? "" : "  in the storage of " + printable(line.shares))
                 << "\n";
     }
+    if (!table.unsupported.empty()) std::cout << "  of types that no model takes:\n";
+    print_others(table.unsupported, "    ");
     if (!table.others.empty()) std::cout << "  no tensors:\n";
     print_others(table.others, "    ");
   }
@@ -165,28 +172,17 @@ struct ConvertArguments {
   std::optional<std::string> key;
 };
 
-/// The `[weights]` of a TOML file, which may be a fragment of an experiment.
-WeightsOptions read_rules(const std::string& file) {
-  WeightsOptions options;
-  if (file.empty()) return options;
-  const ConfigNode root = read_experiment(file);
-  const ConfigNode* weights = root.find("weights");
-  if (weights == nullptr)
-    throw ConfigError(file + ": weights: expected a table [weights] with rules, got none.");
-  ReadContext context(nullptr);
-  schema_of<WeightsOptions>().read(&options, *weights, "weights", context);
-  context.throw_if_failed();
-  return options;
-}
-
 void convert(const ConvertArguments& arguments) {
   const fs::path output = arguments.output;
   if (output.extension() != ".safetensors")
     throw ConfigError("weights convert: expected an output named *.safetensors, got '" +
                       arguments.output + "'.");
-  WeightsOptions rules = read_rules(arguments.rules);
+  WeightsOptions rules;
+  if (!arguments.rules.empty()) rules = read_weights_options(arguments.rules);
   if (arguments.key) rules.key = arguments.key;
-  const WeightFile content = read_weights(arguments.input, rules.key);
+  const WeightFile content = read_weights(arguments.input, rules.key,
+                                          arguments.key ? KeyUse::kRequired : KeyUse::kIfTables);
+  refuse_unsupported(needed(content.unsupported, rules), arguments.input);
   const RenamedTensors renamed = apply_rules(content.tensors, rules);
   if (!renamed.clashing.empty())
     throw DataError(arguments.input + ": expected a name of its own for every tensor, got twice: " +
@@ -194,8 +190,10 @@ void convert(const ConvertArguments& arguments) {
   if (renamed.tensors.empty())
     throw DataError(arguments.input + ": expected tensors that the rules keep, got none of " +
                     std::to_string(content.tensors.size()) + ".");
-  TensorMetadata metadata{{"format", "pt"},
-                          {"converted_from", fs::path(arguments.input).filename().string()}};
+  // Categories and the rest of what another safetensors file states stays with the tensors.
+  TensorMetadata metadata = content.metadata;
+  metadata["format"] = "pt";
+  metadata["converted_from"] = fs::path(arguments.input).filename().string();
   if (!content.table.empty()) metadata["table"] = content.table;
   write_safetensors(output, renamed.tensors, metadata);
 
@@ -207,10 +205,14 @@ void convert(const ConvertArguments& arguments) {
     for (const auto& name : names) std::cout << "  " << printable(name) << "\n";
   };
   section("dropped by weights.ignore", renamed.ignored);
+  section("dropped by weights.reset", renamed.reset);
   section("outside of weights.prefix", renamed.outside_prefix);
   section("rules that matched nothing", renamed.unused_patterns);
-  if (!content.others.empty()) std::cout << "left out, being no tensors:\n";
-  print_others(content.others, "  ");
+  std::vector<pickle::OtherEntry> left_out;
+  for (const auto& entry : content.others)
+    if (!content.metadata.contains(entry.name)) left_out.push_back(entry);
+  if (!left_out.empty()) std::cout << "left out, being no tensors:\n";
+  print_others(left_out, "  ");
   std::cout << std::flush;
 }
 
@@ -227,7 +229,7 @@ void add_weights(CLI::App& app) {
   auto inspected = std::make_shared<InspectArguments>();
   inspect_command->add_option("file", inspected->file, "safetensors, .pth or .pkl")->required();
   inspect_command->add_option("--key", inspected->key,
-                              "Only this table (\"model\", \"model_ema\")");
+                              "Only this table (\"model\", \"model_ema\", \"state.model\")");
   inspect_command->add_flag("--json", inspected->json, "Print as JSON");
   inspect_command->footer("Example: tessera weights inspect detr-r50.pth --json");
   inspect_command->callback([inspected] { inspect(*inspected); });
@@ -240,7 +242,8 @@ void add_weights(CLI::App& app) {
   convert_command->add_option("--rename", converted->rules,
                               "TOML file whose [weights] has key, prefix, rename and ignore");
   convert_command->add_option("--key", converted->key,
-                              "The table to take where the file has several");
+                              "The table to take if the file has several, by its path "
+                              "(\"model\", \"state.model\")");
   convert_command->footer(
       "Example: tessera weights convert resnet50.pth resnet50.safetensors --rename "
       "experiments/base/weights/torchvision_resnet.toml");

@@ -1,6 +1,5 @@
 #include "launcher/data/clip_dataset.h"
 
-#include <numeric>
 #include <utility>
 
 #include "core/error.h"
@@ -35,23 +34,34 @@ std::vector<ClipSet> open_sets(const DataOptions& options, const SplitOptions& s
   return sets;
 }
 
-/// Category ids of the model: those of the first set that is not mapped to them.
-std::vector<int64_t> model_categories(const DataOptions& options,
-                                      const std::vector<ClipSet>& sets) {
+/// Name of the first category that a class_map maps to an id.
+std::string mapped_name(const SplitOptions& split, const std::vector<ClipSet>& sets, int64_t id) {
+  for (size_t i = 0; i < split.sets.size(); ++i)
+    for (const auto& pair : split.sets[i].class_map)
+      for (const Category& category : sets[i].annotations().categories)
+        if (pair.at(1) == id && pair.at(0) == category.id) return category.name;
+  return "category " + std::to_string(id);
+}
+
+/// Categories of the model: those of the first set that is not mapped to them.
+CategoryTable model_categories(const DataOptions& options, const SplitOptions& split,
+                               const std::vector<ClipSet>& sets) {
   for (const ClipSet& set : sets) {
     if (set.is_mapped()) continue;
-    std::vector<int64_t> ids = set.category_ids();
-    const auto count = static_cast<int64_t>(ids.size());
-    if (count != options.num_categories)
-      throw ConfigError("data.num_categories: expected " + std::to_string(count) +
+    CategoryTable table = table_of(set.annotations().categories);
+    if (table.size() != options.num_categories)
+      throw ConfigError("data.num_categories: expected " + std::to_string(table.size()) +
                         ", the number of categories in " + set.annotations().file.string() +
                         ", got " + std::to_string(options.num_categories) +
-                        ". Set data.num_categories = " + std::to_string(count) + ".");
-    return ids;
+                        ". Set data.num_categories = " + std::to_string(table.size()) + ".");
+    return table;
   }
-  std::vector<int64_t> ids(static_cast<size_t>(options.num_categories));
-  std::iota(ids.begin(), ids.end(), int64_t{1});
-  return ids;
+  CategoryTable table;
+  for (int64_t id = 1; id <= options.num_categories; ++id) {
+    table.ids.push_back(id);
+    table.names.push_back(mapped_name(split, sets, id));
+  }
+  return table;
 }
 
 }  // namespace
@@ -60,9 +70,9 @@ ClipDataset::ClipDataset(const DataOptions& options, const SplitOptions& split,
                          const std::string& name)
     : options_(options), sets_(open_sets(options, split, name)) {
   use_single_opencv_thread();
-  const std::vector<int64_t> ids = model_categories(options_, sets_);
+  categories_ = model_categories(options_, split, sets_);
   for (ClipSet& set : sets_) {
-    set.prepare(ids);
+    set.prepare(categories_.ids);
     size_ += set.epoch_size();
   }
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/structures/clip.h"
+#include "launcher/data/category_table.h"
 #include "launcher/data/clip_set.h"
 #include "launcher/data/data_options.h"
 #include "launcher/data/ytvis.h"
@@ -44,12 +45,17 @@ class ClipDataset {
   /// are padded to the largest of each side, the larger of each side.
   ClipExtent largest_clip(int64_t clips_in_batch) const;
 
+  /// The model's classes: the categories of the first set without a class_map; if all sets have
+  /// one, the ids that they map to, each under the name of the first category that is mapped to it.
+  const CategoryTable& categories() const { return categories_; }
+
   /// Of the first set.
   const AnnotationFile& annotations() const { return sets_.front().annotations(); }
 
  private:
   DataOptions options_;
   std::vector<ClipSet> sets_;
+  CategoryTable categories_;
   int64_t size_ = 0;
 };
 

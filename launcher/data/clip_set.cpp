@@ -114,14 +114,6 @@ ClipSet::ClipSet(const DataOptions& options, const SetOptions& set, std::string 
                   [](const AugmentStepOptions& step) { return step.kind == "photometric"; });
 }
 
-std::vector<int64_t> ClipSet::category_ids() const {
-  std::set<int64_t> ids;
-  for (const auto& pair : set_.class_map) ids.insert(pair.at(1));
-  if (!is_mapped())
-    for (const Category& category : annotations_.categories) ids.insert(category.id);
-  return {ids.begin(), ids.end()};
-}
-
 void ClipSet::prepare(const std::vector<int64_t>& model_ids) {
   labels_.resize(annotations_.categories.size());
   std::map<int64_t, size_t> index_of;

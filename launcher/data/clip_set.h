@@ -33,8 +33,7 @@ class ClipSet {
   /// the set is not stated, DataError where the file is wrong.
   ClipSet(const DataOptions& options, const SetOptions& set, std::string key);
 
-  /// Category ids of the file in ascending order; with a class_map, those that it leads to.
-  std::vector<int64_t> category_ids() const;
+  /// Whether a class_map leads from the file's categories to the model's.
   bool is_mapped() const { return !set_.class_map.empty(); }
   /// Of single images, which become pseudo-clips; else of videos.
   bool is_images() const { return set_.kind == "coco"; }

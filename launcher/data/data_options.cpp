@@ -246,6 +246,11 @@ void AugmentOptions::describe(Schema<AugmentOptions>& schema) {
   });
 }
 
+void CategoryOptions::describe(Schema<CategoryOptions>& schema) {
+  schema.field("id", &CategoryOptions::id, "Id in annotation and results files.").required();
+  schema.field("name", &CategoryOptions::name, "Name, for overlays and reports.").required();
+}
+
 void DataOptions::describe(Schema<DataOptions>& schema) {
   schema.field("num_frames", &DataOptions::num_frames, "Frames of a training clip (T).")
       .required()
@@ -255,6 +260,9 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
              "Categories of the data set; must be as many as the annotation files list.")
       .required()
       .at_least(1);
+  schema.field("categories", &DataOptions::categories,
+               "Ids and names of the results of weights that do not state them (official ones), if "
+               "what is inferred on does not, either.");
   schema.field("train", &DataOptions::train, "The split that training reads.");
   schema.field("validation", &DataOptions::validation, "The split that evaluation reads.");
   schema.field("sampling", &DataOptions::sampling, "Which frames become a training clip.");

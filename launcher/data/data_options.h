@@ -87,10 +87,18 @@ struct AugmentOptions {
   static void describe(Schema<AugmentOptions>& schema);
 };
 
+/// One of `data.categories`.
+struct CategoryOptions {
+  int64_t id = 0;
+  std::string name;
+  static void describe(Schema<CategoryOptions>& schema);
+};
+
 /// `[data]`: where clips come from and what happens to them before the model sees them.
 struct DataOptions {
   int64_t num_frames = 1;
   int64_t num_categories = 1;
+  std::vector<CategoryOptions> categories;
   SplitOptions train;
   SplitOptions validation;
   SamplingOptions sampling;

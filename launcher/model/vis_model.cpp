@@ -245,9 +245,10 @@ void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
                       {.classes = true, .boxes = true, .masks = true}));
 }
 
-std::vector<NamedTensor> VisModel::named_tensors() const {
+std::vector<NamedTensor> VisModel::named_tensors(NameStyle style) const {
   std::vector<std::pair<std::regex, std::string>> rules;
-  for (const auto& [from, to] : rules_) rules.emplace_back(std::regex(from), to);
+  if (style == NameStyle::kCanonical)
+    for (const auto& [from, to] : rules_) rules.emplace_back(std::regex(from), to);
   std::vector<NamedTensor> tensors;
   std::set<std::string> names;
   std::set<const void*> seen;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -56,6 +57,10 @@ struct NamedTensor {
   bool is_parameter = true;
 };
 
+/// The names of a model's tensors: canonical, or those before `model.names` (backbone.*, encoder.*,
+/// decoder.*, instance_head.*, mask_head.*).
+enum class NameStyle : uint8_t { kCanonical, kComposed };
+
 /// Backbone -> encoder -> decoder -> heads, composed from plugins.
 class VisModel : public torch::nn::Module {
  public:
@@ -83,8 +88,8 @@ class VisModel : public torch::nn::Module {
   const ClipNeeds& needs() const { return needs_; }
   /// What parts that come after the model are told: clip, pyramid, memory, queries.
   const BuildContext& facts() const { return facts_; }
-  /// Parameters and buffers under their canonical names, each storage once.
-  std::vector<NamedTensor> named_tensors() const;
+  /// Parameters and buffers by name, each storage once; the same order in both styles.
+  std::vector<NamedTensor> named_tensors(NameStyle style = NameStyle::kCanonical) const;
 
  private:
   FeaturePyramid run_backbone(const ClipBatch& batch, const ForwardContext& context);

@@ -15,7 +15,7 @@
 #include "launcher/experiment.h"
 #include "launcher/inference/select_tracks.h"
 #include "launcher/parity/sources.h"
-#include "launcher/weights/load_weights.h"
+#include "launcher/weights/model_weights.h"
 
 namespace tessera::parity {
 namespace {
@@ -378,8 +378,10 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   const Experiment experiment = load_experiment(table.experiment, overrides, registry);
   VisModel model(experiment.model, experiment.clip_facts());
   model.eval();
-  load_weights(model.named_tensors(), generated_weights(c).tensors, c.folder.string(),
-               experiment.weights);
+  WeightFile weights;
+  weights.format = "safetensors";
+  weights.tensors = generated_weights(c).tensors;
+  load_finished_weights(model, std::move(weights), c.folder.string(), experiment.weights);
   model.to(type);
 
   Sources sources;

@@ -6,14 +6,13 @@
 #include <limits>
 
 #include "core/error.h"
+#include "launcher/weights/checkpoint_format.h"
 #include "launcher/weights/load_weights.h"
 
 namespace tessera {
 namespace {
 
-constexpr std::string_view kModel = "model.";
 constexpr std::string_view kOptimiser = "optimiser.";
-constexpr std::string_view kFormat = "tessera-checkpoint-1";
 
 /// A 64-bit sum of everything a checkpoint holds, against damage, not against malice.
 class Checksum {
@@ -90,7 +89,7 @@ class MetadataReader {
 
 TrainState state_of(const TensorMetadata& metadata, const std::filesystem::path& file) {
   const MetadataReader reader(metadata, file);
-  if (reader.text("format") != kFormat)
+  if (reader.text("format") != kCheckpointFormat)
     no_checkpoint(file, "the format '" + reader.text("format") + "'");
   TrainState state;
   state.iteration = reader.number<int64_t>("iteration");
@@ -136,16 +135,18 @@ Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& 
     snapshot.tensors.emplace_back(name, tensor.detach().to(at::kCPU, /*non_blocking=*/false,
                                                            /*copy=*/true));
   };
-  for (const auto& [name, tensor, is_parameter] : model) add(std::string(kModel) + name, tensor);
+  for (const auto& [name, tensor, is_parameter] : model)
+    add(std::string(kCheckpointModel) + name, tensor);
   for (const auto& [name, optimiser] : optimisers)
     for (const auto& [slot, tensor] : optimiser->state())
       add(optimiser_prefix(name) + slot, tensor);
-  snapshot.metadata = {{"format", std::string(kFormat)},
+  snapshot.metadata = {{"format", std::string(kCheckpointFormat)},
                        {"iteration", std::to_string(state.iteration)},
                        {"consumed_samples", std::to_string(state.consumed_samples)},
                        {"seed", std::to_string(state.seed)},
                        {"experiment", state.experiment}};
   if (state.best) snapshot.metadata["best"] = exact_text(*state.best);
+  if (!state.categories.empty()) snapshot.metadata[std::string(kCategoriesKey)] = state.categories;
   return snapshot;
 }
 
@@ -154,11 +155,16 @@ std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapsho
   snapshot.metadata["checksum"] = checksum(snapshot.tensors, snapshot.metadata);
   TensorList weights;
   for (const auto& [name, tensor] : snapshot.tensors)
-    if (name.starts_with(kModel) && !is_training_only(name.substr(kModel.size())))
-      weights.emplace_back(name.substr(kModel.size()), tensor);
-  write_safetensors(folder.last_weights(), weights,
-                    {{"iteration", std::to_string(snapshot.iteration)},
-                     {"experiment", snapshot.metadata.at("experiment")}});
+    if (name.starts_with(kCheckpointModel) &&
+        !is_training_only(name.substr(kCheckpointModel.size())))
+      weights.emplace_back(name.substr(kCheckpointModel.size()), tensor);
+  TensorMetadata notes;
+  for (const std::string_view key :
+       {std::string_view("iteration"), std::string_view("experiment"), kCategoriesKey})
+    if (const auto found = snapshot.metadata.find(std::string(key));
+        found != snapshot.metadata.end())
+      notes.insert(*found);
+  write_safetensors(folder.last_weights(), weights, notes);
   // After the weights: a run that is killed between the two writes both again, whereas one whose
   // last checkpoint is there has nothing left to do.
   const std::filesystem::path file = folder.checkpoint(snapshot.iteration);
@@ -182,7 +188,7 @@ TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<
   const SafetensorsFile content = read_whole(file);
   const TrainState state = state_of(content.metadata, file);
   WeightsOptions options;
-  options.prefix = std::string(kModel);
+  options.prefix = std::string(kCheckpointModel);
   load_weights(model, content.tensors, file.string(), options);
   for (const auto& [name, optimiser] : optimisers) {
     const std::string prefix = optimiser_prefix(name);

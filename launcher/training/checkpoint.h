@@ -20,6 +20,7 @@ struct TrainState {
   int64_t seed = 0;
   std::optional<double> best;  // best validation score so far
   std::string experiment;      // resolved.toml of the run
+  std::string categories;      // of the training data, as categories.h writes them; may be ""
 };
 
 /// Optimisers by the name of what they train: "" is the model, others are auxiliary networks.

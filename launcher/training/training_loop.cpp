@@ -20,6 +20,7 @@
 #include "launcher/training/metrics_log.h"
 #include "launcher/training/progress.h"
 #include "launcher/training/schedule.h"
+#include "launcher/weights/checkpoint_format.h"
 #include "launcher/weights/load_weights.h"
 
 namespace tessera {
@@ -124,6 +125,7 @@ class TrainingLoop {
     }
     state_.seed = options.seed;
     state_.experiment = settings.experiment;
+    state_.categories = settings.categories;
     if (settings.resume) resume(*settings.resume);
     if (communicator_.is_first()) folder.expect_no_checkpoint_after(state_.iteration);
     std::vector<at::Tensor> tensors;
@@ -373,9 +375,10 @@ class TrainingLoop {
     if (state_.best && score <= *state_.best) return;
     state_.best = score;
     if (!log) return;
-    save_weights(
-        model_, folder_.best_weights(),
-        {{"iteration", std::to_string(state_.iteration)}, {"experiment", state_.experiment}});
+    TensorMetadata notes{{"iteration", std::to_string(state_.iteration)},
+                         {"experiment", state_.experiment}};
+    if (!state_.categories.empty()) notes[std::string(kCategoriesKey)] = state_.categories;
+    save_weights(model_, folder_.best_weights(), notes);
   }
 
   // Not where stop_at ends a run: its lines must be those of an uninterrupted one.

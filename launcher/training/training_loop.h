@@ -76,6 +76,7 @@ struct TrainSettings {
       stop_at;                   // end there, with a checkpoint; the schedule stays the whole run's
   double samples_per_epoch = 0;  // clips
   std::string experiment;        // resolved.toml, kept in checkpoints
+  std::string categories;        // of the training data, as categories.h writes them; may be ""
   std::ostream* progress = nullptr;  // null shows nothing
   bool terminal = false;             // whether `progress` can rewrite a line
   std::function<bool()> stop_requested = [] { return false; };  // asked after every step

@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "launcher/weights/atomic_file.h"
+#include "launcher/weights/foreign_file.h"
 #include "launcher/weights/safetensors_header.h"
 
 namespace tessera {
@@ -40,6 +41,7 @@ class Reader {
   }
 
   SafetensorsHeader header() {
+    refuse_foreign_file();
     if (size_ < kLengthBytes)
       throw DataError(name_ + ": expected at least " + std::to_string(kLengthBytes) +
                       " bytes, got " + std::to_string(size_) + ". The file is cut short.");
@@ -76,6 +78,19 @@ class Reader {
   }
 
  private:
+  /// Names what is often downloaded in place of a weight file. A header's length of 8 bytes and the
+  /// '{' after it begin none of those.
+  void refuse_foreign_file() {
+    std::string beginning(std::min<uint64_t>(size_, kForeignFileBytes), '\0');
+    read(beginning.data(), beginning.size());
+    stream_.seekg(0);
+    if (beginning.size() > kLengthBytes && beginning[kLengthBytes] == '{' &&
+        beginning[kLengthBytes - 1] == '\0')
+      return;
+    if (const std::string kind = foreign_file(beginning); !kind.empty())
+      throw DataError(name_ + ": expected a weight file, got " + kind);
+  }
+
   void read(void* to, uint64_t size) {
     stream_.read(static_cast<char*>(to), static_cast<std::streamsize>(size));
     if (!stream_)
@@ -100,12 +115,20 @@ SafetensorsHeader read_safetensors_header(const std::filesystem::path& file) {
   return Reader(file).header();
 }
 
-SafetensorsFile read_safetensors(const std::filesystem::path& file) {
+SafetensorsFile read_safetensors(const std::filesystem::path& file, bool with_unsupported) {
   Reader reader(file);
   SafetensorsHeader header = reader.header();
   SafetensorsFile result;
-  for (const auto& entry : header.entries)
-    result.tensors.emplace_back(entry.name, reader.tensor(entry, header.data_offset));
+  for (const auto& entry : header.entries) {
+    if (entry.unsupported.empty()) {
+      result.tensors.emplace_back(entry.name, reader.tensor(entry, header.data_offset));
+      continue;
+    }
+    if (!with_unsupported)
+      throw DataError(file.string() + ": tensor '" + entry.name + "': expected a dtype among " +
+                      safetensors_detail::known_types() + ", got \"" + entry.unsupported + "\".");
+    result.unsupported.emplace_back(entry.name, "a tensor of " + entry.unsupported);
+  }
   result.metadata = std::move(header.metadata);
   return result;
 }
@@ -123,7 +146,7 @@ void write_safetensors(const std::filesystem::path& file, const TensorList& tens
     if (!safetensors_detail::type_name(tensor.scalar_type()))
       throw RuntimeError(where + "expected a type that safetensors has, got " +
                          c10::toString(tensor.scalar_type()) + ".");
-    header.entries.push_back({name, tensor.scalar_type(), tensor.sizes().vec(), 0, 0});
+    header.entries.push_back({name, tensor.scalar_type(), "", tensor.sizes().vec(), 0, 0});
   }
   // Wide types first, so that every tensor is aligned and readers may map the file.
   std::vector<size_t> order(tensors.size());

@@ -18,6 +18,7 @@ using TensorMetadata = std::map<std::string, std::string>;
 struct TensorEntry {
   std::string name;
   at::ScalarType type = at::kFloat;
+  std::string unsupported;  // the format's name of a type that tensors here do not have, or ""
   std::vector<int64_t> shape;
   uint64_t begin = 0, end = 0;  // bytes, counted from the end of the header
 };
@@ -32,19 +33,22 @@ struct SafetensorsHeader {
 struct SafetensorsFile {
   TensorList tensors;
   TensorMetadata metadata;
+  std::vector<std::pair<std::string, std::string>> unsupported;  // name and "a tensor of F8_E4M3"
 
   /// The tensor of that name, or nullptr.
   const at::Tensor* find(std::string_view name) const;
 };
 
-/// Reads and checks a header: its size, every name once, known types (F64 F32 F16 BF16 I64 I32 I16
-/// I8 U8 BOOL), offsets that cover the data without gap or overlap, and a file that is as long as
-/// they say. Throws DataError naming the file and, where it is one, the tensor.
+/// Reads and checks a header: its size, every name once, types of the format (F64 F32 F16 BF16 I64
+/// I32 I16 I8 U8 BOOL, and others that are kept as TensorEntry::unsupported), offsets that cover
+/// the data without gap or overlap, and a file that is as long as they say. Throws DataError naming
+/// the file and, where it is one, the tensor.
 SafetensorsHeader read_safetensors_header(const std::filesystem::path& file);
 
 /// Reads a whole file into CPU tensors that own their memory. Throws DataError as
-/// read_safetensors_header does, and for a BOOL byte that is neither 0 nor 1.
-SafetensorsFile read_safetensors(const std::filesystem::path& file);
+/// read_safetensors_header does, and for a BOOL byte that is neither 0 nor 1. A tensor of an
+/// unsupported type is an error, too, unless `with_unsupported` asks for a list of them.
+SafetensorsFile read_safetensors(const std::filesystem::path& file, bool with_unsupported = false);
 
 /// Writes a file atomically: it is there whole or not at all, whatever happens meanwhile. Tensors
 /// of any device and layout; the header keeps their order. Throws RuntimeError for a folder that

@@ -31,11 +31,10 @@ constexpr std::array<std::pair<std::string_view, at::ScalarType>, 10> kTypes{{
     {"BOOL", at::kBool},
 }};
 
-std::string known_types() {
-  std::vector<std::string> names;
-  for (const auto& [name, type] : kTypes) names.emplace_back(name);
-  return join(names);
-}
+/// Types of the format that tensors here do not have.
+constexpr std::string_view kOtherTypes[] = {"F4",          "F6_E2M3", "F6_E3M2",     "F8_E4M3",
+                                            "F8_E4M3FNUZ", "F8_E5M2", "F8_E5M2FNUZ", "F8_E8M0",
+                                            "U16",         "U32",     "U64",         "C64"};
 
 [[noreturn]] void bad_entry(const std::string& file, const std::string& name,
                             const std::string& message) {
@@ -81,11 +80,15 @@ TensorEntry parse_entry(const std::string& name, const Json& value, const std::s
   const auto known = std::find_if(kTypes.begin(), kTypes.end(), [&](const auto& item) {
     return type.is_string() && type.get_ref<const std::string&>() == item.first;
   });
-  if (known == kTypes.end())
+  const bool is_other = known == kTypes.end() && type.is_string() &&
+                        std::find(std::begin(kOtherTypes), std::end(kOtherTypes),
+                                  type.get<std::string>()) != std::end(kOtherTypes);
+  if (is_other) entry.unsupported = type.get<std::string>();
+  if (known == kTypes.end() && !is_other)
     bad_entry(file, name,
               "expected a dtype among " + known_types() + ", got " +
                   type.dump(-1, ' ', true, Json::error_handler_t::replace) + ".");
-  entry.type = known->second;
+  if (!is_other) entry.type = known->second;
   if (!shape.is_array() || !offsets.is_array() || offsets.size() != 2)
     bad_entry(file, name, "expected a list as shape and two numbers as data_offsets, got others.");
   if (shape.size() > kLargestRank)
@@ -93,7 +96,7 @@ TensorEntry parse_entry(const std::string& name, const Json& value, const std::s
               "expected at most " + std::to_string(kLargestRank) + " dimensions, got " +
                   std::to_string(shape.size()) + ".");
   // Empty dimensions count as 1 here, because strides are products of the others.
-  uint64_t bytes = c10::elementSize(entry.type);
+  uint64_t bytes = is_other ? 1 : c10::elementSize(entry.type);
   bool empty = false;
   for (const Json& size : shape) {
     const uint64_t count = unsigned_number(size, "the sizes of its shape", file, name);
@@ -106,7 +109,8 @@ TensorEntry parse_entry(const std::string& name, const Json& value, const std::s
   if (empty) bytes = 0;
   entry.begin = unsigned_number(offsets[0], "data_offsets", file, name);
   entry.end = unsigned_number(offsets[1], "data_offsets", file, name);
-  if (entry.end < entry.begin || entry.end - entry.begin != bytes)
+  // Elements of other types may be parts of a byte; check_layout() checks their place all the same.
+  if (entry.end < entry.begin || (!is_other && entry.end - entry.begin != bytes))
     bad_entry(file, name,
               "expected data_offsets that span the " + std::to_string(bytes) +
                   " bytes of its shape " + shape.dump() + ", got " + offsets.dump() + ".");
@@ -144,6 +148,12 @@ void check_layout(const std::vector<TensorEntry>& entries, uint64_t data_bytes,
 
 }  // namespace
 
+std::string known_types() {
+  std::vector<std::string> names;
+  for (const auto& [name, type] : kTypes) names.emplace_back(name);
+  return join(names);
+}
+
 std::optional<std::string_view> type_name(at::ScalarType type) {
   for (const auto& [name, known] : kTypes)
     if (known == type) return name;
@@ -178,7 +188,8 @@ std::string header_text(const SafetensorsHeader& header) {
   Json json = Json::object();
   if (!header.metadata.empty()) json["__metadata__"] = header.metadata;
   for (const auto& entry : header.entries)
-    json[entry.name] = {{"dtype", std::string(*type_name(entry.type))},
+    json[entry.name] = {{"dtype", entry.unsupported.empty() ? std::string(*type_name(entry.type))
+                                                            : entry.unsupported},
                         {"shape", entry.shape},
                         {"data_offsets", {entry.begin, entry.end}}};
   std::string text;

@@ -3,11 +3,15 @@
 #include <ATen/ops/as_strided.h>
 #include <ATen/ops/empty.h>
 
+#include <algorithm>
 #include <array>
 #include <fstream>
 #include <map>
+#include <utility>
 
 #include "core/error.h"
+#include "launcher/model/vis_model.h"
+#include "launcher/weights/checkpoint_format.h"
 
 namespace tessera {
 namespace {
@@ -34,6 +38,8 @@ at::ScalarType scalar_type(pickle::ElementType type) {
       return at::kByte;
     case pickle::ElementType::kBool:
       return at::kBool;
+    default:  // a tensor of these is PickledTable::unsupported
+      break;
   }
   throw RuntimeError("weights: expected a known type of elements, got another.");
 }
@@ -43,16 +49,22 @@ std::string choose_table(const pickle::PickledFile& content, const std::string& 
                          const std::optional<std::string>& key) {
   if (key) return *key;
   if (content.tables().size() == 1) return content.tables().front();
-  throw DataError(file + ": expected one table of tensors, or weights.key to name one, got " +
+  throw DataError(file +
+                  ": expected one table of tensors, or weights.key (--key) to name one, got " +
                   std::to_string(content.tables().size()) + ": " + join(content.tables()) + ".");
 }
 
-WeightFile read_pickled(const std::filesystem::path& file, const std::optional<std::string>& key) {
+WeightFile read_pickled(const std::filesystem::path& file, std::optional<std::string> key,
+                        KeyUse key_use) {
   pickle::PickledFile content(file);
   WeightFile result;
   result.format = content.format();
+  const bool is_one_table = content.tables().size() == 1 && content.tables().front().empty();
+  if (is_one_table && key && key_use == KeyUse::kIfTables)
+    result.unused_key = *std::exchange(key, std::nullopt);
   result.table = choose_table(content, file.string(), key);
   pickle::PickledTable table = content.table(result.table);
+  result.unsupported = std::move(table.unsupported);
   result.others = content.others();
   for (const std::string& other : content.tables())
     if (other != result.table) result.others.push_back({other, "another table of tensors"});
@@ -73,6 +85,23 @@ WeightFile read_pickled(const std::filesystem::path& file, const std::optional<s
   return result;
 }
 
+/// Leaves the model's tensors under their own names, and lists the rest (the optimiser's state).
+void keep_model_of_checkpoint(WeightFile& file) {
+  file.format = "Tessera checkpoint";
+  TensorList model;
+  size_t left_out = 0;
+  for (auto& [name, tensor] : file.tensors) {
+    const bool is_model = name.starts_with(kCheckpointModel) &&
+                          !is_training_only(name.substr(kCheckpointModel.size()));
+    if (is_model)
+      model.emplace_back(name.substr(kCheckpointModel.size()), std::move(tensor));
+    else
+      ++left_out;
+  }
+  file.tensors = std::move(model);
+  file.others.push_back({"training state", std::to_string(left_out) + " tensors"});
+}
+
 }  // namespace
 
 bool is_pickled(const std::filesystem::path& file) {
@@ -83,15 +112,41 @@ bool is_pickled(const std::filesystem::path& file) {
       {beginning.data(), static_cast<size_t>(stream.gcount())});
 }
 
-WeightFile read_weights(const std::filesystem::path& file, const std::optional<std::string>& key) {
-  if (is_pickled(file)) return read_pickled(file, key);
-  SafetensorsFile content = read_safetensors(file);
-  if (key)
+WeightFile read_weights(const std::filesystem::path& file, const std::optional<std::string>& key,
+                        KeyUse key_use) {
+  if (is_pickled(file)) return read_pickled(file, key, key_use);
+  SafetensorsFile content = read_safetensors(file, /*with_unsupported=*/true);
+  WeightFile result;
+  result.format = "safetensors";
+  if (key && key_use == KeyUse::kRequired)
     throw DataError(file.string() + ": expected a pickled file to choose '" + *key +
                     "' from (weights.key), got a safetensors file, which is one table.");
-  WeightFile result{"safetensors", "", std::move(content.tensors), {}};
-  for (auto& [name, value] : content.metadata) result.others.push_back({name, "metadata " + value});
+  if (key) result.unused_key = *key;
+  for (const auto& [name, kind] : content.unsupported) result.unsupported.push_back({name, kind});
+  for (const auto& [name, value] : content.metadata)
+    result.others.push_back({name, "metadata " + value});
+  result.tensors = std::move(content.tensors);
+  result.metadata = std::move(content.metadata);
+  const auto format = result.metadata.find("format");
+  if (format != result.metadata.end() && format->second == kCheckpointFormat)
+    keep_model_of_checkpoint(result);
   return result;
+}
+
+TensorMetadata weight_metadata(const std::filesystem::path& file) {
+  return is_pickled(file) ? TensorMetadata() : read_safetensors_header(file).metadata;
+}
+
+void refuse_unsupported(const std::vector<pickle::OtherEntry>& unsupported,
+                        const std::string& file) {
+  if (unsupported.empty()) return;
+  constexpr size_t kMostNamed = 20;
+  std::string text = file + ": expected tensors of floating-point, whole or boolean numbers, got " +
+                     std::to_string(unsupported.size()) + " others:";
+  for (size_t i = 0; i < std::min(unsupported.size(), kMostNamed); ++i)
+    text += "\n    " + unsupported[i].name + ": " + unsupported[i].value;
+  if (unsupported.size() > kMostNamed) text += "\n    ...";
+  throw DataError(text + "\n  Name those that the model does not need in weights.ignore.");
 }
 
 }  // namespace tessera

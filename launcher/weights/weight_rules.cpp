@@ -28,7 +28,7 @@ void PatternList::list_unused(std::vector<std::string>& unused) const {
 
 RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& options) {
   RenamedTensors result;
-  PatternList ignore(options.ignore, "ignore");
+  PatternList ignore(options.ignore, "ignore"), reset(options.reset, "reset");
   std::vector<std::pair<std::regex, bool>> rules;
   for (const auto& rule : options.rename)
     rules.emplace_back(compile_pattern(rule.from, "weights.rename"), false);
@@ -48,7 +48,9 @@ RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& opti
       rules[i].second = true;
       name = std::regex_replace(name, rules[i].first, options.rename[i].to);
     }
-    if (names.insert(name).second)
+    if (reset.matches(name))
+      result.reset.push_back(key);
+    else if (names.insert(name).second)
       result.tensors.emplace_back(name, tensor);
     else
       result.clashing.push_back(name + " (again from '" + key + "')");
@@ -57,6 +59,17 @@ RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& opti
   for (size_t i = 0; i < rules.size(); ++i)
     if (!rules[i].second)
       result.unused_patterns.push_back("rename '" + options.rename[i].from + "'");
+  return result;
+}
+
+std::vector<pickle::OtherEntry> needed(const std::vector<pickle::OtherEntry>& unsupported,
+                                       const WeightsOptions& options) {
+  PatternList ignore(options.ignore, "ignore");
+  std::vector<pickle::OtherEntry> result;
+  for (const auto& entry : unsupported)
+    if (entry.name.starts_with(options.prefix) &&
+        !ignore.matches(entry.name.substr(options.prefix.size())))
+      result.push_back(entry);
   return result;
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 #include <vector>
 
+#include "launcher/weights/pickle/pickled_file.h"
 #include "launcher/weights/safetensors.h"
 #include "launcher/weights/weights_options.h"
 
@@ -31,12 +32,18 @@ class PatternList {
 struct RenamedTensors {
   TensorList tensors;                        // in the file's order
   std::vector<std::string> ignored;          // keys of the file that `ignore` dropped
+  std::vector<std::string> reset;            // keys of the file that `reset` dropped
   std::vector<std::string> outside_prefix;   // keys of the file without the prefix
   std::vector<std::string> clashing;         // names that were given twice, with the second key
   std::vector<std::string> unused_patterns;  // rules that matched nothing
 };
 
-/// Applies prefix, ignore and rename, in this order.
+/// Applies prefix, ignore, rename and reset, in this order. A pattern of `reset` is unused only if
+/// it matches nothing in the model either, so that list is the caller's.
 RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& options);
+
+/// Of a file's tensors that cannot be read, those that prefix and ignore do not drop.
+std::vector<pickle::OtherEntry> needed(const std::vector<pickle::OtherEntry>& unsupported,
+                                       const WeightsOptions& options);
 
 }  // namespace tessera

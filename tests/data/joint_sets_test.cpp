@@ -84,6 +84,17 @@ TEST_F(JointSetsTest, ASampleOfEitherSetIsAClip) {
   }
 }
 
+TEST_F(JointSetsTest, NamesTheModelsCategories) {
+  EXPECT_EQ(open().categories(),
+            (CategoryTable{{1, 2, 3, 4, 5}, {"circle", "square", "triangle", "star", "cross"}}));
+  // With class maps alone, an id has the name of the first category that is mapped to it.
+  options_.train.sets.erase(options_.train.sets.begin());
+  options_.num_frames = 1;
+  EXPECT_EQ(open().categories(),
+            (CategoryTable{{1, 2, 3, 4, 5},
+                           {"category 1", "left", "category 3", "category 4", "right"}}));
+}
+
 TEST_F(JointSetsTest, DependsOnSeedEpochAndSampleAlone) {
   const ClipDataset dataset = open();
   const ClipSample first = dataset.load(7, 4, 2);

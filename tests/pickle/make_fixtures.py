@@ -6,11 +6,13 @@ Needs torch and numpy (made with 2.11.0 and 2.2.6); the tests need neither. Besi
 """
 import argparse
 import collections
+import datetime
 import json
 import pathlib
 import pickle
 import struct
 import sys
+import types
 import zipfile
 
 import numpy as np
@@ -109,6 +111,31 @@ def arrays():
     }
 
 
+def beside_class(module, name, bases=(object,)):
+    """A class of a library that need not be installed."""
+    made = type(name, bases, {"__module__": module, "__qualname__": name})
+    parts = module.split(".")
+    for i in range(len(parts)):
+        sys.modules.setdefault(".".join(parts[:i + 1]), types.ModuleType(parts[i]))
+    setattr(sys.modules[module], name, made)
+    return made
+
+
+def beside():
+    """What configurations and trainers leave beside the weights."""
+    config = beside_class("omegaconf.dictconfig", "DictConfig")()
+    node = beside_class("omegaconf.nodes", "AnyNode")()
+    node.__dict__.update(_parent=config, _val=0.1)
+    config.__dict__.update(_metadata=None, _parent=None, _flags_cache=None, _content={"lr": node})
+    easy = beside_class("easydict", "EasyDict", (dict,))(lr=0.1)
+    easy.__dict__.update(easy)
+    return {"cfg": config, "easy": easy,
+            "mm": beside_class("mmengine.config.config", "ConfigDict", (dict,))(lr=0.1),
+            "callback": beside_class("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint")(),
+            "date": datetime.datetime(2024, 1, 2, tzinfo=datetime.timezone.utc),
+            "last": collections.deque([1, 2], maxlen=2), "space": types.SimpleNamespace(lr=0.1)}
+
+
 class Global:
     """Pickles as a call of any global."""
 
@@ -185,6 +212,9 @@ def hostile():
     (HERE / "hostile_global.pkl").write_bytes(pickle.dumps({"w": Global(os.system, "true")}, 2))
     cycle = {"w": np.ones(2, np.float32)}
     cycle["again"] = [cycle]
+    (HERE / "hostile_stored.pkl").write_bytes(pickle.dumps(
+        {"w": Global(torch._utils._rebuild_tensor_v2, Global(torch.storage._load_from_bytes, pickle.dumps(
+            Global(os.system, "true"), 2)), 0, (2,), (1,), False, collections.OrderedDict())}, 4))
     (HERE / "hostile_cycle.pkl").write_bytes(pickle.dumps(cycle, 4))
 
     torch.save({"w": values(64)}, HERE / "plain.tmp")
@@ -233,6 +263,17 @@ def main():
         dump(f"arrays_{protocol}", {"model": arrays(), "__author__": "Torchvision", "matching_heuristics": True},
              arrays(), protocol)
     dump("arrays_0", arrays(), arrays(), 0)
+    pair = {"weight": values(2, 3), "bias": values(2, start=20)}
+    save("beside", {"model": dict(pair), **beside()}, pair)
+    nested = {"state": {"model": dict(pair), "ema": dict(pair),
+                        "optimizer": {"state": {0: {"exp_avg": values(2)}}}}, **beside()}
+    torch.save(nested, HERE / "nested.pth")
+    torch.save({"model": {"weight": values(2), "complex": torch.ones(2, dtype=torch.complex64),
+                          "sparse": torch.eye(3).to_sparse(), "float8": torch.ones(2).to(torch.float8_e4m3fn),
+                          "array": np.ones(2, np.complex64)}}, HERE / "unsupported.pth")
+    stored = {**pair, "row": pair["weight"][1]}
+    for protocol in (2, 4):
+        dump(f"stored_{protocol}", {"model": stored, "__author__": "third_party"}, stored, protocol)
     with open(HERE / "arrays_python2.pkl", "wb") as file:
         Python2Pickler(file, 2).dump({"blobs": {"conv1_w": values(2, 3).numpy()}, "name": "caf\xe9"})
     write_safetensors(HERE / "arrays_python2.safetensors", {"conv1_w": values(2, 3)})

@@ -174,6 +174,19 @@ TEST_F(HostileFile, IsRefusedWithOverlapsGapsAndBytesOutside) {
   expect_refused(file_with("{" + entry("a", 0, 9) + "}", 6), {"tensor 'a'", "9"});
 }
 
+TEST_F(HostileFile, OfATypeThatTensorsDoNotHaveIsRefusedByNameOrListed) {
+  const std::string text = file_with(R"({"a":{"dtype":"F8_E4M3","shape":[3],"data_offsets":[0,3]},)"
+                                     R"("b":{"dtype":"U8","shape":[1],"data_offsets":[3,4]}})",
+                                     4);
+  expect_refused(text, {"tensor 'a'", "F8_E4M3", "BF16"});
+  const SafetensorsFile file =
+      read_safetensors(folder_ / "hostile.safetensors", /*with_unsupported=*/true);
+  ASSERT_EQ(file.tensors.size(), 1u);
+  EXPECT_EQ(file.tensors[0].first, "b");
+  ASSERT_EQ(file.unsupported.size(), 1u);
+  EXPECT_EQ(file.unsupported[0].second, "a tensor of F8_E4M3");
+}
+
 TEST_F(HostileFile, IsRefusedWithAWrongEntry) {
   auto with = [](const std::string& value) { return file_with("{\"a\":" + value + "}", 4); };
   expect_refused(with(R"({"dtype":"F8","shape":[4],"data_offsets":[0,4]})"),

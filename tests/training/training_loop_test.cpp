@@ -247,8 +247,12 @@ TEST(TrainingLoop, KeepsTheWeightsOfTheBestValidation) {
   };
   std::ostringstream shown;
   run.settings.progress = &shown;
+  run.settings.categories = R"([{"id":7,"name":"cat"}])";
   const TrainResult result = run.go(folder);
   EXPECT_EQ(asked, 3u);
+  // Both files of weights carry the categories that they were trained on.
+  for (const auto& file : {folder.best_weights(), folder.last_weights()})
+    EXPECT_EQ(read_safetensors(file).metadata.at("categories"), run.settings.categories);
   EXPECT_EQ(result.best, 0.5);
   EXPECT_EQ(read_train_state(folder.checkpoint(10)).best, 0.5);
   const SafetensorsFile best = read_safetensors(folder.best_weights());

@@ -7,8 +7,6 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "core/config/schema.h"
-#include "core/config/toml_reader.h"
 #include "core/error.h"
 #include "launcher/weights/load_weights.h"
 #include "launcher/weights/weight_rules.h"
@@ -34,7 +32,7 @@ TEST(WeightFile, ReadsWhatPyTorchAndNumPyWroteBitForBit) {
     const fs::path path = entry.path();
     const std::string name = path.filename().string();
     if (path.extension() == ".safetensors" || name.starts_with("hostile_") ||
-        name.starts_with("two_tables"))
+        name.starts_with("two_tables") || name == "nested.pth" || name == "unsupported.pth")
       continue;
     SCOPED_TRACE(name);
     ++num_files;
@@ -49,7 +47,7 @@ TEST(WeightFile, ReadsWhatPyTorchAndNumPyWroteBitForBit) {
       EXPECT_TRUE(ours.tensors[i].second.equal(theirs[i].second)) << theirs[i].first;
     }
   }
-  EXPECT_EQ(num_files, 13);
+  EXPECT_EQ(num_files, 16);
 }
 
 TEST(WeightFile, TensorsThatShareStorageShareMemory) {
@@ -88,15 +86,67 @@ TEST(WeightFile, LoadsIntoAModelByTheRules) {
   EXPECT_EQ(report.others.size(), 6u);
 }
 
-TEST(WeightFile, RulesApplyToForeignFilesOnTheCommandLine) {
-  WeightsOptions rules;
-  rules.init = "other";
-  rules.prefix = "net.";
-  rules.skip = {"head"};
-  const WeightsOptions foreign = rules_for_given_file(fixture("checkpoint.pth"), rules);
-  EXPECT_EQ(foreign.prefix, "net.");
-  EXPECT_TRUE(foreign.skip.empty() && !foreign.init);
-  EXPECT_EQ(rules_for_given_file(fixture("odd.safetensors"), rules).prefix, "");
+TEST(WeightFile, NeedsNoKeyForAFileThatIsOneTable) {
+  expect_error<DataError>([] { read_weights(fixture("odd.safetensors"), "model"); },
+                          {"weights.key"});
+  for (const char* name : {"odd.safetensors", "state_dict.pth"}) {
+    EXPECT_EQ(read_weights(fixture(name), "model", KeyUse::kIfTables).unused_key, "model") << name;
+    EXPECT_EQ(read_weights(fixture(name), std::nullopt, KeyUse::kIfTables).unused_key, "");
+  }
+  expect_error<DataError>([] { read_weights(fixture("two_tables.pth"), "ema", KeyUse::kIfTables); },
+                          {"'ema'", "It has: model, model_ema"});
+  expect_error<DataError>([] { read_weights(fixture("nested.pth")); },
+                          {"--key", "state.model, state.ema"});
+  EXPECT_EQ(read_weights(fixture("nested.pth"), "state.ema").tensors.size(), 2u);
+}
+
+TEST(WeightFile, LeavesOutTensorsOfOtherTypesOnlyOnPurpose) {
+  TinyModel model;
+  WeightsOptions options;
+  options.rename = {{"^weight$", "head.offset"}};
+  options.skip = {"backbone", "second", "norm"};
+  expect_error<DataError>([&] { load_weights(model.named(), fixture("unsupported.pth"), options); },
+                          {"unsupported.pth", "4 others", "sparse: a tensor of", "weights.ignore"});
+  options.ignore = {"complex", "float8", "array"};
+  expect_error<DataError>([&] { load_weights(model.named(), fixture("unsupported.pth"), options); },
+                          {"1 others"});
+  options.ignore.emplace_back("sparse");
+  load_weights(model.named(), fixture("unsupported.pth"), options);
+  EXPECT_TRUE(model.offset.equal(at::tensor({-3.0f, -2.875f}))) << model.offset;
+}
+
+TEST(WeightFile, NamesWhatIsDownloadedInPlaceOfOne) {
+  TemporaryFolder folder;
+  const auto refusal = [&](const std::string& content) {
+    test_support::write_file(folder / "w.pth", content);
+    try {
+      read_weights(folder / "w.pth");
+    } catch (const DataError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  std::string tar(512, '\0');
+  tar.replace(0, 3, "sys");
+  tar.replace(257, 5, "ustar");
+  const std::vector<std::pair<std::string, std::string>> kinds{
+      {"<!DOCTYPE html><html><head><title>Quota exceeded</title></head></html>", "an HTML page"},
+      {"\xef\xbb\xbf \n<html lang=\"en\">", "an HTML page"},
+      {"<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "an XML page"},
+      {"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "a Git LFS pointer"},
+      {std::string("\x1f\x8b\x08\x08\0\0\0\0\0\x03w.pth", 15), "a gzip file"},
+      {"BZh91AY&SY012345", "a bzip2 file"},
+      {tar, "a tar archive"},
+      {"\x89HDF\r\n\x1a\n0123456789", "an HDF5 file"},
+      {"{\"error\": \"Repository not found\"}", "a JSON text"},
+      {"", "an empty file"}};
+  for (const auto& [content, kind] : kinds) {
+    const std::string message = refusal(content);
+    EXPECT_NE(message.find("w.pth"), std::string::npos) << message;
+    EXPECT_NE(message.find("got " + kind), std::string::npos) << message;
+  }
+  EXPECT_NE(refusal("some notes that are no weights").find("no safetensors file"),
+            std::string::npos);
 }
 
 // ---- the shipped tables of names ----------------------------------------------------------------
@@ -123,14 +173,8 @@ Names with_prefix(const Names& names, const std::string& prefix, const std::stri
 }
 
 WeightsOptions shipped_rules(const std::string& name) {
-  const fs::path file =
-      fs::path(TESSERA_SOURCE_DIR) / "experiments/base/weights" / (name + ".toml");
-  WeightsOptions options;
-  const ConfigNode root = read_experiment(file);
-  ReadContext context;
-  schema_of<WeightsOptions>().read(&options, *root.find("weights"), "weights", context);
-  context.throw_if_failed();
-  return options;
+  return read_weights_options(fs::path(TESSERA_SOURCE_DIR) / "experiments/base/weights" /
+                              (name + ".toml"));
 }
 
 /// Sorted names that the rules make of a file's.
@@ -145,24 +189,24 @@ Names renamed(const Names& names, const WeightsOptions& options) {
   return after;
 }
 
-TEST(ShippedNames, TurnResNetsIntoOneAnother) {
-  Names vistr =
-      with_prefix(reference_names("vistr/r50_padded"), "vistr.backbone.", "vistr.backbone.");
-  Names detectron2 =
-      with_prefix(reference_names("mask2former_vis/r50_forward"), "backbone.", "backbone.");
+TEST(ShippedNames, TurnResNetsIntoBackbones) {
+  const Names vistr = reference_names("vistr/r50_padded");
+  const Names detectron2 = reference_names("mask2former_vis/r50_forward");
   if (vistr.empty() || detectron2.empty()) GTEST_SKIP() << "reference data are absent";
-  std::sort(vistr.begin(), vistr.end());
-  std::sort(detectron2.begin(), detectron2.end());
   // torchvision's names are VisTR's without its prefix, and some more.
   Names torchvision = with_prefix(vistr, "vistr.backbone.0.body.", "");
+  Names composed = with_prefix(vistr, "vistr.backbone.0.body.", "backbone.");
+  std::sort(composed.begin(), composed.end());
   for (const char* more : {"fc.weight", "fc.bias", "bn1.num_batches_tracked",
                            "layer1.0.downsample.1.num_batches_tracked"})
     torchvision.emplace_back(more);
-  EXPECT_EQ(renamed(torchvision, shipped_rules("torchvision_resnet_to_vistr")), vistr);
-  EXPECT_EQ(renamed(torchvision, shipped_rules("torchvision_resnet_to_detectron2")), detectron2);
+  EXPECT_EQ(renamed(torchvision, shipped_rules("torchvision_resnet")), composed);
   Names plain = with_prefix(detectron2, "backbone.", "");
   plain.emplace_back("stem.fc.weight");
-  EXPECT_EQ(renamed(plain, shipped_rules("detectron2_resnet_to_vistr")), vistr);
+  EXPECT_EQ(renamed(plain, shipped_rules("detectron2_resnet")), composed);
+  EXPECT_EQ(renamed(with_prefix(detectron2, "backbone.", "backbone."),
+                    shipped_rules("detectron2_resnet")),
+            composed);
 }
 
 TEST(ShippedNames, TurnDetrIntoVistr) {
@@ -190,7 +234,7 @@ TEST(ShippedNames, TakeMask2FormersModelZoo) {
   std::sort(video.begin(), video.end());
   Names zoo = video;
   zoo.emplace_back("criterion.empty_weight");
-  EXPECT_EQ(renamed(zoo, shipped_rules("mask2former_video")), video);
+  EXPECT_EQ(renamed(zoo, shipped_rules("mask2former")), video);
 
   Names old;  // the names before the last change
   for (std::string name : zoo) {
@@ -199,13 +243,9 @@ TEST(ShippedNames, TakeMask2FormersModelZoo) {
       name.replace(at, 10, "static_query");
     old.push_back(name);
   }
-  Names without_classes;
-  for (const auto& name : video)
-    if (name.find(".class_embed.") == std::string::npos) without_classes.push_back(name);
-  EXPECT_EQ(renamed(old, shipped_rules("mask2former_coco_to_video")), without_classes);
-  EXPECT_EQ(renamed(zoo, shipped_rules("mask2former_coco_to_video")), without_classes);
+  EXPECT_EQ(renamed(old, shipped_rules("mask2former")), video);
 
-  const WeightsOptions rules = shipped_rules("swin_to_mask2former");
+  const WeightsOptions rules = shipped_rules("swin");
   PatternList skip(rules.skip, "skip");
   Names taken, official{"norm.weight",
                         "norm.bias",

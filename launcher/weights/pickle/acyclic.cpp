@@ -13,8 +13,10 @@ struct Visit {
   size_t next = 0;
 };
 
-/// The references of a value: callable, arguments, state, then its items. kNoValue at the end.
+/// The references of a value: callable, arguments, state, then its items; none of an inert object.
+/// kNoValue at the end.
 ValueId reference(const Pickle& pickle, const Value& value, size_t& next) {
+  if (pickle.is_inert(value)) return kNoValue;
   const ValueId direct[] = {value.callable, value.arguments, value.state};
   for (; next < 3; ++next)
     if (direct[next] != kNoValue) return direct[next++];

@@ -6,8 +6,10 @@
 
 namespace tessera::pickle {
 
-/// Throws DataError where a value, reached from the root, holds itself, or where values are nested
-/// more than `most_nested` deep: everything after this may follow references without a guard.
+/// Throws DataError if a value, reached from the root, holds itself, or if values are nested more
+/// than `most_nested` deep. References of inert objects are not followed here, and nothing after
+/// this may follow them: configuration trees often hold their parents. All others may be followed
+/// without a guard.
 void check_acyclic(const Pickle& pickle, size_t most_nested, const std::string& file);
 
 }  // namespace tessera::pickle

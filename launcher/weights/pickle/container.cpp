@@ -219,6 +219,74 @@ Container read_legacy(LegacyReader& reader, const std::string& file) {
   return container;
 }
 
+/// Tensors that pickle itself wrote, not torch.save: each storage is bytes that hold a whole file
+/// in the format before the zip format, with that storage alone.
+class StoredStorages {
+ public:
+  StoredStorages(Container& container, const std::string& file)
+      : container_(container), file_(file) {}
+
+  void read_all() {
+    const size_t count = container_.pickle.values.size();
+    for (size_t i = 0; i < count; ++i) {
+      const auto id = static_cast<ValueId>(i);
+      const Value& value = container_.pickle[id];
+      const Global* maker = container_.pickle.maker(value);
+      if (maker == nullptr || maker->role != Role::kStoredStorage) continue;
+      container_.views[id] = read_once(source_of(value));
+    }
+  }
+
+ private:
+  /// The value that has the bytes: the argument, or the text that an encoding makes bytes of.
+  ValueId source_of(const Value& value) const {
+    const Pickle& pickle = container_.pickle;
+    ValueId id = argument(value);
+    const Global* maker = pickle.maker(pickle[id]);
+    if (maker != nullptr && maker->role == Role::kEncode) id = argument(pickle[id]);
+    return id;
+  }
+  ValueId argument(const Value& call) const {
+    const auto& items = container_.pickle.items_of(container_.pickle[call.arguments]);
+    if (items.empty()) fail(file_, "a storage's bytes", "none");
+    return items[0];
+  }
+
+  std::string_view bytes_of(ValueId source) {
+    Pickle& pickle = container_.pickle;
+    const Value& value = pickle[source];
+    if (value.kind == Kind::kBytes || value.kind == Kind::kLatin1Text) return value.text;
+    std::string bytes;
+    if (value.kind != Kind::kText || !to_latin1(value.text, bytes))
+      fail(file_, "a storage's bytes", describe(pickle, source));
+    pickle.decoded.push_back(std::move(bytes));
+    return pickle.decoded.back();
+  }
+
+  /// Bytes that many values refer to are read once: memory and time stay within the file's size.
+  StorageView read_once(ValueId source) {
+    const auto known = views_.find(source);
+    if (known != views_.end()) return known->second;
+    const std::string name = file_ + ": stored storage";
+    LegacyReader reader(bytes_of(source), name);
+    const Pickle magic = reader.next();
+    const Value& root = magic[magic.root];
+    if (root.kind != Kind::kBigInteger || root.text != kLegacyMagic)
+      fail(name, "PyTorch's format before the zip format", "another one");
+    const Container stored = read_legacy(reader, name);
+    const auto view = stored.views.find(stored.pickle.root);
+    if (view == stored.views.end() || stored.storages.size() != 1)
+      fail(name, "one storage", describe(stored.pickle, stored.pickle.root));
+    const StorageView result{container_.storages.size(), view->second.offset, view->second.count};
+    container_.storages.push_back(stored.storages.front());
+    return views_[source] = result;
+  }
+
+  Container& container_;
+  const std::string& file_;
+  std::map<ValueId, StorageView> views_;  // by source
+};
+
 }  // namespace
 
 Container read_container(std::string_view bytes, const std::string& file) {
@@ -234,6 +302,7 @@ Container read_container(std::string_view bytes, const std::string& file) {
   const Value& root = container.pickle[container.pickle.root];
   if (root.kind == Kind::kBigInteger && root.text == kLegacyMagic) return read_legacy(reader, file);
   reader.expect_end();
+  StoredStorages(container, file).read_all();
   return container;
 }
 

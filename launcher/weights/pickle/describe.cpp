@@ -35,12 +35,19 @@ std::string mapping_text(const Pickle& pickle, const Value& value) {
 
 std::string object_text(const Pickle& pickle, const Value& value) {
   const Global& maker = *pickle.maker(value);
-  const std::string name = std::string(maker.module) + "." + std::string(maker.name);
+  // Objects of protocols before 2 are calls of one function with their class.
+  const auto& arguments = pickle.items_of(pickle[value.arguments]);
+  const bool is_call_with_class = maker.name == "_reconstructor" && !arguments.empty() &&
+                                  pickle[arguments[0]].kind == Kind::kGlobal;
+  const std::string name = text_of(is_call_with_class ? *pickle[arguments[0]].global : maker);
   if (maker.role == Role::kTensor || maker.role == Role::kParameter ||
       maker.role == Role::kTensorSubclass)
     return "tensor";
+  if (maker.role == Role::kOtherTensor) return "tensor of " + name;
   if (maker.role == Role::kArray || maker.role == Role::kBufferArray) return "array";
   if (maker.role == Role::kEncode || maker.role == Role::kBytes) return "bytes";
+  // A dict's entries before its attributes, which are the library's own.
+  if (value.items != kNoValue) return name + key_list(pickle, pickle.items_of(value));
   if (value.state != kNoValue && pickle.is_mapping(pickle[value.state]))
     return name + key_list(pickle, pickle.items_of(pickle[value.state]));
   return name;
@@ -81,7 +88,7 @@ std::string describe(const Pickle& pickle, ValueId id) {
     case Kind::kSet:
       return "set of " + count;
     case Kind::kGlobal:
-      return std::string(value.global->module) + "." + std::string(value.global->name);
+      return text_of(*value.global);
     case Kind::kStorageId:
       return "storage";
     case Kind::kDict:

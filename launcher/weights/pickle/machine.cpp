@@ -184,12 +184,15 @@ class Machine {
 
   void push_global(std::string_view module, std::string_view name) {
     const Global* global = find_global(module, name);
-    if (global == nullptr)
+    if (global == nullptr) {
+      pickle_.inert.push_back({module, name, Role::kInert});
+      global = &pickle_.inert.back();
+    }
+    if (runs_code(module, name))
       throw DataError(
           options_.file + ": byte " + std::to_string(options_.offset + opcode_at_) + ": " +
-          opcode_name_ + ": expected a global that weight files need, got " +
-          quote(std::string(module.substr(0, 60)) + "." + std::string(name.substr(0, 60))) +
-          ". Nothing was executed. Where you trust the file, save its state_dict alone (names and "
+          opcode_name_ + ": expected no global that runs code, got '" + text_of(*global) +
+          "'. Nothing was executed. If you trust the file, save its state_dict alone (names and "
           "tensors) with the library that wrote it, and use that.");
     Value value = value_of(Kind::kGlobal);
     value.global = global;
@@ -242,12 +245,15 @@ class Machine {
 
   void set_entries(const std::vector<ValueId>& entries) {
     const ValueId target = top();
-    if (!pickle_.is_mapping(pickle_[target])) fail("a dict to fill", "another value");
+    if (!pickle_.is_mapping(pickle_[target]) && !pickle_.is_inert(pickle_[target]))
+      fail("a dict to fill", "another value");
     if (entries.size() % 2 != 0) fail("a value for every key", "an odd number of them");
     add_items(target, entries);
   }
   void append(const std::vector<ValueId>& items, Kind kind, const std::string& what) {
     const ValueId target = top();
+    // Items of a list or set of another class (collections.deque): nobody needs them.
+    if (pickle_.is_inert(pickle_[target])) return;
     expect_kind(target, kind, what);
     add_items(target, items);
   }
@@ -337,9 +343,10 @@ class Machine {
   }
   void reduce_with_keywords() {
     const ValueId keywords = pop();
-    if (expect_kind(keywords, Kind::kDict, "keywords in a dict").items != kNoValue)
-      fail("no keywords", "some");
+    const bool has_some =
+        expect_kind(keywords, Kind::kDict, "keywords in a dict").items != kNoValue;
     reduce();
+    if (has_some && !pickle_.is_inert(pickle_[top()])) fail("no keywords", "some");
   }
   /// The class in two lines, or first above the mark; then its arguments.
   void push_instance(ValueId callable, std::vector<ValueId> arguments) {

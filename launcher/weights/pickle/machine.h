@@ -19,10 +19,11 @@ struct PickleOptions {
 };
 
 /// Reads the pickle that `bytes` begins with (protocols 0 to 5), as data: no global is looked up
-/// anywhere but in the list of globals.h, and none is called. `bytes` must outlive the result.
-/// Sizes are checked against the bytes that are there before anything is allocated. Throws
-/// DataError "<file>: byte N: <opcode>: expected ..., got ..." for a global that is not listed, a
-/// size beyond the file, a cycle, more nesting or values than the limits, or malformed data.
+/// anywhere but in the list of globals.h, and none is called. Objects of other classes are inert.
+/// `bytes` must outlive the result. Sizes are checked against the bytes that are there before
+/// anything is allocated. Throws DataError "<file>: byte N: <opcode>: expected ..., got ..." for a
+/// global that runs code, a size beyond the file, a cycle, more nesting or values than the limits,
+/// or malformed data.
 Pickle read_pickle(std::string_view bytes, const PickleOptions& options);
 
 }  // namespace tessera::pickle

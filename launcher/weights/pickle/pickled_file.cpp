@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <optional>
 #include <set>
 
 #include "core/error.h"
@@ -39,6 +40,8 @@ class PickledFile::Content {
     return {key_text(container_.pickle, key), describe(container_.pickle, value)};
   }
   bool has_tensors(ValueId id) const;
+  void list_tables_below(const std::vector<ValueId>& items);
+  std::optional<ValueId> find_table(ValueId root, std::string_view path, size_t depth) const;
   void account(const PickledTensor& tensor, uint64_t& total) const;
 
   std::vector<ValueId> roots_;  // of keys_
@@ -48,6 +51,9 @@ class PickledFile::Content {
 const std::vector<ValueId>& PickledFile::Content::entries(ValueId id,
                                                           const std::string& what) const {
   const Pickle& pickle = container_.pickle;
+  if (pickle.is_inert(pickle[id]))
+    throw DataError(file_ + ": expected " + what + ", got an object of the class '" +
+                    text_of(*pickle.maker(pickle[id])) + "'. Save its state_dict.");
   if (!pickle.is_mapping(pickle[id]))
     throw DataError(file_ + ": expected " + what + ", got " + describe(pickle, id) +
                     ". Save a model's state_dict.");
@@ -63,8 +69,57 @@ bool PickledFile::Content::has_tensors(ValueId id) const {
   if (!pickle.is_mapping(pickle[id])) return false;
   const auto& items = pickle.items_of(pickle[id]);
   for (size_t i = 1; i < items.size(); i += 2)
-    if (reader_.is_tensor(items[i])) return true;
+    if (reader_.is_tensor(items[i]) || !reader_.other_tensor(items[i]).empty()) return true;
   return false;
+}
+
+/// State dicts deeper in the file, those that are nearest to the root. Few tables and levels are
+/// searched, because their paths take memory; --key finds all others.
+void PickledFile::Content::list_tables_below(const std::vector<ValueId>& items) {
+  constexpr size_t kMostSearched = 1000, kDeepest = 6;
+  struct Level {
+    std::string path;
+    ValueId id;
+  };
+  const Pickle& pickle = container_.pickle;
+  std::vector<Level> level;
+  std::set<ValueId> seen;
+  const auto add = [&](std::vector<Level>& to, const std::string& path,
+                       const std::vector<ValueId>& of) {
+    for (size_t i = 0; i + 1 < of.size() && to.size() < kMostSearched; i += 2)
+      if (pickle.is_mapping(pickle[of[i + 1]]) && seen.insert(of[i + 1]).second)
+        to.push_back({path + key_text(pickle, of[i]), of[i + 1]});
+  };
+  add(level, "", items);
+  for (size_t depth = 0; depth < kDeepest && !level.empty() && keys_.empty(); ++depth) {
+    std::vector<Level> next;
+    for (const Level& table : level) add(next, table.path + ".", pickle.items_of(pickle[table.id]));
+    for (const Level& table : next) {
+      if (keys_.size() == kMostTables || !has_tensors(table.id)) continue;
+      keys_.push_back(table.path);
+      roots_.push_back(table.id);
+    }
+    level = std::move(next);
+  }
+}
+
+/// The state dict that a path with dots leads to. Keys may themselves have dots.
+std::optional<ValueId> PickledFile::Content::find_table(ValueId root, std::string_view path,
+                                                        size_t depth) const {
+  constexpr size_t kDeepest = 32;
+  const Pickle& pickle = container_.pickle;
+  if (!pickle.is_mapping(pickle[root]) || depth > kDeepest) return std::nullopt;
+  const auto& items = pickle.items_of(pickle[root]);
+  for (size_t i = 0; i + 1 < items.size(); i += 2) {
+    const std::string key = key_text(pickle, items[i]);
+    if (key == path && has_tensors(items[i + 1])) return items[i + 1];
+    if (key.empty() || path.size() <= key.size() || !path.starts_with(key) ||
+        path[key.size()] != '.')
+      continue;
+    const auto found = find_table(items[i + 1], path.substr(key.size() + 1), depth + 1);
+    if (found) return found;
+  }
+  return std::nullopt;
 }
 
 void PickledFile::Content::list_tables() {
@@ -89,6 +144,8 @@ void PickledFile::Content::list_tables() {
       throw DataError(file_ + ": expected every table's key once, got one twice.");
     return;
   }
+  if (!has_tensors(root)) list_tables_below(items);
+  if (!keys_.empty()) return;
   if (!has_tensors(root)) {
     std::vector<std::string> names;
     for (const OtherEntry& entry : others_)
@@ -118,13 +175,18 @@ void PickledFile::Content::account(const PickledTensor& tensor, uint64_t& total)
 
 PickledTable PickledFile::Content::table(const std::string& key) {
   const auto found = std::find(keys_.begin(), keys_.end(), key);
-  if (found == keys_.end() && keys_.front().empty())
+  std::optional<ValueId> root;
+  if (found != keys_.end())
+    root = roots_[found - keys_.begin()];
+  else
+    root = find_table(container_.pickle.root, key, 0);
+  if (!root && keys_.front().empty())
     throw DataError(file_ + ": expected a table of tensors named " + quote(key) +
                     ", got a file that is one table. Leave the key away.");
-  if (found == keys_.end())
+  if (!root)
     throw DataError(file_ + ": expected a table of tensors named " + quote(key) + ", got none." +
-                    suggestion(key, keys_));
-  const auto& items = entries(roots_[found - keys_.begin()], "a table of tensors");
+                    suggestion(key, keys_) + " It has: " + join(keys_) + ".");
+  const auto& items = entries(*root, "a table of tensors");
   PickledTable table;
   std::set<std::string> names;
   uint64_t total = 0;
@@ -140,6 +202,10 @@ PickledTable PickledFile::Content::table(const std::string& key) {
     if (!names.insert(name).second)
       throw DataError(file_ + ": tensor " + quote(name) +
                       ": expected every name once, got it twice.");
+    if (const std::string kind = reader_.other_tensor(items[i + 1]); !kind.empty()) {
+      table.unsupported.push_back({name, kind});
+      continue;
+    }
     if (!reader_.is_tensor(items[i + 1])) {
       table.others.push_back(other(items[i], items[i + 1]));
       continue;

@@ -29,8 +29,9 @@ struct OtherEntry {
 
 /// A state dict.
 struct PickledTable {
-  std::vector<PickledTensor> tensors;  // in the file's order
-  std::vector<OtherEntry> others;      // its entries that are no tensors
+  std::vector<PickledTensor> tensors;   // in the file's order
+  std::vector<OtherEntry> unsupported;  // its tensors of types and kinds that weights cannot have
+  std::vector<OtherEntry> others;       // its entries that are no tensors
 };
 
 /// A weight file that Python pickled: PyTorch's (the zip format and the one before it) or a plain
@@ -49,13 +50,15 @@ class PickledFile {
 
   /// "PyTorch (zip)", "PyTorch (legacy)" or "pickle".
   const std::string& format() const;
-  /// The state dicts by their keys ("model", "model_ema"); "" where the whole file is one.
+  /// The state dicts by their keys ("model", "model_ema"), those nearest to the root; a key within
+  /// tables has dots ("state.model"); "" if the whole file is one.
   const std::vector<std::string>& tables() const;
   /// What stands beside them: epoch, args, the optimiser's state.
   const std::vector<OtherEntry>& others() const;
 
-  /// One of tables(). Throws DataError for a tensor that is not sound, a name that is given twice,
-  /// and tensors that together are far larger than the file.
+  /// One of tables(), or another state dict by its path ("optimizer.state"). Throws DataError for a
+  /// tensor that is not sound, a name that is given twice, and tensors that together are far larger
+  /// than the file.
   PickledTable table(const std::string& key);
 
   const PickledStorage& storage(size_t index) const;

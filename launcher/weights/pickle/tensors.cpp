@@ -92,15 +92,42 @@ TensorReader::Call TensorReader::call(ValueId id) const {
   }
 }
 
+/// The dtype of a call that makes an array, or kNoValue.
+ValueId TensorReader::array_type_of(const Call& made) const {
+  const bool is_array = made.maker->role == Role::kArray;
+  if (!is_array && made.maker->role != Role::kBufferArray) return kNoValue;
+  const auto& items = items_of_tuple(is_array ? made.state : made.arguments);
+  const size_t index = is_array ? 2 : 1;
+  return items.size() > index ? items[index] : kNoValue;
+}
+
 bool TensorReader::is_tensor(ValueId id) const {
   const Call made = call(id);
   if (made.maker == nullptr) return false;
-  if (made.maker->role == Role::kTensor) return true;
-  const bool is_array = made.maker->role == Role::kArray;
-  if (!is_array && made.maker->role != Role::kBufferArray) return false;
-  const auto& items = items_of_tuple(is_array ? made.state : made.arguments);
-  const size_t index = is_array ? 2 : 1;
-  return items.size() > index && array_code(items[index]) != nullptr;
+  if (made.maker->role == Role::kTensor) return other_tensor(id).empty();
+  const ValueId type = array_type_of(made);
+  return type != kNoValue && array_code(type) != nullptr;
+}
+
+std::string TensorReader::other_tensor(ValueId id) const {
+  const Call made = call(id);
+  if (made.maker == nullptr) return "";
+  if (made.maker->role == Role::kOtherTensor) return "a tensor of " + text_of(*made.maker);
+  if (made.maker->role == Role::kTensor) {
+    const auto& items = items_of_tuple(made.arguments);
+    const auto view = items.empty() ? views_.end() : views_.find(items[0]);
+    if (view == views_.end()) return "";  // read() says what is wrong
+    const ElementType type = storages_[view->second.storage].type;
+    return is_supported(type) ? "" : "a tensor of " + std::string(element_facts(type).name);
+  }
+  const ValueId type = array_type_of(made);
+  if (type == kNoValue || array_code(type) != nullptr) return "";
+  // Numbers that weights do not have: complex, unsigned beyond 8 bits, beyond double. Arrays of
+  // texts, times and objects are no tensors.
+  const std::string_view code = array_code_text(type);
+  constexpr std::string_view kKinds = "cuf";
+  if (code.empty() || kKinds.find(code[0]) == std::string_view::npos) return "";
+  return "an array of NumPy's type " + quote(code);
 }
 
 PickledTensor TensorReader::read(ValueId id, const std::string& name) {
@@ -157,15 +184,19 @@ void TensorReader::read_array(const Call& made, PickledTensor& tensor) {
     fail(std::to_string(count) + " elements as its shape says", std::to_string(stored));
 }
 
-/// dtype("f4", ...), or nullptr for another value and for types that weights do not have.
-const ArrayCode* TensorReader::array_code(ValueId id) const {
+/// "f4" of dtype("f4", ...), or "" of another value.
+std::string_view TensorReader::array_code_text(ValueId id) const {
   const Global* maker = pickle_.maker(pickle_[id]);
-  if (maker == nullptr || maker->role != Role::kArrayType) return nullptr;
+  if (maker == nullptr || maker->role != Role::kArrayType) return "";
   const auto& items = items_of_tuple(pickle_[id].arguments);
-  if (items.empty() || !is_text(pickle_[items[0]])) return nullptr;
-  const auto* known =
-      std::find_if(std::begin(kArrayCodes), std::end(kArrayCodes),
-                   [&](const ArrayCode& entry) { return entry.code == pickle_[items[0]].text; });
+  return items.empty() || !is_text(pickle_[items[0]]) ? "" : pickle_[items[0]].text;
+}
+
+/// nullptr for another value and for types that weights do not have.
+const ArrayCode* TensorReader::array_code(ValueId id) const {
+  const std::string_view code = array_code_text(id);
+  const auto* known = std::find_if(std::begin(kArrayCodes), std::end(kArrayCodes),
+                                   [&](const ArrayCode& entry) { return entry.code == code; });
   return known == std::end(kArrayCodes) ? nullptr : known;
 }
 

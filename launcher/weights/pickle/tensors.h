@@ -49,6 +49,9 @@ class TensorReader {
   /// Whether a value stands for a tensor or array of a type that weights have; says nothing of
   /// whether it is sound.
   bool is_tensor(ValueId id) const;
+  /// What a value is if it stands for a tensor or array that weights cannot have (sparse,
+  /// quantised, complex); "" for any other value.
+  std::string other_tensor(ValueId id) const;
   /// The tensor; `name` begins messages. Throws DataError where it is not sound.
   PickledTensor read(ValueId id, const std::string& name);
 
@@ -66,7 +69,9 @@ class TensorReader {
   std::vector<int64_t> numbers(ValueId id, const std::string& what) const;
   void read_torch(const Call& call, PickledTensor& tensor) const;
   void read_array(const Call& call, PickledTensor& tensor);
+  std::string_view array_code_text(ValueId type) const;
   const ArrayCode* array_code(ValueId type) const;
+  ValueId array_type_of(const Call& call) const;
   ElementType array_type(ValueId type) const;
   size_t array_data(ValueId data, ElementType type);
   void expect_within(const PickledTensor& tensor, int64_t offset, int64_t count) const;

@@ -47,11 +47,13 @@ struct Value {
   std::string_view text;  // kText, kLatin1Text, kBytes, kBigInteger
 };
 
-/// A pickle that was read: a graph without cycles. Texts point into the bytes it was read from.
+/// A pickle that was read: a graph without cycles, if the references of inert objects are not
+/// followed. Texts point into the bytes it was read from.
 struct Pickle {
   std::deque<Value> values;
   std::deque<std::vector<ValueId>> items;  // of a kDict and mapping: key, value, key, value, ...
   std::deque<std::string> decoded;         // texts that the pickle holds in another form
+  std::deque<Global> inert;                // globals that find_global() does not know
   std::vector<ValueId> storage_ids;        // every kStorageId
   ValueId root = kNoValue;
   size_t size = 0;  // bytes of the pickle, STOP included
@@ -65,6 +67,11 @@ struct Pickle {
   /// The global that made an object, or nullptr.
   const Global* maker(const Value& value) const {
     return value.kind == Kind::kObject ? values[value.callable].global : nullptr;
+  }
+  /// Whether a value is an object of a class that stands beside the weights. It may hold itself.
+  bool is_inert(const Value& value) const {
+    const Global* global = maker(value);
+    return global != nullptr && global->role == Role::kInert;
   }
   bool is_mapping(const Value& value) const {
     const Global* global = maker(value);
