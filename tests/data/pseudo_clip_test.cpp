@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fstream>
 #include <opencv2/imgproc.hpp>
+#include <string>
 
 #include "tests/data/fixture.h"
 
@@ -163,6 +165,40 @@ TEST(PseudoClip, BordersStayBlack) {
       EXPECT_LE(pixel[2], 0.8 * pixel[0] + 1) << "a part of the image's colour, never grey";
     }
   EXPECT_GT(borders, 40);
+}
+
+/// Frames that imgaug 0.4.0 makes of the same image with the same draws; see pseudo_clip_cases.py.
+TEST(PseudoClip, GivesTheFramesOfImgaug) {
+  constexpr int kWidth = 24, kHeight = 18;
+  cv::Mat image(kHeight, kWidth, CV_8UC3);
+  for (int y = 0; y < kHeight; ++y)
+    for (int x = 0; x < kWidth; ++x)
+      for (int c = 0; c < 3; ++c)
+        image.at<cv::Vec3b>(y, x)[c] =
+            static_cast<uint8_t>((x * 5 + y * 7 + c * 60 + (x / 6 + y / 6) % 2 * 90) % 256);
+  PseudoClipOptions options;
+  options.blur_probability = 0.5;
+  options.blur_sizes = {3, 5};
+  options.shuffle = false;
+  ClipImages clip;
+  clip.frames = {image};
+  Random random({3});
+  make_pseudo_clip(clip, 13, options, random);
+  std::ifstream stored(TESSERA_SOURCE_DIR "/tests/data/pseudo_clip_imgaug.txt");
+  int64_t different = 0;
+  for (size_t t = 1; t < 13; ++t) {
+    std::string levels;
+    ASSERT_TRUE(std::getline(stored, levels));
+    ASSERT_EQ(levels.size(), 2 * image.total() * 3);
+    cv::Mat expected(image.size(), CV_8UC3);
+    for (size_t i = 0; i < levels.size() / 2; ++i)
+      expected.data[i] = static_cast<uint8_t>(std::stoi(levels.substr(2 * i, 2), nullptr, 16));
+    const cv::Mat difference =
+        cv::abs(cv::Mat_<cv::Vec3s>(clip.frames[t]) - cv::Mat_<cv::Vec3s>(expected));
+    EXPECT_LE(cv::norm(difference, cv::NORM_INF), 1) << "frame " << t;
+    different += cv::countNonZero(difference.reshape(1));
+  }
+  EXPECT_LE(different, 12 * 5) << "of 15,552 levels";
 }
 
 TEST(PseudoClip, BlursAlongALine) {
