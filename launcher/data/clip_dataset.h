@@ -42,6 +42,7 @@ class ClipDataset {
   /// are padded to the largest of each side, the larger of each side.
   ClipExtent largest_clip(int64_t clips_in_batch) const;
 
+  const std::vector<ClipSet>& sets() const { return sets_; }
   /// Of the first set.
   const AnnotationFile& annotations() const { return sets_.front().annotations(); }
 
