@@ -13,6 +13,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/cpu_limits.h"
 #include "launcher/freed_memory.h"
 #include "launcher/run_main.h"
 
@@ -42,6 +43,7 @@ int score_main(int argc, char** argv) {
   setenv("THP_MEM_ALLOC_ENABLE", "1", /*overwrite=*/0);
   // tcmalloc would report every allocation of a GB on standard error.
   setenv("TCMALLOC_LARGE_ALLOC_REPORT_THRESHOLD", "0", /*overwrite=*/0);
+  tessera::keep_affinity_mask();
   execv(program.c_str(), argv);
   throw tessera::RuntimeError(program.string() + ": expected a program to run, got '" +
                               std::strerror(errno) + "'. Is the installation whole?");

@@ -1,8 +1,11 @@
+#include <ATen/Parallel.h>
+
 #include <iostream>
 #include <memory>
 #include <string>
 
 #include "launcher/commands/commands.h"
+#include "launcher/cpu_limits.h"
 #include "launcher/distributed/world.h"
 #include "launcher/event_log.h"
 #include "launcher/load_cuda.h"
@@ -15,6 +18,8 @@ int main(int argc, char** argv) {
   const int status = tessera::run_main(
       [&] {
         tessera::load_cuda_if_present();
+        // LibTorch would follow neither a quota nor, started by mpirun, the processors.
+        at::set_num_threads(static_cast<int>(tessera::usable_threads()));
         world = std::make_unique<tessera::World>();
         CLI::App app("Tessera: video instance segmentation composed from plugins by TOML.",
                      "tessera");

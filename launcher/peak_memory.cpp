@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "launcher/control_groups.h"
 #include "launcher/freed_memory.h"
 
 namespace tessera {
@@ -68,7 +69,10 @@ int64_t reachable_memory() {
   std::ifstream file("/proc/meminfo");
   std::string key;
   for (int64_t kib = 0; file >> key >> kib; file.ignore(80, '\n'))
-    if (key == "MemAvailable:") return memory_of_process().use.now + 1024 * kib;
+    if (key == "MemAvailable:") {
+      const int64_t left = 1024 * kib;
+      return memory_of_process().use.now + std::min(left, memory_left_by_groups().value_or(left));
+    }
   throw RuntimeError("memory: expected MemAvailable in /proc/meminfo, got none.");
 }
 

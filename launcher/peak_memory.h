@@ -21,7 +21,8 @@ void begin_peak(at::Device device);
 /// Throws RuntimeError where the system does not say.
 MemoryUse memory_use(at::Device device);
 
-/// Main memory that this process could have: what it has, and what others leave. Throws
+/// Main memory that this process could have: what it has, and what others and the limits of its
+/// control groups leave. Throws
 /// RuntimeError where the system does not say.
 int64_t reachable_memory();
 

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "core/error.h"
+#include "launcher/standard_output.h"
 
 namespace tessera {
 
@@ -15,16 +16,27 @@ int run_main(const std::function<int()>& body, const std::function<std::string()
     if (also) also(error.what());
     return code;
   };
+  const auto run = [&]() -> int {
+    try {
+      hold_standard_descriptors();
+      return body();
+    } catch (const ConfigError& error) {
+      return report(error, kConfigError);
+    } catch (const PluginError& error) {
+      return report(error, kPluginError);
+    } catch (const DataError& error) {
+      return report(error, kDataError);
+    } catch (const std::exception& error) {
+      return report(error, kRuntimeError);
+    }
+  };
+  const int code = run();
   try {
-    return body();
-  } catch (const ConfigError& error) {
-    return report(error, kConfigError);
-  } catch (const PluginError& error) {
-    return report(error, kPluginError);
-  } catch (const DataError& error) {
-    return report(error, kDataError);
-  } catch (const std::exception& error) {
-    return report(error, kRuntimeError);
+    flush_standard_output();
+    return code;
+  } catch (const RuntimeError& error) {
+    // A code that already states an error or a request to run again stays.
+    return report(error, code == kOk || code == kFailed ? kRuntimeError : code);
   }
 }
 

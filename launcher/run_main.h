@@ -16,7 +16,8 @@ enum ExitCode : int {
   kPreempted = 6,  // checkpoint written, run again
 };
 
-/// The one place that catches: runs `body`, prints an error to stderr and returns its exit code.
+/// The one place that catches: runs `body`, prints an error to stderr and returns its exit code. If
+/// standard output could not be written, that is an error, too (kRuntimeError).
 /// `who`, where given, is asked what to put in front ("rank 1 on node7"); `also` is given the
 /// error's message, too.
 int run_main(const std::function<int()>& body, const std::function<std::string()>& who = {},

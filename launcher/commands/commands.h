@@ -16,6 +16,7 @@ void add_bench_model(CLI::App& bench);
 /// Of the other commands, so to be added last.
 void add_completion(CLI::App& app);
 void add_config(CLI::App& app);
+void add_config_check(CLI::App& config);
 void add_config_size(CLI::App& config);
 void add_data(CLI::App& app);
 void add_data_check(CLI::App& data);

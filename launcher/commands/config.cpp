@@ -49,19 +49,7 @@ void add_config(CLI::App& app) {
     std::cout << resolved_toml(shown->load(registry));
   });
 
-  auto* check = config->add_subcommand("check", "Check experiment files; every mistake is printed");
-  auto files = std::make_shared<std::vector<std::string>>();
-  auto overrides = std::make_shared<std::vector<std::string>>();
-  check->add_option("experiment", *files, "Experiment files (TOML)")->required();
-  check->add_option("--set", *overrides, "Override, key.path=value")->allow_extra_args(false);
-  check->footer("Example: tessera config check experiments/*.toml");
-  check->callback([files, overrides] {
-    Registry registry(Registry::default_search_paths());
-    for (const auto& file : *files) {
-      load_experiment(file, *overrides, registry);
-      std::cout << file << ": ok\n";
-    }
-  });
+  add_config_check(*config);
 
   auto* reference =
       config->add_subcommand("reference", "Print every key of an experiment, as Markdown");

@@ -1,20 +1,23 @@
 #include <ATen/Context.h>
-#include <ATen/Parallel.h>
 #include <ATen/Version.h>
 #include <ATen/detail/CUDAHooksInterface.h>
 #include <sys/sysinfo.h>
 #include <torch/version.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 #include <opencv2/core/version.hpp>
 
+#include "core/error.h"
 #include "core/plugin/abi.h"
 #include "core/plugin/registry.h"
 #include "launcher/commands/commands.h"
+#include "launcher/cpu_limits.h"
 #include "launcher/data/codecs.h"
+#include "launcher/peak_memory.h"
 #include "launcher/run_main.h"
 
 namespace tessera::commands {
@@ -25,6 +28,7 @@ struct Finding {
   std::string name;
   std::string found;
   std::string problem;  // what to do about it; empty where all is well
+  nlohmann::ordered_json numbers = nlohmann::ordered_json::object();  // for --json
 };
 
 constexpr double kGiB = 1 << 30;
@@ -36,12 +40,30 @@ std::string in_gib(double bytes) {
   return text;
 }
 
+/// How many threads a single process takes, and why.
+Finding look_at_threads() {
+  const std::vector<CpuLimit> limits = cpu_limits();
+  const CpuLimit& tightest = tightest_limit(limits);
+  std::vector<std::string> details;
+  for (const CpuLimit& limit : limits) details.push_back(limit.source + ": " + limit.detail);
+  return {"threads",
+          std::to_string(*tightest.threads) + ", by " + tightest.source + " (" +
+              join(details, "; ") + ")",
+          "",
+          {{"threads", *tightest.threads}, {"source", tightest.source}}};
+}
+
 Finding look_at_memory() {
   struct sysinfo info {};
   if (sysinfo(&info) != 0) return {"memory", "unknown", "The system does not tell."};
   const double total = static_cast<double>(info.totalram) * info.mem_unit;
-  return {"memory", in_gib(total),
-          total < kTightMemory * kGiB ? "Training at the papers' sizes needs more." : ""};
+  const auto reachable = static_cast<double>(reachable_memory());
+  return {"memory",
+          in_gib(total) + ", of which this process can have " + in_gib(reachable) +
+              " (others' memory and limits of control groups left out)",
+          std::min(total, reachable) < kTightMemory * kGiB
+              ? "Training at the papers' sizes needs more."
+              : ""};
 }
 
 Finding look_at_disk(const std::string& name, const std::filesystem::path& folder) {
@@ -88,8 +110,8 @@ std::vector<Finding> look_around() {
       {"Tessera", TESSERA_VERSION, ""},
       {"plugin ABI", TESSERA_ABI_STAMP, ""},
       {"LibTorch", TORCH_VERSION, ""},
-      {"CPU",
-       at::get_cpu_capability() + ", " + std::to_string(at::get_num_threads()) + " thread(s)", ""},
+      {"CPU", at::get_cpu_capability(), ""},
+      look_at_threads(),
       look_at_memory(),
       look_at_disk("work folder", std::filesystem::current_path()),
       look_at_disk("temporary files", std::filesystem::temp_directory_path()),
@@ -110,8 +132,10 @@ int doctor(bool json) {
   nlohmann::ordered_json list = nlohmann::ordered_json::array();
   for (const Finding& finding : findings) {
     all_well = all_well && finding.problem.empty();
-    list.push_back(
-        {{"name", finding.name}, {"found", finding.found}, {"problem", finding.problem}});
+    nlohmann::ordered_json entry{
+        {"name", finding.name}, {"found", finding.found}, {"problem", finding.problem}};
+    entry.update(finding.numbers);
+    list.push_back(std::move(entry));
     if (json) continue;
     std::printf("%-8s %-16s %s\n", finding.problem.empty() ? "ok" : "PROBLEM", finding.name.c_str(),
                 finding.found.c_str());

@@ -126,13 +126,19 @@ struct Session {
   VisModel& model;
 };
 
+/// Where the masks of one video lie while it is inferred: beside the results, where there is room.
+fs::path scratch_folder(const fs::path& results) {
+  if (is_written_directly(results)) return fs::temp_directory_path();
+  return results.has_parent_path() ? results.parent_path() : fs::path(".");
+}
+
 /// Runs the videos that are this process's, all processes' results into `file`.
 /// out: tracks of all, on the first process.
 int64_t infer_videos(const Session& session, const fs::path& file) {
   const InferArguments& arguments = session.arguments;
   ResultCollector results(session.world, file);
   const VideoInference inference(session.model, session.experiment, session.device,
-                                 file.has_parent_path() ? file.parent_path() : fs::path("."));
+                                 scratch_folder(file));
   inference.check_windows(session.videos);
   const auto own = own_videos(session.videos, session.world.rank(), session.world.size());
   for (size_t i = 0; i < own.size(); ++i) {
@@ -209,7 +215,21 @@ void check_arguments(const InferArguments& arguments) {
         "tessera score scores a result file.");
 }
 
+/// Further files are named after the results, which a device or a FIFO leaves no room for.
+void expect_room_beside_results(const InferArguments& arguments) {
+  const bool names_archive = arguments.with_zip && arguments.zip.empty();
+  if (!arguments.frames_sweep.empty() || !(arguments.log_json || names_archive)) return;
+  if (!is_written_directly(arguments.output)) return;
+  throw ConfigError(std::string("infer: expected a results file in a folder beside ") +
+                    (arguments.log_json ? "--log-json" : "--zip without a file name") +
+                    ", got the device or FIFO " + arguments.output +
+                    ". Give --output another name" +
+                    (arguments.log_json ? "." : ", or --zip FILE."));
+}
+
 void run_infer(const InferArguments& arguments, const World& world, EventLog& log) {
+  world.expect_every_task("infer");
+  expect_room_beside_results(arguments);
   if (arguments.log_json)
     log.open(arguments.log_stem(), world, "tessera infer " + arguments.experiment.file,
              {{"experiment", arguments.experiment.file},
@@ -226,7 +246,7 @@ void run_infer(const InferArguments& arguments, const World& world, EventLog& lo
                    .weights = weights});
   const auto videos = data::open_videos(arguments.input, arguments.images);
   // A bad path must not show after hours; the results' own is tried when the first video begins.
-  if (arguments.with_zip && world.is_first()) const AtomicFile probe(arguments.zip_file());
+  if (arguments.with_zip && world.is_first()) expect_writable(arguments.zip_file());
   const at::Device device = prepare_device(experiment.train, world);
   at::manual_seed(static_cast<uint64_t>(experiment.train.seed));
   VisModel model(experiment.model, experiment.clip_facts());

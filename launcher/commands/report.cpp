@@ -71,9 +71,7 @@ void run_report(const ReportArguments& arguments) {
   const fs::path output = arguments.output.empty()
                               ? fs::path(arguments.runs.front()) / "report.html"
                               : fs::path(arguments.output);
-  AtomicFile file(output);
-  file.write(report::html_page(page));
-  file.commit();
+  write_file(output, report::html_page(page));
   std::cout << "report: " << output.string() << '\n';
 }
 

@@ -1,16 +1,13 @@
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <string>
 
-#include "core/error.h"
 #include "launcher/commands/commands.h"
 #include "launcher/evaluation/report/score_csv.h"
 #include "launcher/evaluation/report/score_json.h"
 #include "launcher/evaluation/report/score_table.h"
 #include "launcher/evaluation/score.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera::commands {
 namespace {
@@ -27,24 +24,14 @@ struct ScoreArguments {
   evaluation::DiagnosticOptions diagnostics;
 };
 
-/// Throws RuntimeError with the system's reason.
-void write_text(const std::string& file, const std::string& text) {
-  std::ofstream stream(file, std::ios::binary);
-  stream << text;
-  stream.close();
-  if (stream.fail()) {
-    throw RuntimeError("--csv: " + file + ": expected a file that can be written, got '" +
-                       std::strerror(errno) + "'. Does its folder exist?");
-  }
-}
-
 void run(const ScoreArguments& arguments) {
   evaluation::ScoreOptions options{.protocol = evaluation::protocol_from_name(arguments.protocol),
                                    .compatible = arguments.compatible};
+  if (!arguments.csv.empty()) expect_writable(arguments.csv);
   if (arguments.diagnose) options.diagnose = arguments.diagnostics;
   const evaluation::ScoreResult result =
       evaluation::score_files(arguments.ground_truth, arguments.results, options);
-  if (!arguments.csv.empty()) write_text(arguments.csv, evaluation::score_csv(result));
+  if (!arguments.csv.empty()) write_file(arguments.csv, evaluation::score_csv(result));
   std::cout << (arguments.json ? evaluation::score_json(result, options.protocol)
                                : evaluation::score_table(result, arguments.per_category));
 }

@@ -29,18 +29,12 @@ struct SweepArguments {
   bool table_only = false, log_json = false;
 };
 
-void write(const fs::path& file, const std::string& text) {
-  AtomicFile out(file);
-  out.write(text);
-  out.commit();
-}
-
 /// After every run, so that a sweep that is stopped has a table, too.
 void write_tables(const sweep::SweepFile& sweep, const std::vector<sweep::RunScore>& scores,
                   const fs::path& output) {
-  write(output / "table.md", sweep::markdown_table(sweep, scores));
-  write(output / "sweep.json", sweep::json_text(sweep, scores));
-  write(output / "plot.html", sweep::html_plot(sweep, scores));
+  write_file(output / "table.md", sweep::markdown_table(sweep, scores));
+  write_file(output / "sweep.json", sweep::json_text(sweep, scores));
+  write_file(output / "plot.html", sweep::html_plot(sweep, scores));
 }
 
 /// The score of a run that is complete, none where it is not.
@@ -64,6 +58,7 @@ sweep::RunScore score_of(const sweep::PlannedRun& run, const fs::path& folder) {
 }
 
 int run(const SweepArguments& arguments, const World& world, EventLog& log) {
+  world.expect_every_task("sweep");
   const fs::path output = arguments.output.empty()
                               ? fs::path("runs") / fs::path(arguments.file).stem()
                               : fs::path(arguments.output);

@@ -23,6 +23,7 @@
 #include "launcher/training/device.h"
 #include "launcher/training/memory_trial.h"
 #include "launcher/training/preemption.h"
+#include "launcher/training/run_lock.h"
 #include "launcher/training/seed_scores.h"
 #include "launcher/training/trainer.h"
 #include "launcher/weights/initial_weights.h"
@@ -167,6 +168,9 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   std::ostream& out = world.is_first() && !arguments.quiet ? std::cout : nowhere;
   const std::string resolved = resolved_toml(experiment);
   expect_same_everywhere(world, resolved);
+  // Before anything in the folder is looked at. Held until this function ends, or the process.
+  std::optional<RunLock> lock;
+  if (world.is_first()) lock.emplace(output_of(arguments), log);
   const RunFolder folder(output_of(arguments), /*cleans=*/world.is_first());
   TrainSettings settings;
   settings.resume = shared_checkpoint(folder, arguments.resume, world, log);
@@ -263,6 +267,7 @@ namespace {
 
 /// One run, or `train.seeds` of them in folders of their own, as figures with a deviation need.
 int run(const TrainArguments& arguments, const World& world, EventLog& log) {
+  world.expect_every_task("train");
   const fs::path output = output_of(arguments);
   // First of all, so that it also says why a command did not begin.
   if (arguments.log_json)
@@ -275,6 +280,8 @@ int run(const TrainArguments& arguments, const World& world, EventLog& log) {
   const TrainOptions options =
       load_experiment(arguments.experiment, arguments.overrides, registry).train;
   if (options.seeds == 1) return train_once(arguments, world, guard, log).code;
+  std::optional<RunLock> lock;  // of the seeds' common folder
+  if (world.is_first()) lock.emplace(output, log);
   std::vector<SeedScore> scores;
   for (int64_t seed = options.seed; seed < options.seed + options.seeds; ++seed) {
     TrainArguments one = arguments;

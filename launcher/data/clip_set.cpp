@@ -214,16 +214,21 @@ void ClipSet::check_images() const {
     wanted.resize(annotations_.videos.size());
     std::iota(wanted.begin(), wanted.end(), size_t{0});
   }
+  std::string first;
+  int64_t missing = 0;
   for (const size_t v : wanted) {
     const Video& video = annotations_.videos[v];
     for (int64_t frame = 0; frame < video.length; ++frame) {
       const std::filesystem::path file = image_file(v, frame);
-      if (!std::filesystem::is_regular_file(file))
-        throw DataError(file.string() + ": expected the image of " + place(video, frame) +
-                        ", got no file. Check that the image folder is the one that the "
-                        "annotations belong to.");
+      if (std::filesystem::is_regular_file(file)) continue;
+      if (missing++ == 0)
+        first = file.string() + ": expected the image of " + place(video, frame) + ", got no file";
     }
   }
+  if (missing > 0)
+    throw DataError(first +
+                    (missing > 1 ? ", and none for " + std::to_string(missing - 1) + " more" : "") +
+                    ". Check that the image folder is the one that the annotations belong to.");
 }
 
 ClipSet::Clip ClipSet::load(int64_t sample, Random& sampling, Random& augmenting) const {

@@ -17,9 +17,6 @@ struct Codecs {
   /// cv::imencode; `ending` is ".png", ".jpg", ...
   bool (*encode_image)(const std::string& ending, cv::InputArray image, std::vector<uint8_t>& bytes,
                        const std::vector<int>& parameters);
-  /// cv::imwrite.
-  bool (*write_image)(const std::string& file, cv::InputArray image,
-                      const std::vector<int>& parameters);
   /// Not open yet. What it is and the next one's type do is virtual, so that callers link nothing.
   std::unique_ptr<cv::VideoCapture> (*video_reader)();
   /// in: code: four characters, for instance "MJPG".

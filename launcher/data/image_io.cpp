@@ -14,6 +14,7 @@
 #include "launcher/data/image_mat.h"
 #include "launcher/data/jpeg.h"
 #include "launcher/data/json_reader.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera::data {
 namespace {
@@ -45,16 +46,18 @@ void write_mat(const std::filesystem::path& file, const cv::Mat& rgb) {
   use_single_opencv_thread();
   cv::Mat bgr;
   cv::cvtColor(rgb, bgr, cv::COLOR_RGB2BGR);
-  bool written = false;
+  std::vector<uint8_t> bytes;
+  bool encoded = false;
   try {
-    written = codecs().write_image(file.string(), bgr, {cv::IMWRITE_JPEG_QUALITY, kJpegQuality});
+    encoded = codecs().encode_image(file.extension().string(), bgr, bytes,
+                                    {cv::IMWRITE_JPEG_QUALITY, kJpegQuality});
   } catch (const cv::Exception& error) {
     throw RuntimeError(file.string() + ": expected to write an image, got '" + error.err +
                        "'. Use a name that ends in .png or .jpg.");
   }
-  if (!written)
-    throw RuntimeError(file.string() +
-                       ": expected to write an image, got a failure. Check folder and disk space.");
+  if (!encoded)
+    throw RuntimeError(file.string() + ": expected to encode an image, got a failure of OpenCV.");
+  write_file(file, {reinterpret_cast<const char*>(bytes.data()), bytes.size()}, Sync::no);
 }
 
 at::Tensor to_tensor(const cv::Mat& rgb) {

@@ -1,7 +1,6 @@
 #include "launcher/data/label_image.h"
 
 #include <cstdint>
-#include <fstream>
 #include <opencv2/imgcodecs.hpp>
 #include <string>
 #include <string_view>
@@ -10,6 +9,7 @@
 #include "core/error.h"
 #include "launcher/data/codecs.h"
 #include "launcher/data/image_mat.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera::data {
 namespace {
@@ -137,12 +137,10 @@ void write_label_image(const std::filesystem::path& file, const cv::Mat& labels)
   if (!codecs().encode_image(".png", labels, encoded, {}))
     throw RuntimeError(file.string() + ": expected to encode a PNG, got a failure of OpenCV.");
   const std::string_view grey(reinterpret_cast<const char*>(encoded.data()), encoded.size());
-  std::ofstream out(file, std::ios::binary);
-  out << header_with_type(grey, kPalette) << chunk("PLTE", palette()) << grey.substr(kHeaderEnd);
-  out.close();
-  if (!out)
-    throw RuntimeError(file.string() +
-                       ": expected to write an image, got a failure. Check folder and disk space.");
+  AtomicFile out(file, Sync::no);
+  out.write(header_with_type(grey, kPalette) + chunk("PLTE", palette()));
+  out.write(grey.substr(kHeaderEnd));
+  out.commit();
 }
 
 }  // namespace tessera::data

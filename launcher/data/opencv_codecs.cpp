@@ -27,7 +27,6 @@ std::vector<std::string> names_of_backends() {
 extern "C" __attribute__((visibility("default"))) const tessera::data::Codecs tessera_codecs = {
     .decode_image = [](cv::InputArray bytes, int flags) { return cv::imdecode(bytes, flags); },
     .encode_image = cv::imencode,
-    .write_image = cv::imwrite,
     .video_reader = [] { return std::make_unique<cv::VideoCapture>(); },
     .video_writer = tessera::data::make_writer,
     .video_backends = tessera::data::names_of_backends,

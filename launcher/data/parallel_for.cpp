@@ -7,10 +7,12 @@
 #include <thread>
 #include <vector>
 
+#include "launcher/cpu_limits.h"
+
 namespace tessera::data {
 
 void parallel_for(size_t count, size_t num_threads, const std::function<void(size_t)>& body) {
-  if (num_threads == 0) num_threads = std::max(1u, std::thread::hardware_concurrency());
+  if (num_threads == 0) num_threads = static_cast<size_t>(usable_threads());
   num_threads = std::min(num_threads, count);
   std::atomic<size_t> next{0};
   std::mutex mutex;

@@ -1,7 +1,6 @@
 #include "launcher/data/synth.h"
 
 #include <cstdio>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <vector>
 
@@ -10,6 +9,7 @@
 #include "launcher/data/image_mat.h"
 #include "launcher/data/rle.h"
 #include "launcher/data/synth_scene.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera::data {
 namespace {
@@ -134,13 +134,7 @@ SynthSummary write_synth(const SynthOptions& options) {
       {"videos", videos},
       {"annotations", annotations}};
   const fs::path file = options.output / "annotations.json";
-  std::ofstream out(file);
-  out << document.dump(1) << '\n';
-  out.close();
-  if (!out)
-    throw RuntimeError(file.string() +
-                       ": expected to write annotations, got a failure. Check the "
-                       "path and the disk.");
+  write_file(file, document.dump(1) + "\n");
   if (options.layout == "davis") {
     write_index_masks(read_annotations(file), options.output);
     fs::remove(file);

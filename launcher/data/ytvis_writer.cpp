@@ -97,7 +97,7 @@ void write_annotations(const std::filesystem::path& file, const AnnotationFile& 
 }
 
 void check_may_write(const std::filesystem::path& file, bool overwrite, const std::string& what) {
-  if (overwrite || !std::filesystem::exists(file)) return;
+  if (overwrite || !std::filesystem::exists(file) || is_written_directly(file)) return;
   throw ConfigError(what + ": expected a file that is not there yet, got " + file.string() +
                     ". Choose another name or add --overwrite.");
 }

@@ -15,13 +15,6 @@
 namespace tessera {
 namespace {
 
-/// What Open MPI's mpirun, PMIx (srun --mpi=pmix) and PMI-2 (srun --mpi=pmi2) tell a process.
-bool is_started_with_others() {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"})
-    if (const char* size = std::getenv(name)) return std::atoll(size) > 1;
-  return false;
-}
-
 std::string machine_name() {
   char name[256] = {};
   return gethostname(name, sizeof(name) - 1) == 0 ? name : "unknown";
@@ -31,6 +24,28 @@ std::string machine_name() {
 
 std::string World::who() const {
   return size_ == 1 ? "" : "rank " + std::to_string(rank_) + " on " + host_;
+}
+
+bool World::is_built_with_mpi() {
+#ifdef TESSERA_WITH_MPI
+  return true;
+#else
+  return false;
+#endif
+}
+
+void World::expect_every_task(const std::string& work) const {
+  if (size_ > 1 || !claim_) return;
+  const std::string advice =
+      is_built_with_mpi()
+          ? "Start the processes so that MPI sees them: 'srun --mpi=pmix tessera " + work +
+                " ...' with Slurm, or mpirun."
+          : "This build has no MPI: install Open MPI and configure with -DTESSERA_MPI=ON, or start "
+            "a single process.";
+  throw ConfigError(work + ": expected the " + std::to_string(claim_->tasks) + " processes that " +
+                    claim_->statement + " states, got one that MPI does not connect with others. " +
+                    advice + " If this process has its own work and its own output: env -u " +
+                    join(claim_->variables, " -u ") + " tessera " + work + " ...");
 }
 
 #ifdef TESSERA_WITH_MPI
@@ -45,8 +60,11 @@ void expect_success(int status, const char* what) {
 
 }  // namespace
 
-World::World() : host_(machine_name()) {
-  if (!is_started_with_others()) return;
+World::World()
+    : host_(machine_name()),
+      claim_(find_launch_claim([](const char* name) { return std::getenv(name); })) {
+  // Open MPI ends the process if it is started in a Slurm step without a process manager.
+  if (!claim_ || !claim_->is_mpi_reachable) return;
   int provided = 0;
   // Other threads compute; MPI is called from this one alone.
   expect_success(MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided), "MPI_Init");
@@ -128,12 +146,9 @@ void World::finish(int code) {
 
 #else
 
-World::World() : host_(machine_name()) {
-  if (is_started_with_others())
-    throw ConfigError(
-        "expected a build with MPI where several processes are started, got one without. Install "
-        "Open MPI and configure with -DTESSERA_MPI=ON, or start a single process.");
-}
+World::World()
+    : host_(machine_name()),
+      claim_(find_launch_claim([](const char* name) { return std::getenv(name); })) {}
 
 World::~World() = default;
 

@@ -1,8 +1,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
+
+#include "launcher/distributed/launch_claim.h"
 
 namespace tessera {
 
@@ -10,12 +13,13 @@ namespace tessera {
 /// needs no MPI.
 class World {
  public:
-  /// Joins the others. Throws ConfigError where there are others and Tessera was built without MPI.
+  /// Joins the others, if a launcher states that there are some and MPI can find them.
   World();
   ~World();
   World(const World&) = delete;
   World& operator=(const World&) = delete;
 
+  static bool is_built_with_mpi();
   int64_t rank() const { return rank_; }
   int64_t size() const { return size_; }
   int64_t local_rank() const { return local_rank_; }  // among the processes of this machine
@@ -33,6 +37,11 @@ class World {
   /// Waits for rank 0. out: its text.
   std::string from_first(const std::string& text) const;
 
+  /// Throws ConfigError if a launcher started this process together with others that MPI does not
+  /// see (or Tessera was built without MPI): each would do the whole work, in the same files.
+  /// in: work, "train".
+  void expect_every_task(const std::string& work) const;
+
   /// Ends this process's part with an exit code: others are not left waiting for one that failed.
   void finish(int code);
 
@@ -40,6 +49,7 @@ class World {
   int64_t rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
   std::string host_;
   bool joined_ = false;
+  std::optional<LaunchClaim> claim_;
 };
 
 }  // namespace tessera

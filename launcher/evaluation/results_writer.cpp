@@ -1,14 +1,8 @@
 #include "launcher/evaluation/results_writer.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <charconv>
 #include <cmath>
-#include <cstdio>
-#include <system_error>
 
 #include "core/error.h"
 #include "launcher/data/json_reader.h"
@@ -70,25 +64,9 @@ std::string result_json(const ResultTrack& track) {
 }
 
 ResultsWriter::ResultsWriter(const std::filesystem::path& file) : file_(file) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(file, ignored)) {
-    throw RuntimeError(file.string() + ": expected a file to write, got a folder.");
-  }
-  temporary_file_ = file.string() + ".partial-" + std::to_string(::getpid());
-  descriptor_ = ::open(temporary_file_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (descriptor_ < 0) fail("open");
+  out_.emplace(file);
   buffer_.push_back('[');
-  // A full disk shows on the first byte.
-  try {
-    flush();
-  } catch (const RuntimeError&) {
-    discard();
-    throw;
-  }
-}
-
-ResultsWriter::~ResultsWriter() {
-  discard();
+  flush();  // a full disk shows on the first byte
 }
 
 void ResultsWriter::append(const ResultTrack& track) {
@@ -128,7 +106,7 @@ void ResultsWriter::append_json(const std::string& track) {
 }
 
 void ResultsWriter::expect_unfinished() const {
-  if (descriptor_ < 0)
+  if (!out_)
     throw RuntimeError(file_.string() +
                        ": expected an unfinished results file, got a finished one.");
   if (is_broken_)
@@ -145,43 +123,13 @@ void ResultsWriter::finish() {
   expect_unfinished();
   buffer_ += "\n]\n";
   flush();
-  // Only data that has reached the disk may replace an older file.
-  if (::fsync(descriptor_) != 0) fail("write");
-  const int descriptor = descriptor_;
-  descriptor_ = -1;
-  const bool closed = ::close(descriptor) == 0;
-  if (!closed || std::rename(temporary_file_.c_str(), file_.c_str()) != 0) {
-    const int error = errno;
-    ::unlink(temporary_file_.c_str());
-    errno = error;
-    fail(closed ? "rename the finished file to" : "write");
-  }
+  out_->commit();
+  out_.reset();
 }
 
 void ResultsWriter::flush() {
-  size_t written = 0;
-  while (written < buffer_.size()) {
-    const ssize_t count = ::write(descriptor_, buffer_.data() + written, buffer_.size() - written);
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) fail("write");
-    written += static_cast<size_t>(count);
-  }
+  out_->write(buffer_);
   buffer_.clear();
-}
-
-void ResultsWriter::fail(const std::string& doing) const {
-  const std::string reason = std::error_code(errno, std::generic_category()).message();
-  throw RuntimeError(file_.string() + ": expected to " + doing + " the results file, got \"" +
-                     reason +
-                     "\". The folder must exist and be writable, with enough free space; " +
-                     "what was there before is untouched.");
-}
-
-void ResultsWriter::discard() noexcept {
-  if (descriptor_ < 0) return;
-  ::close(descriptor_);
-  descriptor_ = -1;
-  ::unlink(temporary_file_.c_str());
 }
 
 }  // namespace tessera::evaluation

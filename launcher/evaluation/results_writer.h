@@ -7,25 +7,20 @@
 #include <string>
 
 #include "launcher/evaluation/results.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera::evaluation {
 
 /// A track as results.json holds it. Throws DataError as ResultsWriter::append does.
 std::string result_json(const ResultTrack& track);
 
-/// Writes results.json track by track. The text goes to a temporary file beside the target, which
-/// `finish` renames: the target is either the whole new file or what was there before.
+/// Writes results.json track by track as an AtomicFile: the target is either the whole new file or
+/// what was there before.
 /// All failures (folder missing or not writable, disk full) are RuntimeErrors.
 class ResultsWriter {
  public:
-  /// Creates the temporary file, so that a bad path fails before hours of inference.
+  /// Opens the file, so that a bad path fails before hours of inference.
   explicit ResultsWriter(const std::filesystem::path& file);
-
-  /// Removes the temporary file unless finished.
-  ~ResultsWriter();
-
-  ResultsWriter(const ResultsWriter&) = delete;
-  ResultsWriter& operator=(const ResultsWriter&) = delete;
 
   /// Throws DataError if the score is not finite or a mask is not valid: `read_results` would
   /// refuse the file.
@@ -43,12 +38,9 @@ class ResultsWriter {
   void expect_unfinished() const;
   void begin_track();
   void flush();
-  [[noreturn]] void fail(const std::string& doing) const;
-  void discard() noexcept;
 
   std::filesystem::path file_;
-  std::filesystem::path temporary_file_;
-  int descriptor_ = -1;
+  std::optional<AtomicFile> out_;  // none once finished
   std::string buffer_;
   size_t num_tracks_ = 0;
   bool is_broken_ = false;  // a track's masks ended with an error

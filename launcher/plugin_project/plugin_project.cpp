@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <fstream>
 #include <utility>
 
 #include "core/error.h"
 #include "launcher/plugin_project/plugin_template.h"
+#include "launcher/weights/atomic_file.h"
 
 namespace tessera {
 namespace {
@@ -124,12 +124,7 @@ std::vector<std::filesystem::path> write_plugin_project(const std::string& kind,
   expect_empty_folder(folder);
   std::vector<std::filesystem::path> written;
   for (const auto& [file, source] : files) {
-    std::ofstream out(folder / file, std::ios::binary);
-    out << filled(std::string(template_text(source)), replacements);
-    out.close();
-    if (!out)
-      throw RuntimeError((folder / file).string() +
-                         ": expected to write a file, got a failure. Check folder and disk space.");
+    write_file(folder / file, filled(std::string(template_text(source)), replacements));
     written.push_back(folder / file);
   }
   return written;

@@ -85,9 +85,7 @@ void write_score(const fs::path& run_folder, const RunScore& score) {
   const Json json{{"variant", score.variant}, {"seed", score.seed},
                   {"AP", score.ap},           {"AP50", score.ap50},
                   {"seconds", score.seconds}, {"resolved", score.resolved}};
-  AtomicFile out(score_file(run_folder));
-  out.write(json.dump(2) + "\n");
-  out.commit();
+  write_file(score_file(run_folder), json.dump(2) + "\n");
 }
 
 std::string markdown_table(const SweepFile& sweep, const std::vector<RunScore>& scores) {

@@ -50,9 +50,7 @@ fs::path RunFolder::checkpoint(int64_t iteration) const {
 }
 
 void RunFolder::write_resolved(const std::string& toml) const {
-  AtomicFile file(resolved());
-  file.write(toml);
-  file.commit();
+  write_file(resolved(), toml);
 }
 
 std::vector<std::pair<int64_t, fs::path>> RunFolder::checkpoints() const {

@@ -25,9 +25,7 @@ void write_seed_scores(const std::filesystem::path& file, const std::vector<Seed
                       {"deviation", statistics.deviation}};
   for (const SeedScore& run : scores)
     json["runs"].push_back({{"seed", run.seed}, {"score", run.score}});
-  AtomicFile out(file);
-  out.write(json.dump(2) + "\n");
-  out.commit();
+  write_file(file, json.dump(2) + "\n");
 }
 
 }  // namespace tessera

@@ -143,7 +143,10 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "Iterations between scores on data.validation, one at the end too; the weights of the "
              "best AP are kept. 0: none.")
       .at_least(0);
-  schema.field("threads", &TrainOptions::threads, "CPU threads of operators; 0 takes all cores.")
+  schema
+      .field("threads", &TrainOptions::threads,
+             "CPU threads of operators. 0: as many as the affinity mask, the cgroup quota and "
+             "OMP_NUM_THREADS allow; the ranks of a machine share them.")
       .at_least(0);
   schema.field("device", &TrainOptions::device, "auto: a GPU where there is one.")
       .one_of({"auto", "cpu", "cuda"});

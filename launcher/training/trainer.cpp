@@ -108,9 +108,7 @@ std::vector<std::shared_ptr<Auxiliary>> make_auxiliaries(const Experiment& exper
   return auxiliaries;
 }
 
-TrainResult train(const Experiment& experiment, VisModel& model, Criterion& criterion,
-                  const Auxiliaries& auxiliaries, data::ClipLoader& loader, const RunFolder& folder,
-                  const TrainSettings& settings, at::Device device) {
+void expect_trainable(const Experiment& experiment, const VisModel& model) {
   if (experiment.loss.terms.empty() && experiment.loss.features.empty())
     throw ConfigError(
         "loss: expected at least one of loss.terms and loss.features to train with, got none.");
@@ -118,6 +116,12 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
   if (fixed > 0 && fixed != frames)
     throw ConfigError("data.num_frames: expected " + std::to_string(fixed) +
                       ", which the model is built for, got " + std::to_string(frames) + ".");
+}
+
+TrainResult train(const Experiment& experiment, VisModel& model, Criterion& criterion,
+                  const Auxiliaries& auxiliaries, data::ClipLoader& loader, const RunFolder& folder,
+                  const TrainSettings& settings, at::Device device) {
+  expect_trainable(experiment, model);
   if (settings.resume && read_train_state(*settings.resume).consumed_samples != loader.position())
     throw RuntimeError(
         "train: expected a loader that goes on where the checkpoint ends, got one at "

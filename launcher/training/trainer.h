@@ -25,6 +25,10 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
 std::vector<std::shared_ptr<Auxiliary>> make_auxiliaries(const Experiment& experiment,
                                                          const BuildContext& facts);
 
+/// Throws ConfigError if the experiment has no loss terms or its clips have another length than the
+/// model works for.
+void expect_trainable(const Experiment& experiment, const VisModel& model);
+
 /// Clips of one part of a step on one rank; the loader gives train.accumulation times as many.
 /// Throws ConfigError where the ranks cannot share train.total_batch evenly.
 int64_t clips_per_part(const TrainOptions& options, int64_t num_ranks);

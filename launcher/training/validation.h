@@ -20,6 +20,9 @@ class Validation {
   /// validation split, DataError where that cannot be read.
   explicit Validation(const Experiment& experiment);
 
+  const data::AnnotationFile& ground_truth() const { return ground_truth_; }
+  const std::vector<data::InferenceVideo>& videos() const { return videos_; }
+
   /// The 12 YouTube-VIS numbers, AP first. Leaves the model in evaluation mode. Ranks share the
   /// videos (null: one process) and all get the numbers. `on_video` is called before each.
   std::vector<evaluation::Stat> run(VisModel& model, at::Device device,

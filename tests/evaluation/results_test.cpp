@@ -229,7 +229,8 @@ TEST_F(ResultsFile, FailsOnAFullDiskAndLeavesNothing) {
     ResultsWriter writer(file);
     std::mt19937 random(6);
     writer.append(random_track(random));
-    expect_parts(error_of<RuntimeError>([&] { writer.finish(); }), {"results.json", "free space"});
+    expect_parts(error_of<RuntimeError>([&] { writer.finish(); }),
+                 {"results.json", "free space", "unchanged"});
   }
   EXPECT_EQ(num_files(), 1u);
   EXPECT_EQ(std::filesystem::file_size(file), 3u);

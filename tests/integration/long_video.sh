@@ -51,13 +51,13 @@ infer long "$work/killed.json" > "$work/killed.log" 2>&1 &
 running=$!
 for _ in $(seq 100); do
   sleep 0.1
-  ! compgen -G "$work/killed.json.partial-*" > /dev/null || break
+  ! compgen -G "$work/killed.json.tmp-*" > /dev/null || break
 done
 sleep 0.5
 kill -9 "$running" || fail "expected the run to be on its way: $(cat "$work/killed.log")"
 wait "$running" 2> /dev/null || true
 [ ! -e "$work/killed.json" ] || fail "partial results got the name of whole ones"
-compgen -G "$work/killed.json.partial-*" > /dev/null || fail "expected to have killed a run that was writing"
+compgen -G "$work/killed.json.tmp-*" > /dev/null || fail "expected to have killed a run that was writing"
 [ -z "$(find "$work" -name '.tessera-masks-*')" ] || fail "a killed run left its masks behind"
 
 # Archives hold results.json at their top level.

@@ -45,7 +45,7 @@ expect_exit 2 "--diagnose: expected to be used without --compatible" "${score[@]
 one_line
 expect_exit 2 "--diagnose" "${score[@]}" --score-threshold 0.5
 expect_exit 2 "--score-threshold" "${score[@]}" --diagnose --score-threshold often
-expect_exit 5 "none/scores.csv: expected a file that can be written" "${score[@]}" --csv "$work/none/scores.csv"
+expect_exit 5 "none/scores.csv: expected a folder that can be written" "${score[@]}" --csv "$work/none/scores.csv"
 one_line
 sed -E 's/"counts": "[^"]*"/"counts": "11"/' "$work/results.json" > "$work/broken.json"
 expect_exit 4 "broken.json: result 0 (video 1): frame 0: expected runs that sum to" \

@@ -56,9 +56,7 @@ void write_index_masks(const AnnotationFile& annotations, const fs::path& folder
       entry[std::to_string(i + 1)] = {
           {"category", annotations.categories[objects[i]->category_index].name}};
   }
-  AtomicFile out(folder / "meta.json");
-  out.write(meta.dump(1) + "\n");
-  out.commit();
+  write_file(folder / "meta.json", meta.dump(1) + "\n");
 }
 
 }  // namespace tessera::data

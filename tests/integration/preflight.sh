@@ -1,0 +1,138 @@
+#!/usr/bin/env bash
+# `config check --deep` finds in one go what would fail later, and nothing else.
+source "$(dirname "$0")/lib.sh"
+make_data train 1
+make_data valid 2
+smoke=$root/experiments/smoke
+good=($(data_settings train) --set "data.validation.annotations=$work/valid/annotations.json"
+  --set "data.validation.images=$(image_folder "$work/valid")" --set train.evaluate_every=10)
+
+# deep CODE ARGUMENT...: runs the check; its findings are in $work/findings.json.
+deep() {
+  local code=$1 status=0
+  shift
+  "$tessera" config check --deep --json "$@" > "$work/findings.json" 2> "$work/err" || status=$?
+  [ "$status" = "$code" ] || { cat "$work/findings.json" "$work/err"; fail "expected exit $code, got $status: $*"; }
+}
+# expect_finding LEVEL CHECK TEXT
+expect_finding() {
+  python3 - "$work/findings.json" "$@" <<'PY'
+import json, sys
+level, check, text = sys.argv[2:]
+findings = json.load(open(sys.argv[1]))[0]["findings"]
+assert any(f["level"] == level and f["check"] == check and text in f["message"] for f in findings), \
+    f"expected a {level} of '{check}' with '{text}' in:\n" + json.dumps(findings, indent=1)
+PY
+}
+
+# Nothing is wrong with what is shipped.
+for experiment in "$smoke"/*.toml; do
+  [ "$(basename "$experiment")" != deformable_vistr_minivis.toml ] || continue
+  deep 0 "$experiment" "${good[@]}"
+  expect_finding ok "small step" "forward and backward"
+  expect_finding ok windows "indow"
+  expect_finding ok categories "the same in training and validation"
+done
+"$tessera" config check --deep "$smoke/simvtr.toml" "${good[@]}" > "$work/table"
+grep -q "^  ok  *batch  *1 clips a step" "$work/table" || { cat "$work/table"; fail "the table has no batch"; }
+grep -q "^  0 problems" "$work/table" || fail "the table does not end with the number of problems"
+
+# Many mistakes, all of them in one go; and each of them really ends a training.
+cat > "$work/wrong.toml" <<TOML
+extends = "$smoke/simvtr.toml"
+TOML
+mistakes=(--set train.total_batch=3 --set weights.init=none.safetensors --set 'train.frozen=["no_such_part"]'
+  --set 'train.groups=[{pattern="nothing", lr_factor=0.1}]' --set inference.overlap=16)
+deep 2 "$work/wrong.toml" "${good[@]}" "${mistakes[@]}" --ranks 2 --set "data.train.images=$work/none" \
+  --set "data.validation.images=$work/none"
+expect_finding problem batch "2 ranks"
+expect_finding problem "training data" "$work/none"
+expect_finding problem validation "$work/none"
+expect_finding problem weights "none.safetensors"
+expect_finding problem optimiser "no_such_part"
+expect_finding problem optimiser "'nothing'"
+expect_finding problem windows "inference.overlap"
+python3 - "$work/findings.json" <<'PY'
+import json, sys
+result = json.load(open(sys.argv[1]))[0]
+assert result["problems"] == 7, json.dumps(result, indent=1)
+PY
+for ((i = 2; i < ${#mistakes[@]}; i += 2)); do
+  status=0
+  "$tessera" train "$work/wrong.toml" "${good[@]}" --set "${mistakes[i + 1]}" --set train.iterations=1 --output "$work/run$i" \
+    > "$work/out" 2>&1 || status=$?
+  [ "$status" != 0 ] || fail "a training went well with ${mistakes[i + 1]}"
+  deep 2 "$work/wrong.toml" "${good[@]}" --set "${mistakes[i + 1]}"
+done
+# A mistake in the file itself does not keep the other files from being checked.
+status=0
+"$tessera" config check --deep --json "$smoke/simvtr.toml" "$smoke/simvtr.toml" --set train.total_batch=none > "$work/findings.json" || status=$?
+[ "$status" = 2 ] || fail "expected exit 2, got $status"
+python3 -c 'import json, sys
+both = json.load(open(sys.argv[1]))
+assert [one["problems"] for one in both] == [1, 1], both' "$work/findings.json"
+
+# Data sets that do not fit together.
+variant() { # NAME PYTHON: the validation file changed by a program on `d`
+  python3 - "$work/valid/annotations.json" "$work/$1.json" "$2" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+exec(sys.argv[3])
+json.dump(d, open(sys.argv[2], "w"))
+PY
+}
+variant swapped 'c = d["categories"]; c[0]["name"], c[1]["name"] = c[1]["name"], c[0]["name"]'
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.annotations=$work/swapped.json"
+expect_finding problem categories "class 0 is"
+variant hidden 'd["annotations"] = None'
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.annotations=$work/hidden.json"
+expect_finding problem validation "hidden.json"
+variant empty 'd["annotations"] = []'
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.annotations=$work/empty.json"
+expect_finding problem validation "empty.json"
+variant fewer 'd["categories"].pop(); d["annotations"] = [a for a in d["annotations"] if a["category_id"] < 5]'
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.annotations=$work/fewer.json"
+expect_finding problem validation "data.num_categories"
+variant larger 'for v in d["videos"]: v["height"] *= 2'
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.annotations=$work/larger.json"
+expect_finding problem validation "96x64 instead of 96x128"
+deep 0 "$smoke/simvtr.toml" $(data_settings train) --set data.num_frames=7 --set train.schedule.kind=multi_step \
+  --set "train.schedule.drops=[500]"
+expect_finding warning validation "No validation set"
+expect_finding warning "clip length" "fewer than the 7 frames"
+expect_finding warning schedule "500 iterations"
+
+# A whole video as one window that memory cannot hold.
+variant long 'd["videos"] = d["videos"][:1]; v = d["videos"][0]; n = 40000; d["annotations"] = [a for a in d["annotations"] if a["video_id"] == v["id"]]
+v["file_names"] = v["file_names"][:1] * n; v["length"] = n
+for a in d["annotations"]:
+    for key in ("segmentations", "bboxes", "areas"): a[key] = a[key][:1] * n
+    a["length"] = n'
+whole=("$smoke/seqformer.toml")
+[ -e "${whole[0]}" ] || whole=("$smoke/ifc.toml")
+settings=("${good[@]}" --set data.workers=0)
+deep 0 "${whole[@]}" "${settings[@]}" --set inference.window=all
+expect_finding ok memory "as one window"
+deep 2 "${whole[@]}" "${settings[@]}" --set inference.window=all --set inference.short_side=1080 --set inference.max_side=1920 \
+  --set "data.validation.annotations=$work/long.json"
+expect_finding problem memory "40000 frames of 64x96"
+deep 0 "${whole[@]}" "${settings[@]}" --set inference.window=4 --set inference.overlap=1 --set inference.short_side=1080 --set inference.max_side=1920 \
+  --set "data.validation.annotations=$work/long.json"
+expect_exit 2 "--deep" "$tessera" config check --ranks 2 "$smoke/simvtr.toml"
+
+# The estimate against what an inference takes.
+"$tessera" data synth --output "$work/whole" --videos 1 --frames 60 --height 240 --width 426 --seed 3 > /dev/null
+size=(--set inference.window=all --set inference.short_side=240 --set inference.max_side=426)
+deep 0 "${whole[@]}" $(data_settings train) "${size[@]}" --set "data.validation.annotations=$work/whole/annotations.json" \
+  --set "data.validation.images=$(image_folder "$work/whole")"
+python3 - "$work/findings.json" "$tessera" infer "${whole[@]}" "${size[@]}" --input "$work/whole/annotations.json" \
+  --images "$(image_folder "$work/whole")" --allow-random-weights --output "$work/whole.json" <<'PY'
+import json, re, resource, subprocess, sys
+text = next(f["message"] for f in json.load(open(sys.argv[1]))[0]["findings"] if f["check"] == "memory")
+estimated = float(re.search(r"about ([\d.]+) GB", text).group(1)) * 1e9
+before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+subprocess.run(sys.argv[2:], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+taken = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024
+print(f"memory of 60 frames of 240x426 as one window: {estimated / 1e9:.2f} GB estimated, {taken / 1e9:.2f} GB taken")
+assert 0.6 < estimated / taken < 1.7, text
+PY
