@@ -11,8 +11,8 @@
 #include "core/interfaces/build_context.h"
 #include "launcher/data/frame_tensor.h"
 #include "launcher/inference/mean_masks.h"
-#include "launcher/inference/track_chain.h"
 #include "launcher/inference/recent_frames.h"
+#include "launcher/inference/track_chain.h"
 #include "launcher/inference/window_frames.h"
 #include "launcher/model/autocast.h"
 
