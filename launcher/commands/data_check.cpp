@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
 #include "launcher/data/check.h"
 
 namespace tessera::commands {
@@ -59,6 +60,7 @@ void add_data_check(CLI::App& data) {
       ->type_name("DIR");
   command->add_flag("--decode", arguments->options.decode,
                     "Decode every image instead of reading its header (slower)");
+  add_image_rules(*command, arguments->options.rules);
   command->add_flag("--json", arguments->json, "Print JSON");
   command->footer(
       "Faults make the exit code 4; warnings do not.\n"

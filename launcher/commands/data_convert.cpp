@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
 #include "launcher/data/convert/convert.h"
 #include "launcher/data/ytvis_writer.h"
 
@@ -19,6 +20,7 @@ struct ConvertArguments {
   data::ConvertOptions options;
   std::string from;
   std::string void_label;
+  std::string label_numbers;
   fs::path output;
   bool overwrite = false;
   bool json = false;
@@ -54,12 +56,23 @@ std::optional<int64_t> parse_void(const std::string& text) {
   return label;
 }
 
+data::LabelNumbers parse_label_numbers(const std::string& text) {
+  if (text.empty()) return data::LabelNumbers::kUnknown;
+  if (text == "object") return data::LabelNumbers::kObject;
+  if (text == "category") return data::LabelNumbers::kCategory;
+  throw ConfigError("data convert --label-numbers: expected object or category, got '" + text +
+                    "'.");
+}
+
 void run(ConvertArguments arguments) {
   const auto found = converters().find(arguments.from);
   if (found == converters().end())
     throw ConfigError("data convert --from: expected one of " + names(", ") + ", got '" +
                       arguments.from + "'.");
   arguments.options.void_label = parse_void(arguments.void_label);
+  arguments.options.label_numbers = parse_label_numbers(arguments.label_numbers);
+  data::ConvertCounts counts;
+  arguments.options.counts = &counts;
   data::check_may_write(arguments.output, arguments.overwrite, "data convert --output");
   const data::AnnotationFile file = found->second(arguments.options);
   data::write_annotations(arguments.output, file,
@@ -74,7 +87,8 @@ void run(ConvertArguments arguments) {
                                         {"videos", file.videos.size()},
                                         {"frames", frames},
                                         {"objects", file.annotations.size()},
-                                        {"categories", categories}}
+                                        {"categories", categories},
+                                        {"counts", counts}}
                      .dump(1)
               << '\n';
     return;
@@ -82,6 +96,7 @@ void run(ConvertArguments arguments) {
   std::cout << arguments.output.string() << ": " << file.videos.size() << " videos, " << frames
             << " frames, " << file.annotations.size() << " objects, " << file.categories.size()
             << " categories\n";
+  for (const auto& [what, count] : counts) std::cout << "  " << count << " " << what << '\n';
 }
 
 }  // namespace
@@ -95,7 +110,7 @@ void add_data_convert(CLI::App& data) {
       ->add_option(
           "--from", arguments->from,
           "Format of the masks: davis: folders of index PNGs; coco: JSON of frames with track ids; "
-          "labelme: JSON of polygons for each frame; mots: text with an RLE on each line")
+          "labelme: JSON of shapes for each frame; mots: text with an RLE on each line")
       ->required()
       ->type_name(names("|"));
   command->add_option("--input", options.input, "What holds the masks")
@@ -125,6 +140,16 @@ void add_data_convert(CLI::App& data) {
       ->type_name("LABEL|none");
   command->add_flag("--annotated-only", options.annotated_only,
                     "Leave out frames without masks instead of refusing them");
+  command->add_flag("--skip-unusable", options.skip_unusable,
+                    "coco, labelme: leave out and count annotations without a mask (boxes) and "
+                    "shapes without an inside (points, lines) instead of refusing them");
+  command
+      ->add_option("--label-numbers", arguments->label_numbers,
+                   "labelme: what the number at the end of labels such as person-1 belongs to")
+      ->type_name("object|category");
+  command->add_flag("--allow-thin-labels", options.allow_thin_labels,
+                    "davis: take labels for objects that look like the smooth edges of others");
+  add_image_rules(*command, options.rules);
   command->add_flag("--overwrite", arguments->overwrite, "Replace a file that is there");
   command->add_flag("--json", arguments->json, "Print JSON");
   command->footer(

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/image_io.h"
 #include "launcher/visualisation/contact_sheet.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 struct ViewArguments {
   fs::path annotations;
   fs::path images;
+  data::ImageRules rules;
   fs::path output;
   std::vector<int64_t> videos;
   int64_t max_videos = 12;
@@ -51,11 +53,12 @@ void run(const ViewArguments& arguments) {
   const data::AnnotationFile file = data::read_annotations(arguments.annotations);
   const std::vector<size_t> videos = choose(file, arguments);
   if (is_video) {
-    visualisation::write_annotated_video(file, videos, arguments.images, arguments.output,
-                                         arguments.frames_per_second);
+    visualisation::write_annotated_video(file, videos, {arguments.images, arguments.rules},
+                                         arguments.output, arguments.frames_per_second);
   } else {
-    data::write_image(arguments.output, visualisation::draw_contact_sheet(
-                                            file, videos, arguments.images, arguments.sheet));
+    data::write_image(arguments.output,
+                      visualisation::draw_contact_sheet(
+                          file, videos, {arguments.images, arguments.rules}, arguments.sheet));
   }
   std::cout << arguments.output.string() << ": " << videos.size() << " of " << file.videos.size()
             << " videos\n";
@@ -96,6 +99,7 @@ void add_data_view(CLI::App& data) {
   command->add_option("--fps", arguments->frames_per_second, "Frames a second of a video")
       ->check(CLI::Range(0.1, 240.0))
       ->capture_default_str();
+  add_image_rules(*command, arguments->rules);
   command->footer(
       "Example:\n"
       "  tessera data view mine/annotations.json --images mine/JPEGImages --output sheet.png");

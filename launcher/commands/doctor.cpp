@@ -76,12 +76,8 @@ Finding look_at_disk(const std::string& name, const std::filesystem::path& folde
 }
 
 Finding look_at_videos() {
-  std::string backends;
-  for (const std::string& name : data::codecs().video_backends())
-    backends += (backends.empty() ? "" : ", ") + name;
-  return {"OpenCV",
-          std::string(CV_VERSION) + ", video files by " + (backends.empty() ? "none" : backends),
-          backends.empty() ? "Give frames as a folder of images: no video file can be read." : ""};
+  return {"OpenCV", std::string(CV_VERSION) + ", video files by " + data::codecs().video_library(),
+          ""};
 }
 
 Finding look_at_gpus() {

@@ -38,7 +38,8 @@ struct InferArguments {
   double overlay_threshold = 0.3;
   int64_t explain_tracks = 3, explain_window = 0;
   std::optional<int64_t> explain_layer;
-  bool allow_random_weights = false, with_zip = false, json = false, quiet = false;
+  bool allow_random_weights = false, allow_broken_video = false, with_zip = false, json = false,
+       quiet = false;
   bool log_json = false;
 
   /// Where a person reads along: standard output belongs to --json.
@@ -244,7 +245,15 @@ void run_infer(const InferArguments& arguments, const World& world, EventLog& lo
                    .input = arguments.input,
                    .metadata = weights.empty() ? TensorMetadata() : weight_metadata(weights),
                    .weights = weights});
-  const auto videos = data::open_videos(arguments.input, arguments.images);
+  std::vector<std::string> warnings;
+  const auto videos = data::open_videos(arguments.input,
+                                        {.images = arguments.images,
+                                         .rules = experiment.data.image_rules(),
+                                         .allow_broken_video = arguments.allow_broken_video},
+                                        &warnings);
+  for (const std::string& warning : warnings)
+    if (world.is_first())
+      log.tell(arguments.log(), "input", "warning: " + warning, {{"input", arguments.input}});
   // A bad path must not show after hours; the results' own is tried when the first video begins.
   if (arguments.with_zip && world.is_first()) expect_writable(arguments.zip_file());
   const at::Device device = prepare_device(experiment.train, world);
@@ -305,6 +314,9 @@ void add_infer(CLI::App& app, const World& world, EventLog& log) {
       ->type_name("FILE");
   command->add_flag("--allow-random-weights", arguments->allow_random_weights,
                     "Go on without weights");
+  command->add_flag("--allow-broken-video", arguments->allow_broken_video,
+                    "Go on with the frames that can be decoded of a video file that is cut off or "
+                    "damaged");
   command->add_option("--overlay", arguments->overlay,
                       "Folder for frames with masks, class, score and track id");
   command->add_option("--overlay-threshold", arguments->overlay_threshold,

@@ -5,6 +5,7 @@
 
 #include "core/error.h"
 #include "launcher/commands/commands.h"
+#include "launcher/commands/shared_options.h"
 #include "launcher/evaluation/score.h"
 #include "launcher/report/page.h"
 #include "launcher/training/run_folder.h"
@@ -17,6 +18,7 @@ namespace fs = std::filesystem;
 
 struct ReportArguments {
   std::vector<std::string> runs;
+  data::ImageRules rules;
   std::string earlier, ground_truth, images, output, title = "Tessera report";
   int64_t clips = 4;
 };
@@ -54,14 +56,15 @@ void run_report(const ReportArguments& arguments) {
     report::ReportedRun run = read_run(folder, earlier);
     const fs::path results_file = fs::path(folder) / "results.json";
     if (truth && fs::exists(results_file)) {
-      const evaluation::Results results = evaluation::read_results(results_file);
+      const evaluation::Results results =
+          evaluation::read_results(results_file, evaluation::sizes_of(*truth));
       const evaluation::ScoreResult scored =
           evaluation::score(*truth, results, {.diagnose = evaluation::DiagnosticOptions{}});
       for (const evaluation::Stat& stat : scored.stats)
         run.score.emplace_back(stat.name, stat.value);
       run.diagnostics = scored.diagnostics->all;
       if (page.runs.empty() && !arguments.images.empty()) {
-        page.videos = report::choose_clips(*truth, results, arguments.images,
+        page.videos = report::choose_clips(*truth, results, {arguments.images, arguments.rules},
                                            {.best = arguments.clips, .worst = arguments.clips});
         page.best_videos = std::min(page.videos.size(), static_cast<size_t>(arguments.clips));
       }
@@ -108,6 +111,7 @@ void add_report(CLI::App& app) {
                    "HTML file (default: report.html in the "
                    "first run's folder)")
       ->type_name("FILE");
+  add_image_rules(*command, arguments->rules);
   command->footer(
       "Example:\n"
       "  tessera report runs/deformable runs/dense --ground-truth valid.json --images "

@@ -45,7 +45,9 @@ void add_score(CLI::App& app) {
   command->add_option("--ground-truth", arguments->ground_truth, "YouTube-VIS annotation file")
       ->required()
       ->type_name("FILE");
-  command->add_option("--results", arguments->results, "results.json of 'tessera infer'")
+  command
+      ->add_option("--results", arguments->results,
+                   "results.json of 'tessera infer', or a zip archive that holds it")
       ->required()
       ->type_name("FILE");
   command

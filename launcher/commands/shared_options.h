@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/data/image_rules.h"
 #include "launcher/experiment.h"
 
 namespace tessera::commands {
@@ -30,6 +31,17 @@ inline void add_rules_option(CLI::App& command, std::string& rules) {
                   "Rules for the names of --weights in place of the experiment's: the [weights] of "
                   "this TOML file (experiments/base/weights/*.toml), or none")
       ->type_name("FILE|none");
+}
+
+/// How the images of a data set are read, for commands that know no experiment.
+inline void add_image_rules(CLI::App& command, data::ImageRules& rules) {
+  command.add_flag("--turn-by-exif", rules.turn_by_exif,
+                   "Turn images as their EXIF orientation says, as [data] turn_by_exif does");
+  command
+      .add_option("--white-level", rules.white_level,
+                  "Of images of 16 bits: the value that becomes white, as [data] white_level")
+      ->check(CLI::PositiveNumber)
+      ->type_name("VALUE");
 }
 
 }  // namespace tessera::commands

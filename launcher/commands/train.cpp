@@ -209,6 +209,8 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
 
     const auto dataset =
         std::make_shared<const data::ClipDataset>(experiment.data, experiment.data.train, "train");
+    for (const std::string& warning : dataset->warnings())
+      log.tell(out, "data_warning", "warning: " + warning);
     choose_recomputed_parts(experiment, model, criterion, auxiliaries, *dataset, clips, device,
                             communicator, out, log);
     data::ClipLoader loader(dataset, {.batch_size = clips * options.accumulation,

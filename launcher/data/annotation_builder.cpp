@@ -59,13 +59,12 @@ int64_t read_extent(const Json& object, const char* key) {
 
 /// Annotations that refer to a faulty item are not faulty for that.
 void note_faulty(const Json& value, std::set<int64_t>& ids) {
-  const Json* const id = value.is_object() ? find_value(value, "id") : nullptr;
-  if (id != nullptr && id->is_number_integer()) ids.insert(id->get<int64_t>());
+  if (const auto id = find_integer(value, "id")) ids.insert(*id);
 }
 
 std::string id_text(const Json& object, const char* key) {
-  const auto found = object.find(key);
-  return found == object.end() || !found->is_number_integer() ? "" : found->dump();
+  const auto id = find_integer(object, key);
+  return id ? std::to_string(*id) : "";
 }
 
 std::string video_place(const Json& value, size_t index) {
@@ -201,7 +200,8 @@ ParsedAnnotation AnnotationBuilder::parse(const Json& value) {
   annotation.id = as_integer(value_of(value, "id"), "'id'");
   annotation.video_id = as_integer(value_of(value, "video_id"), "'video_id'");
   annotation.category_id = as_integer(value_of(value, "category_id"), "'category_id'");
-  annotation.is_crowd = as_flag(value_of(value, "iscrowd"), "'iscrowd'");
+  const Json* const crowd = find_value(value, "iscrowd");
+  annotation.is_crowd = crowd != nullptr && as_flag(*crowd, "'iscrowd'");
   const auto video =
       find_id(video_index_, faulty_videos_, annotation.video_id, "video_id", "videos");
   const auto category = find_id(category_index_, faulty_categories_, annotation.category_id,
@@ -212,7 +212,14 @@ ParsedAnnotation AnnotationBuilder::parse(const Json& value) {
 
   annotation.segmentations = read_segmentations(value, result_.videos[*video]);
   const size_t num_frames = annotation.segmentations.size();
-  annotation.areas = read_frames<double>(value, "areas", num_frames, read_area);
+  if (find_value(value, "areas") != nullptr) {
+    annotation.areas = read_frames<double>(value, "areas", num_frames, read_area);
+  } else {
+    for (const auto& rle : annotation.segmentations) {
+      annotation.areas.push_back(rle ? std::optional(static_cast<double>(area(*rle)))
+                                     : std::nullopt);
+    }
+  }
   if (find_value(value, "occlusion") != nullptr) {
     annotation.occlusion = read_frames<Occlusion>(value, "occlusion", num_frames, read_occlusion);
   }
@@ -239,7 +246,12 @@ Video AnnotationBuilder::read_video(const Json& value) {
   video.width = read_extent(value, "width");
   video.height = read_extent(value, "height");
   check_mask_size(video.height, video.width);
-  if (options_.compatible && find_value(value, "file_names") == nullptr) return video;
+  if (find_value(value, "file_names") == nullptr) {
+    if (options_.compatible) return video;
+    throw DataError(
+        "expected a key 'file_names', got none. Files that list 'images' with a 'video_id' "
+        "(CocoVID) are converted: tessera data convert --from coco.");
+  }
   for (const Json& name : as_list(value_of(value, "file_names"), "'file_names'")) {
     video.file_names.push_back(as_text(name, "'file_names'"));
     if (options_.compatible) continue;  // the scorer opens no image
@@ -250,6 +262,7 @@ Video AnnotationBuilder::read_video(const Json& value) {
   if (video.length == 0) {
     throw DataError("'file_names': expected at least one frame, got an empty list.");
   }
+  if (find_value(value, "length") == nullptr) return video;
   const int64_t length = read_extent(value, "length");
   if (length != video.length) {
     throw DataError("'length': expected the number of 'file_names', " +

@@ -45,6 +45,8 @@ class AnnotationBuilder {
   /// How far it came: "after 3 videos and 7 annotations".
   std::string progress() const;
 
+  /// The file states no annotations.
+  void set_without_annotations() { result_.has_annotations = false; }
   AnnotationFile take() { return std::move(result_); }
 
  private:

@@ -6,6 +6,7 @@
 #include "core/error.h"
 #include "launcher/data/clip_dataset.h"
 #include "launcher/data/convert/frames.h"
+#include "launcher/data/image_folder.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/ytvis.h"
 
@@ -23,7 +24,8 @@ class Checker {
   CheckReport run() {
     AnnotationFile file;
     try {
-      file = read_annotations(options_.annotations, {.faults = &report_.faults});
+      file = read_annotations(options_.annotations,
+                              {.require_annotations = false, .faults = &report_.faults});
     } catch (const DataError& error) {
       report_.faults.emplace_back(error.what());
       return std::move(report_);
@@ -35,7 +37,11 @@ class Checker {
       look_at_names(video);
     }
     if (!options_.images.empty()) look_at_images(file);
-    look_at_annotations(file);
+    if (file.has_annotations) {
+      look_at_annotations(file);
+    } else {
+      warn("no public annotations ('annotations' is null or absent): inference only.");
+    }
     return std::move(report_);
   }
 
@@ -65,25 +71,41 @@ class Checker {
           continue;  // a fault of the file already; such a name is not opened
         }
         look_at_image(video, t);
+        if (t == 0) look_at_first_image(video);
       }
   }
 
+  /// What is true of all frames of a video, most likely.
+  void look_at_first_image(const Video& video) {
+    try {
+      const auto file = find_image(options_.images, video.file_names[0]);
+      if (file != options_.images / video.file_names[0])
+        warn(place(video) + ": '" + video.file_names[0] + "' is stored as '" +
+             name_within(options_.images, file) + "'.");
+      const std::string warning = warn_of_image(file, options_.rules);
+      if (!warning.empty()) warn(place(video) + ": " + warning);
+    } catch (const DataError&) {
+      return;  // a fault that is listed already
+    }
+  }
+
   void look_at_image(const Video& video, size_t t) {
-    const auto file = options_.images / video.file_names[t];
+    const auto file = find_image(options_.images, video.file_names[t]);
     const std::string where = place(video) + ", frame " + std::to_string(t) + ": ";
     try {
       FrameSize size;
       if (options_.decode) {
-        const cv::Mat image = read_mat(file);
+        const cv::Mat image = read_mat(file, options_.rules);
         size = {image.cols, image.rows};
       } else {
-        size = size_of_image(file);
+        size = size_of_image(file, options_.rules);
       }
       if (size.width == video.width && size.height == video.height) return;
       report_.faults.push_back(where + file.string() + ": expected " + std::to_string(video.width) +
                                "x" + std::to_string(video.height) +
                                " pixels as the annotations say, got " + std::to_string(size.width) +
-                               "x" + std::to_string(size.height) + ".");
+                               "x" + std::to_string(size.height) + "." +
+                               orientation_hint(file, options_.rules));
     } catch (const DataError& error) {
       report_.faults.push_back(where + error.what());
     }

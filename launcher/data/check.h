@@ -5,12 +5,15 @@
 #include <string>
 #include <vector>
 
+#include "launcher/data/image_rules.h"
+
 namespace tessera::data {
 
 struct CheckOptions {
   std::filesystem::path annotations;
   std::filesystem::path images;  // empty: images are not looked at
   bool decode = false;           // decode every image instead of reading what it states
+  ImageRules rules = {};
 };
 
 struct CheckReport {

@@ -77,6 +77,19 @@ ClipDataset::ClipDataset(const DataOptions& options, const SplitOptions& split,
   }
 }
 
+std::vector<std::string> ClipDataset::warnings() const {
+  std::vector<std::string> list;
+  for (const ClipSet& set : sets_) {
+    const AnnotationFile& file = set.annotations();
+    if (file.without_mask == 0) continue;
+    list.push_back(
+        file.file.string() + ": " + std::to_string(file.without_mask) + " of " +
+        std::to_string(file.without_mask + static_cast<int64_t>(file.annotations.size())) +
+        " annotations are boxes without a mask and left out.");
+  }
+  return list;
+}
+
 ClipExtent ClipDataset::largest_clip(int64_t clips_in_batch) const {
   const bool by_area = clips_in_batch == 1;
   ClipExtent largest;

@@ -41,6 +41,9 @@ class ClipDataset {
   /// naming the set if none of 100 draws gave a clip that it takes.
   ClipSample load(int64_t sample, uint64_t seed, int64_t epoch) const;
 
+  /// What a user should know of the files: annotations without a mask, which are left out.
+  std::vector<std::string> warnings() const;
+
   /// The largest clip of all sets, see ClipSet::largest_clip; for batches of several clips, which
   /// are padded to the largest of each side, the larger of each side.
   ClipExtent largest_clip(int64_t clips_in_batch) const;

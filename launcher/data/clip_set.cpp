@@ -12,6 +12,7 @@
 #include "launcher/data/augmentation.h"
 #include "launcher/data/coco.h"
 #include "launcher/data/geometry.h"
+#include "launcher/data/image_folder.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/data/pseudo_clip.h"
 
@@ -47,19 +48,20 @@ std::string place(const Video& video, int64_t frame) {
 }
 
 cv::Mat read_frame(const std::filesystem::path& file, const Video& video, int64_t frame,
-                   int reduction) {
+                   int reduction, const ImageRules& rules) {
   ReducedImage image;
   try {
-    image = read_reduced(file, reduction);
+    image = read_reduced(file, reduction, rules);
   } catch (const DataError& error) {
     throw DataError(place(video, frame) + ": " + error.what());
   }
-  const cv::Size size = image.stored_size;
+  const cv::Size size = image.whole_size;
   if (size.height != video.height || size.width != video.width)
     throw DataError(file.string() + ": " + place(video, frame) + ": expected " +
                     std::to_string(video.width) + "x" + std::to_string(video.height) +
                     " pixels as the annotations say, got " + std::to_string(size.width) + "x" +
-                    std::to_string(size.height) + ". Use the images that the masks were drawn on.");
+                    std::to_string(size.height) + ". Use the images that the masks were drawn on." +
+                    orientation_hint(file, rules));
   return image.rgb;
 }
 
@@ -96,7 +98,10 @@ std::string ClipExtent::text() const {
 
 std::string video_name(const Video& video) {
   if (!video.file_names.empty()) {
-    const auto folder = std::filesystem::path(video.file_names[0]).parent_path().filename();
+    std::string name = video.file_names[0];
+    // Names that Windows wrote; see find_image.
+    if (name.find('/') == name.npos) std::replace(name.begin(), name.end(), '\\', '/');
+    const auto folder = std::filesystem::path(name).parent_path().filename();
     if (!folder.empty()) return folder.string();
   }
   return "video " + std::to_string(video.id);
@@ -200,8 +205,7 @@ int64_t ClipSet::draw_sample(Random& random) const {
 }
 
 std::filesystem::path ClipSet::image_file(size_t video, int64_t frame) const {
-  return std::filesystem::path(set_.images) /
-         annotations_.videos[video].file_names[static_cast<size_t>(frame)];
+  return find_image(set_.images, annotations_.videos[video].file_names[static_cast<size_t>(frame)]);
 }
 
 /// A missing image must stop a run before it starts, not hours later. Sizes are checked when the
@@ -222,7 +226,8 @@ void ClipSet::check_images() const {
       const std::filesystem::path file = image_file(v, frame);
       if (std::filesystem::is_regular_file(file)) continue;
       if (missing++ == 0)
-        first = file.string() + ": expected the image of " + place(video, frame) + ", got no file";
+        first = file.string() + ": expected the image of " + place(video, frame) + ", got " +
+                describe_missing(file);
     }
   }
   if (missing > 0)
@@ -250,8 +255,9 @@ ClipSet::Clip ClipSet::load_frames(int64_t sample, Random& sampling, Random& aug
             .frame_indices = drawn.frames,
             .video = &video};
   for (size_t t = 0; t < clip.frames.size(); ++t) {
-    const cv::Mat frame = read_frame(image_file(drawn.video, drawn.frames[t]), video,
-                                     drawn.frames[t], transform.reduction());
+    const cv::Mat frame =
+        read_frame(image_file(drawn.video, drawn.frames[t]), video, drawn.frames[t],
+                   transform.reduction(), options_.image_rules());
     clip.frames[transform.place(t)] = transform.frame(frame, t);
   }
   for (const size_t i : annotations_of_[drawn.video]) {
@@ -301,7 +307,7 @@ ClipSet::Clip ClipSet::load_pseudo_clip(int64_t sample, Random& sampling,
             .frame_indices = std::vector<int64_t>(static_cast<size_t>(options_.num_frames)),
             .video = &video};
   ClipImages images;
-  images.frames.push_back(read_frame(image_file(image, 0), video, 0, 1));
+  images.frames.push_back(read_frame(image_file(image, 0), video, 0, 1, options_.image_rules()));
   for (const size_t i : annotations_of_[image]) {
     const Annotation& annotation = annotations_.annotations[i];
     clip.labels.push_back(labels_[annotation.category_index].value());

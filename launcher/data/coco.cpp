@@ -19,10 +19,7 @@ namespace {
 using IdIndex = std::unordered_map<int64_t, size_t>;
 
 std::string place_of(const Json& value, const std::string& what, size_t position) {
-  if (value.is_object()) {
-    const auto id = value.find("id");
-    if (id != value.end() && id->is_number_integer()) return what + " " + id->dump();
-  }
+  if (const auto id = find_integer(value, "id")) return what + " " + std::to_string(*id);
   return what + "s[" + std::to_string(position) + "]";
 }
 
@@ -51,6 +48,10 @@ class CocoReader {
     if (result_.videos.empty())
       throw DataError("'images': expected at least one image, got an empty list.");
     for_each("annotations", "annotation", [&](const Json& value) { add_annotation(value); });
+    if (result_.without_mask > 0 && result_.annotations.empty())
+      throw DataError("'segmentation': expected polygons or an RLE, got none in all " +
+                      std::to_string(result_.without_mask) +
+                      " annotations. Boxes alone cannot be trained on.");
     return std::move(result_);
   }
 
@@ -125,18 +126,19 @@ class CocoReader {
     if (!wanted_.empty() && !wanted_.contains(annotation.category_id)) return;
     const Video& image = result_.videos[annotation.video_index];
     auto mask = at_place([&] { return "image " + std::to_string(image.id) + ": 'segmentation'"; },
-                         [&] {
-                           return read_segmentation(value_of(value, "segmentation"),
-                                                    {.allow_uncompressed = true,
-                                                     .allow_polygons = true,
-                                                     .require_size = true,
-                                                     .height = image.height,
-                                                     .width = image.width});
+                         [&]() -> std::optional<Rle> {
+                           const Json* const stated = find_value(value, "segmentation");
+                           if (stated == nullptr) return std::nullopt;
+                           return read_segmentation(*stated, {.allow_uncompressed = true,
+                                                              .allow_polygons = true,
+                                                              .require_size = true,
+                                                              .height = image.height,
+                                                              .width = image.width});
                          });
-    if (!mask)
-      throw DataError("image " + std::to_string(image.id) +
-                      ": 'segmentation': expected polygons or an RLE, got none. Annotations that "
-                      "are boxes only cannot be trained on: take them out.");
+    if (!mask) {
+      ++result_.without_mask;  // a box only, as COCO's own readers leave out
+      return;
+    }
     annotation.areas = {static_cast<double>(area(*mask))};
     annotation.bboxes = {bounding_box(*mask)};
     annotation.segmentations.push_back(std::move(mask));

@@ -282,6 +282,14 @@ void DataOptions::describe(Schema<DataOptions>& schema) {
       .one_of({"nearest", "down"});
   schema.field("normalise", &DataOptions::normalise, "Scaling of the channels.");
   schema.field("augment", &DataOptions::augment, "What training does to a clip.");
+  schema.field("turn_by_exif", &DataOptions::turn_by_exif,
+               "Turn images as their EXIF orientation says. Without it they are read as they are "
+               "stored. Choose what the masks were drawn on.");
+  schema
+      .field("white_level", &DataOptions::white_level,
+             "Of images of 16 bits: the value that becomes white, such as 4095 for data of 12 "
+             "bits; 0: 65535.")
+      .at_least(0);
   schema
       .field("min_visible_pixels", &DataOptions::min_visible_pixels,
              "An instance with fewer pixels in a frame, after augmentation, counts as absent.")

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/config/schema.h"
+#include "launcher/data/image_rules.h"
 
 namespace tessera {
 
@@ -106,8 +107,15 @@ struct DataOptions {
   std::string resize_rounding = "nearest";
   NormaliseOptions normalise;
   AugmentOptions augment;
+  bool turn_by_exif = false;
+  int64_t white_level = 0;
   int64_t min_visible_pixels = 1;
   int64_t workers = 2;
+
+  /// How the images of all splits are read.
+  data::ImageRules image_rules() const {
+    return {.turn_by_exif = turn_by_exif, .white_level = white_level};
+  }
   static void describe(Schema<DataOptions>& schema);
 };
 

@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "launcher/data/image_rules.h"
+
 namespace tessera::data {
 
 /// Where the frames of one video come from. Safe to read from several threads.
@@ -30,12 +32,22 @@ struct InferenceVideo {
   at::Tensor read(int64_t index) const { return source->read(index); }
 };
 
+struct InputOptions {
+  /// The folder that an annotation file's file_names start at; empty: `frames` or `JPEGImages`
+  /// beside the file or one folder up.
+  std::filesystem::path images = {};
+  ImageRules rules = {};
+  /// Go on with the frames that can be decoded where a video file is cut off or damaged.
+  bool allow_broken_video = false;
+};
+
 /// Opens what a user points at: a `.json` file in YouTube-VIS layout (its videos with their ids;
 /// annotations are not needed), a folder of frames (one video, in natural order of the names), a
-/// folder of such folders (one video each), or a video file.
-/// in: images, the folder that the JSON's file_names start at; empty: `frames` or `JPEGImages`
-/// beside the file or one folder up. Throws DataError where there is nothing to read.
+/// folder of such folders (one video each; see frame_folder_of), or a video file.
+/// out: `warnings`, if it is given: what the user should know of the input, a line each.
+/// Throws DataError where there is nothing to read, or frames beside folders of frames.
 std::vector<InferenceVideo> open_videos(const std::filesystem::path& input,
-                                        const std::filesystem::path& images = {});
+                                        const InputOptions& options = {},
+                                        std::vector<std::string>* warnings = nullptr);
 
 }  // namespace tessera::data

@@ -1,5 +1,7 @@
 #include "launcher/data/image_bytes.h"
 
+#include <algorithm>
+#include <cctype>
 #include <fstream>
 #include <mutex>
 #include <opencv2/core/utility.hpp>
@@ -16,6 +18,18 @@ namespace {
 /// No image within rle.h's kMaxMaskPixels takes more.
 constexpr int64_t kMaxImageBytes = 4 * kMaxMaskPixels;
 
+/// What bytes are that begin as no image does.
+std::string describe_unknown(const std::string& bytes) {
+  if (std::string kind = describe_foreign_file(bytes); !kind.empty()) return kind;
+  constexpr size_t kLongestPath = 255;
+  const bool is_line =
+      !bytes.empty() && bytes.size() <= kLongestPath &&
+      std::all_of(bytes.begin(), bytes.end(), [](unsigned char c) { return std::isprint(c) != 0; });
+  if (is_line)
+    return "the text '" + bytes + "', which a link becomes when it is copied as a plain file";
+  return bytes.empty() ? "an empty file" : "bytes of no known image format";
+}
+
 }  // namespace
 
 void use_single_opencv_thread() {
@@ -31,10 +45,8 @@ void check_image_bytes(const std::filesystem::path& file, const std::string& byt
   // Decoders allocate what the header states before they see that the pixels are missing.
   const auto header = read_image_header(bytes);
   if (!header)
-    throw DataError(
-        file.string() +
-        ": expected an image, got bytes of no known image format. JPEG, PNG, BMP, WebP, "
-        "PPM and TIFF are read; fetch the file again.");
+    throw DataError(file.string() + ": expected an image, got " + describe_unknown(bytes) +
+                    ". JPEG, PNG, BMP, WebP, PPM and TIFF are read; fetch the file again.");
   at_place([&] { return file.string(); }, [&] { check_mask_size(header->height, header->width); });
 }
 

@@ -8,8 +8,10 @@ namespace tessera::data {
 
 /// What the first bytes of an image file state about it.
 struct ImageHeader {
-  int64_t width = 0;  // pixels
+  int64_t width = 0;  // pixels, as stored
   int64_t height = 0;
+  int bits = 8;         // of a channel
+  int orientation = 1;  // EXIF tag 274, 1 to 8: how the stored pixels are to be shown; see turn.h
 };
 
 /// in: the bytes of a file. out: the size that a JPEG, PNG, BMP, WebP, PPM (PBM, PGM) or TIFF

@@ -14,6 +14,7 @@
 #include "launcher/data/image_mat.h"
 #include "launcher/data/jpeg.h"
 #include "launcher/data/json_reader.h"
+#include "launcher/data/turn.h"
 #include "launcher/weights/atomic_file.h"
 
 namespace tessera::data {
@@ -21,24 +22,44 @@ namespace {
 
 constexpr int kJpegQuality = 95;
 
-}  // namespace
-
-cv::Mat read_mat(const std::filesystem::path& file) {
-  return read_reduced(file, 1).rgb;
+/// By OpenCV, which reads every format, whole.
+cv::Mat decode_slowly(const std::filesystem::path& file, std::string& bytes,
+                      const ImageHeader& header, const ImageRules& rules) {
+  constexpr int kUsualBits = 8;
+  constexpr double kWhite = 255;
+  const bool is_deep = rules.white_level > 0 && header.bits > kUsualBits;
+  cv::Mat image = decode_image(
+      file, bytes,
+      cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION | (is_deep ? cv::IMREAD_ANYDEPTH : 0));
+  if (is_deep) image.convertTo(image, CV_8U, kWhite / static_cast<double>(rules.white_level));
+  cv::cvtColor(image, image, cv::COLOR_BGR2RGB);
+  return image;
 }
 
-ReducedImage read_reduced(const std::filesystem::path& file, int reduction) {
+}  // namespace
+
+cv::Mat read_mat(const std::filesystem::path& file, const ImageRules& rules) {
+  return read_reduced(file, 1, rules).rgb;
+}
+
+ReducedImage read_reduced(const std::filesystem::path& file, int reduction,
+                          const ImageRules& rules) {
   std::string bytes = read_image_bytes(file);
+  const ImageHeader header = read_image_header(bytes).value();
   ReducedImage result;
-  if (const auto header = read_image_header(bytes); header && is_jpeg(bytes)) {
+  if (is_jpeg(bytes)) {
     at_place([&] { return file.string(); }, [&] { result.rgb = decode_jpeg(bytes, reduction); });
-    result.stored_size = {static_cast<int>(header->width), static_cast<int>(header->height)};
-    if (!result.rgb.empty()) return result;
+    result.whole_size = {static_cast<int>(header.width), static_cast<int>(header.height)};
   }
-  // Masks belong to the pixels as stored: an EXIF orientation must not turn them.
-  result.rgb = decode_image(file, bytes, cv::IMREAD_COLOR | cv::IMREAD_IGNORE_ORIENTATION);
-  result.stored_size = result.rgb.size();
-  cv::cvtColor(result.rgb, result.rgb, cv::COLOR_BGR2RGB);
+  if (result.rgb.empty()) {
+    result.rgb = decode_slowly(file, bytes, header, rules);
+    result.whole_size = result.rgb.size();
+  }
+  // Masks may belong to the pixels as stored, so that an orientation is not applied unasked.
+  if (!rules.turn_by_exif) return result;
+  const Turn turn = turn_of_exif(header.orientation).value();
+  result.rgb = turn.apply(result.rgb);
+  result.whole_size = turn.apply(result.whole_size);
   return result;
 }
 
@@ -76,8 +97,8 @@ cv::Mat to_mat(const at::Tensor& image) {
                  image.data_ptr<uint8_t>());
 }
 
-at::Tensor read_image(const std::filesystem::path& file) {
-  return to_tensor(read_mat(file));
+at::Tensor read_image(const std::filesystem::path& file, const ImageRules& rules) {
+  return to_tensor(read_mat(file, rules));
 }
 
 void write_image(const std::filesystem::path& file, const at::Tensor& image) {

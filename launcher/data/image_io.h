@@ -6,11 +6,13 @@
 #include <filesystem>
 #include <vector>
 
+#include "launcher/data/image_rules.h"
+
 namespace tessera::data {
 
-/// Reads a JPEG, PNG, ... file as it is stored (no turning by EXIF).
+/// Reads a JPEG, PNG, ... file; `rules` say how stored pixels become a frame.
 /// out: [H,W,3] uint8 RGB. Throws DataError naming the file where it is missing, broken or cut off.
-at::Tensor read_image(const std::filesystem::path& file);
+at::Tensor read_image(const std::filesystem::path& file, const ImageRules& rules = {});
 
 /// Writes an image; the ending of the name says how (.png, .jpg with quality 95).
 /// in: [H,W,3] uint8 RGB. Throws RuntimeError naming the file where it cannot be written.

@@ -6,20 +6,22 @@
 #include <opencv2/core.hpp>
 
 #include "launcher/data/image_bytes.h"
+#include "launcher/data/image_rules.h"
 
 namespace tessera::data {
 
 /// The same as read_image and write_image, as OpenCV matrices (CV_8UC3, RGB).
-cv::Mat read_mat(const std::filesystem::path& file);
+cv::Mat read_mat(const std::filesystem::path& file, const ImageRules& rules = {});
 
 struct ReducedImage {
-  cv::Mat rgb;           // CV_8UC3
-  cv::Size stored_size;  // of the image in the file
+  cv::Mat rgb;          // CV_8UC3
+  cv::Size whole_size;  // of the image in the file, after turning
 };
 
 /// An image decoded `reduction` (1, 2, 4 or 8) times smaller where its format can do that, which
 /// JPEG can; others come whole. Sides that do not divide are rounded up.
-ReducedImage read_reduced(const std::filesystem::path& file, int reduction);
+ReducedImage read_reduced(const std::filesystem::path& file, int reduction,
+                          const ImageRules& rules = {});
 
 void write_mat(const std::filesystem::path& file, const cv::Mat& rgb);
 

@@ -59,7 +59,9 @@ size_t skip_value(std::string_view text, size_t at) {
 // `close`.
 template <typename Read>
 bool for_each_item(std::string_view text, char open, char close, const Read& read) {
-  size_t at = skip_space(text, 0);
+  // Editors on Windows put a byte order mark in front.
+  constexpr std::string_view kMark("\xef\xbb\xbf");
+  size_t at = skip_space(text, text.starts_with(kMark) ? kMark.size() : 0);
   if (at >= text.size() || text[at] != open) return false;
   at = skip_space(text, at + 1);
   if (at < text.size() && text[at] == close) return skip_space(text, at + 1) == text.size();

@@ -1,5 +1,6 @@
 #include "launcher/data/json_reader.h"
 
+#include <cctype>
 #include <cmath>
 #include <fstream>
 #include <limits>
@@ -10,6 +11,7 @@ namespace {
 
 constexpr size_t kMaxQuotedBytes = 40;
 constexpr size_t kMaxListedKeys = 12;
+constexpr size_t kHeadBytes = 64;
 
 [[noreturn]] void fail(const std::string& what, const std::string& expected, const Json& got) {
   throw DataError(what + ": expected " + expected + ", got " + describe(got) + ".");
@@ -33,6 +35,21 @@ std::string parser_message(const nlohmann::json::exception& error) {
   return text;
 }
 
+template <class Input>
+Json parse_json(const std::string& name, Input&& input, const Json::parser_callback_t& callback,
+                const std::function<std::string()>& progress) {
+  try {
+    return Json::parse(std::forward<Input>(input), callback);
+  } catch (const Json::parse_error& error) {
+    throw DataError(name + ": " + progress() + ": expected JSON, got an error at byte " +
+                    std::to_string(error.byte) + ", " + parser_message(error) +
+                    ". NaN and Infinity are not JSON; a file that ends too early was cut off.");
+  } catch (const Json::exception& error) {
+    throw DataError(name + ": " + progress() + ": expected JSON with finite numbers, got " +
+                    parser_message(error) + ".");
+  }
+}
+
 }  // namespace
 
 Json parse_json_file(const std::filesystem::path& file, const Json::parser_callback_t& callback,
@@ -48,16 +65,40 @@ Json parse_json_file(const std::filesystem::path& file, const Json::parser_callb
         (std::filesystem::exists(file, ignored) ? "one that cannot be opened" : "no such file") +
         ". Check the path.");
   }
-  try {
-    return Json::parse(stream, callback);
-  } catch (const Json::parse_error& error) {
-    throw DataError(file.string() + ": " + progress() + ": expected JSON, got an error at byte " +
-                    std::to_string(error.byte) + ", " + parser_message(error) +
-                    ". NaN and Infinity are not JSON; a file that ends too early was cut off.");
-  } catch (const Json::exception& error) {
-    throw DataError(file.string() + ": " + progress() +
-                    ": expected JSON with finite numbers, got " + parser_message(error) + ".");
-  }
+  std::string head(kHeadBytes, '\0');
+  stream.read(head.data(), static_cast<std::streamsize>(head.size()));
+  head.resize(static_cast<size_t>(stream.gcount()));
+  if (const std::string kind = describe_foreign_file(head); !kind.empty())
+    throw DataError(file.string() + ": expected a JSON file, got " + kind + ".");
+  stream.clear();
+  stream.seekg(0);
+  return parse_json(file.string(), stream, callback, progress);
+}
+
+Json parse_json_text(const std::string& name, std::string_view text,
+                     const Json::parser_callback_t& callback,
+                     const std::function<std::string()>& progress) {
+  return parse_json(name, text, callback, progress);
+}
+
+std::string describe_foreign_file(std::string_view bytes) {
+  using namespace std::string_view_literals;
+  constexpr std::pair<std::string_view, std::string_view> kStarts[] = {
+      {"version https://git-lfs"sv,
+       "a Git LFS pointer, which `git lfs pull` replaces by the file itself"sv},
+      {"\x1f\x8b"sv, "a gzip file: unpack it"sv},
+      {"PK\x03\x04"sv, "a zip archive: unpack it"sv},
+      {"\xff\xfe"sv, "text in UTF-16: save it as UTF-8"sv},
+      {"\xfe\xff"sv, "text in UTF-16: save it as UTF-8"sv},
+  };
+  for (const auto& [start, kind] : kStarts)
+    if (bytes.starts_with(start)) return std::string(kind);
+  const size_t first = bytes.find_first_not_of(" \t\r\n");
+  std::string word(first == bytes.npos ? "" : bytes.substr(first, 9));
+  for (char& c : word) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  if (word.starts_with("<!doctype") || word.starts_with("<html"))
+    return "an HTML page, as a download that needs a login gives it";
+  return "";
 }
 
 std::string describe(const Json& value) {
@@ -97,6 +138,13 @@ const std::string& as_text(const Json& value, const std::string& what) {
 }
 
 int64_t as_integer(const Json& value, const std::string& what) {
+  if (value.is_number_float()) {
+    // Tables and dynamically typed programs write 1 as 1.0.
+    constexpr double kExact = 9007199254740992;  // 2^53: doubles are whole numbers up to there
+    const double number = value.get<double>();
+    if (std::trunc(number) == number && std::abs(number) <= kExact)
+      return static_cast<int64_t>(number);
+  }
   if (!value.is_number_integer()) fail(what, "a whole number", value);
   constexpr uint64_t kLargest = std::numeric_limits<int64_t>::max();
   if (value.is_number_unsigned() && value.get<uint64_t>() > kLargest) {
@@ -114,7 +162,7 @@ double as_finite_number(const Json& value, const std::string& what) {
 
 bool as_flag(const Json& value, const std::string& what) {
   if (value.is_boolean()) return value.get<bool>();
-  if (!value.is_number_integer() || (value != 0 && value != 1)) fail(what, "0 or 1", value);
+  if (!value.is_number() || (value != 0 && value != 1)) fail(what, "0 or 1", value);
   return value == 1;
 }
 
@@ -135,6 +183,16 @@ const Json& value_of(const Json& object, const char* key) {
 const Json* find_value(const Json& object, const char* key) {
   const auto found = object.find(key);
   return found == object.end() || found->is_null() ? nullptr : &*found;
+}
+
+std::optional<int64_t> find_integer(const Json& value, const char* key) {
+  const Json* const found = value.is_object() ? find_value(value, key) : nullptr;
+  if (found == nullptr || !found->is_number()) return std::nullopt;
+  try {
+    return as_integer(*found, key);
+  } catch (const DataError&) {
+    return std::nullopt;
+  }
 }
 
 }  // namespace tessera::data

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdint>
+#include <utility>
 
 namespace tessera::data {
 namespace {
@@ -31,17 +32,26 @@ MappedFile::MappedFile(const std::filesystem::path& file) {
   close(descriptor);
 }
 
+MappedFile::MappedFile(std::string text) : own_(std::move(text)), size_(own_.size()) {
+  constexpr size_t kRoom = 256;  // parsers read ahead; see readable_after
+  own_.append(kRoom, ' ');
+  data_ = own_.data();
+}
+
 MappedFile::~MappedFile() {
-  if (data_ != nullptr) munmap(const_cast<char*>(data_), size_);
+  if (own_.empty() && data_ != nullptr) munmap(const_cast<char*>(data_), size_);
 }
 
 size_t MappedFile::readable_after(std::string_view part) const {
+  if (!own_.empty())
+    return own_.size() - static_cast<size_t>(part.data() + part.size() - own_.data());
   const uintptr_t page = page_size();
   const auto end = reinterpret_cast<uintptr_t>(data_) + size_;
   return (end + page - 1) / page * page - reinterpret_cast<uintptr_t>(part.data() + part.size());
 }
 
 void MappedFile::release(std::string_view part) const {
+  if (!own_.empty()) return;
   // Each call interrupts every processor that runs a thread of ours, so few large ones.
   constexpr size_t kBatch = size_t{1} << 24;
   const size_t before = released_.fetch_add(part.size());

@@ -3,16 +3,19 @@
 #include <atomic>
 #include <cstddef>
 #include <filesystem>
+#include <string>
 #include <string_view>
 
 namespace tessera::data {
 
-/// A file mapped into memory to be read.
+/// A file mapped into memory to be read, or text that is in memory already.
 class MappedFile {
  public:
   /// Maps nothing where the file cannot be mapped (missing, empty, a folder, a pipe): text() is
   /// empty.
   explicit MappedFile(const std::filesystem::path& file);
+  /// Holds `text`, with some room behind it.
+  explicit MappedFile(std::string text);
   ~MappedFile();
   MappedFile(const MappedFile&) = delete;
   MappedFile& operator=(const MappedFile&) = delete;
@@ -26,6 +29,7 @@ class MappedFile {
   void release(std::string_view part) const;
 
  private:
+  std::string own_;  // empty: mapped
   const char* data_ = nullptr;
   size_t size_ = 0;
   mutable std::atomic<size_t> released_ = 0;

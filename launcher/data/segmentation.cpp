@@ -1,5 +1,6 @@
 #include "launcher/data/segmentation.h"
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -63,8 +64,15 @@ std::vector<std::vector<double>> read_polygons(const Json& list) {
 
 }  // namespace
 
+bool is_empty_segmentation(const Json& value) {
+  if (value.is_array())
+    return std::all_of(value.begin(), value.end(),
+                       [](const Json& part) { return part.is_array() && part.empty(); });
+  return value.is_null() || (value.is_object() && value.empty());
+}
+
 std::optional<Rle> read_segmentation(const Json& value, const SegmentationRules& rules) {
-  if (value.is_null() || (value.is_structured() && value.empty())) return std::nullopt;
+  if (is_empty_segmentation(value)) return std::nullopt;
   if (value.is_object()) return read_rle(value, rules);
   if (value.is_array() && rules.allow_polygons) {
     return rasterize_polygons(read_polygons(value), rules.height, rules.width);

@@ -16,7 +16,10 @@ struct SegmentationRules {
   int64_t width = 0;
 };
 
-/// One frame of a 'segmentations' list; nothing for null, [] and {}.
+/// Whether a value holds no mask: null, [], {}, or a list of empty polygons.
+bool is_empty_segmentation(const Json& value);
+
+/// One frame of a 'segmentations' list; nothing where is_empty_segmentation is true.
 /// Throws DataError that says what was found, without the place.
 std::optional<Rle> read_segmentation(const Json& value, const SegmentationRules& rules);
 

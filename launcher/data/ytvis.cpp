@@ -41,9 +41,21 @@ class StreamReader {
 
   void finish(const Json& root, const ReadOptions& options) {
     as_object(root, "the file");
+    if (!builder_.has_videos() && find_value(root, "videos") == nullptr &&
+        find_value(root, "images") != nullptr)
+      throw DataError(
+          "expected a key 'videos', got 'images', as in COCO. A file of frames with track ids is "
+          "converted: tessera data convert --from coco; images are trained on with kind = "
+          "\"coco\" in data.train.sets.");
     if (!builder_.has_videos()) builder_.add_videos(value_of(root, "videos"));
     if (!builder_.has_categories()) builder_.add_categories(value_of(root, "categories"));
-    if (!options.require_annotations && find_value(root, "annotations") == nullptr) return;
+    if (find_value(root, "annotations") == nullptr) {
+      if (options.require_annotations)
+        throw DataError(
+            "'annotations': expected a list, got none or null. The set has no public annotations: "
+            "inference only. Train and score with a set that has them.");
+      return builder_.set_without_annotations();
+    }
     for (const Json& value : as_list(value_of(root, "annotations"), "'annotations'")) {
       builder_.add_annotation(value);
     }

@@ -47,13 +47,15 @@ struct AnnotationFile {
   std::vector<Video> videos;
   std::vector<Category> categories;
   std::vector<Annotation> annotations;
+  bool has_annotations = true;  // false: none are public; the file serves inference only
+  int64_t without_mask = 0;     // of COCO: annotations that are boxes only and were left out
 };
 
 struct ReadOptions {
   /// Accept what the reference scorer accepts: lists shorter or longer than the video, masks of
   /// another size, annotations of unlisted videos and categories (dropped), videos without frames.
   bool compatible = false;
-  /// Files for inference only (validation and test sets) have no annotations: set to false.
+  /// Files for inference only (validation and test sets) have no annotations or null: set to false.
   bool require_annotations = true;
   /// Where given, what is wrong with a video, category or annotation is added here, one line each,
   /// and that item, or its faulty frame, is left out; faults that end the reading are still thrown.
@@ -64,7 +66,8 @@ struct ReadOptions {
 /// folder: not empty, not absolute, no way up and out.
 void check_file_name(const std::string& name);
 
-/// Reads a YouTube-VIS annotation file. Masks may be compressed RLE, RLE lists or polygons.
+/// Reads a YouTube-VIS annotation file. Masks may be compressed RLE, RLE lists or polygons. Where
+/// they are absent, 'iscrowd' is 0, and 'length', 'areas' and 'bboxes' are derived.
 /// Throws DataError that names file, video, annotation and frame for anything that is not right.
 AnnotationFile read_annotations(const std::filesystem::path& file, const ReadOptions& options = {});
 

@@ -9,6 +9,7 @@
 #include "core/error.h"
 #include "launcher/data/json_parts.h"
 #include "launcher/data/parallel_for.h"
+#include "launcher/evaluation/zipped_results.h"
 
 namespace tessera::evaluation {
 namespace {
@@ -132,7 +133,9 @@ bool ResultIndex::read_track(std::string_view text, size_t readable_after, Store
 
 std::optional<ResultIndex> ResultIndex::read(const std::filesystem::path& file,
                                              size_t num_threads) {
-  ResultIndex index(std::make_unique<data::MappedFile>(file));
+  auto zipped = read_zipped_results(file);
+  ResultIndex index(zipped ? std::make_unique<data::MappedFile>(std::move(*zipped))
+                           : std::make_unique<data::MappedFile>(file));
   const auto parts = data::split_list(index.file_->text());
   if (!parts) return std::nullopt;
   index.tracks_.resize(parts->size());

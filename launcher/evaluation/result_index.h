@@ -23,8 +23,9 @@ class ResultIndex {
     double score = 0;
   };
 
-  /// Nothing where the file holds anything unusual, right or wrong: then read_results() reads it,
-  /// or says what is wrong.
+  /// in: results.json or a zip archive that holds it. out: nothing where the file holds anything
+  /// unusual, right or wrong: then read_results() reads it, or says what is wrong.
+  /// Throws DataError for a broken archive.
   static std::optional<ResultIndex> read(const std::filesystem::path& file, size_t num_threads);
 
   const std::vector<Entry>& entries() const { return entries_; }

@@ -336,7 +336,7 @@ ScoreResult score_files(const std::filesystem::path& ground_truth,
       // Read again below, where the error is worded with all that is known of its place.
     }
   }
-  return score(truth, read_results(results), options);
+  return score(truth, read_results(results, sizes_of(truth)), options);
 }
 
 }  // namespace tessera::evaluation

@@ -19,7 +19,7 @@ std::vector<evaluation::Stat> windowed_stats(const std::filesystem::path& ground
   std::unordered_map<int64_t, size_t> length_of;
   for (const data::Video& video : truth.videos)
     length_of[video.id] = static_cast<size_t>(video.length);
-  evaluation::Results whole = evaluation::read_results(results);
+  evaluation::Results whole = evaluation::read_results(results, evaluation::sizes_of(truth));
   for (evaluation::ResultTrack& track : whole.tracks) {
     const auto length = length_of.find(track.video_id);
     if (length != length_of.end() && track.segmentations.size() < length->second)

@@ -11,6 +11,7 @@
 #include "core/interfaces/build_context.h"
 #include "launcher/data/frame_tensor.h"
 #include "launcher/inference/mean_masks.h"
+#include "launcher/inference/recent_frames.h"
 #include "launcher/inference/track_chain.h"
 #include "launcher/inference/window_frames.h"
 #include "launcher/model/autocast.h"
@@ -282,13 +283,15 @@ void VideoInference::store_masks(const Seen& seen, const Window& window, int64_t
   }
 }
 
-VideoTracks VideoInference::run(const data::InferenceVideo& video, const FrameProgress& progress,
+VideoTracks VideoInference::run(const data::InferenceVideo& given, const FrameProgress& progress,
                                 ExplainedWindow* explained) const {
   at::NoGradGuard no_grad;
   const InferenceOptions& options = experiment_.inference;
   const int64_t num_seen =
-      options.frames.is_all() ? video.length : std::min(options.frames.frames, video.length);
-  const std::vector<Window> windows = windows_of_video(video);
+      options.frames.is_all() ? given.length : std::min(options.frames.frames, given.length);
+  const std::vector<Window> windows = windows_of_video(given);
+  data::InferenceVideo video = given;
+  video.source = std::make_shared<RecentFrames>(given.source, most_shared_frames(windows));
   auto store = std::make_shared<MaskStore>(scratch_, num_seen);
   TrackChain chain(linker_);
   TrackScores scores(options, experiment_.data.num_categories);

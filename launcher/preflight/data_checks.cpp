@@ -7,6 +7,7 @@
 
 #include "core/error.h"
 #include "launcher/data/convert/frames.h"
+#include "launcher/data/image_folder.h"
 #include "launcher/training/validation.h"
 
 namespace tessera::preflight {
@@ -58,20 +59,21 @@ std::unique_ptr<data::ClipDataset> open_train(const Experiment& experiment, Find
 }
 
 /// Frames whose files state another size than the annotations.
-void check_sizes(const data::AnnotationFile& file, const fs::path& images, const std::string& check,
-                 Findings& findings) {
+void check_sizes(const data::AnnotationFile& file, const data::ImageSource& images,
+                 const std::string& check, Findings& findings) {
   std::vector<std::string> wrong;
   const size_t step = std::max<size_t>(1, file.videos.size() / kVideosLookedAt);
   for (size_t v = 0; v < file.videos.size(); v += step) {
     const data::Video& video = file.videos[v];
     if (video.file_names.empty()) continue;
-    const fs::path first = images / video.file_names.front();
+    const fs::path first = data::find_image(images.folder, video.file_names.front());
     try {
-      const data::FrameSize size = data::size_of_image(first);
+      const data::FrameSize size = data::size_of_image(first, images.rules);
       if (size.width == video.width && size.height == video.height) continue;
       wrong.push_back(first.string() + ": " + std::to_string(size.width) + "x" +
                       std::to_string(size.height) + " instead of " + std::to_string(video.width) +
-                      "x" + std::to_string(video.height));
+                      "x" + std::to_string(video.height) + "." +
+                      data::orientation_hint(first, images.rules));
     } catch (const Error& error) {
       wrong.push_back(error.what());
     }
@@ -89,9 +91,11 @@ void check_train_images(const Experiment& experiment, const data::ClipDataset& t
                         Findings& findings) {
   const SplitOptions& split = experiment.data.train;
   for (size_t i = 0; i < train.sets().size(); ++i)
-    check_sizes(train.sets()[i].annotations(),
-                split.sets.empty() ? split.images : split.sets[i].images, "training data",
-                findings);
+    check_sizes(
+        train.sets()[i].annotations(),
+        {split.sets.empty() ? split.images : split.sets[i].images, experiment.data.image_rules()},
+        "training data", findings);
+  for (const std::string& warning : train.warnings()) findings.warn("training data", warning);
   const int64_t last = train.size() - 1;
   for (const int64_t sample : std::set<int64_t>{0, last / 2, last})
     findings.attempt("training data", [&] {
@@ -216,7 +220,9 @@ void check_validation(const Experiment& experiment, OpenedData& opened, Findings
     return;
   }
   check_ground_truth(*opened.validation, findings);
-  if (!split.images.empty()) check_sizes(*opened.validation, split.images, "validation", findings);
+  if (!split.images.empty())
+    check_sizes(*opened.validation, {split.images, experiment.data.image_rules()}, "validation",
+                findings);
   findings.attempt("validation", [&] {
     if (!opened.validation_videos.empty()) opened.validation_videos.front().read(0);
     return "";

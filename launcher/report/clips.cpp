@@ -7,6 +7,7 @@
 #include <map>
 
 #include "launcher/data/clip_dataset.h"
+#include "launcher/data/image_folder.h"
 #include "launcher/data/image_io.h"
 #include "launcher/evaluation/score.h"
 #include "launcher/visualisation/overlay.h"
@@ -85,12 +86,14 @@ std::vector<int64_t> shown_frames(int64_t length, int64_t most) {
 }
 
 ShownVideo draw(const VideoCase& one, const std::map<int64_t, std::string>& names,
-                const std::filesystem::path& images, const ClipChoice& choice) {
+                const data::ImageSource& images, const ClipChoice& choice) {
   ShownVideo shown{data::video_name(*one.video), one.ap, one.fit, {}, {}};
   for (const int64_t frame : shown_frames(one.video->length, choice.most_frames)) {
     const auto f = static_cast<size_t>(frame);
     const int64_t factor = enlargement(one.video->height);
-    const at::Tensor image = enlarged(data::read_image(images / one.video->file_names[f]), factor);
+    const at::Tensor image = enlarged(
+        data::read_image(data::find_image(images.folder, one.video->file_names[f]), images.rules),
+        factor);
     std::vector<visualisation::OverlayInstance> truth, found;
     for (size_t i = 0; i < one.truth.size(); ++i)
       if (const auto& rle = one.truth[i]->segmentations[f])
@@ -113,8 +116,7 @@ ShownVideo draw(const VideoCase& one, const std::map<int64_t, std::string>& name
 
 std::vector<ShownVideo> choose_clips(const data::AnnotationFile& truth,
                                      const evaluation::Results& results,
-                                     const std::filesystem::path& images,
-                                     const ClipChoice& choice) {
+                                     const data::ImageSource& images, const ClipChoice& choice) {
   std::vector<VideoCase> cases;
   std::map<int64_t, size_t> case_of;
   for (const data::Video& video : truth.videos) {

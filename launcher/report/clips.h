@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "launcher/data/image_rules.h"
 #include "launcher/data/ytvis.h"
 #include "launcher/evaluation/results.h"
 
@@ -28,6 +29,6 @@ struct ClipChoice {
 /// Throws DataError where an image cannot be read.
 std::vector<ShownVideo> choose_clips(const data::AnnotationFile& truth,
                                      const evaluation::Results& results,
-                                     const std::filesystem::path& images, const ClipChoice& choice);
+                                     const data::ImageSource& images, const ClipChoice& choice);
 
 }  // namespace tessera::report

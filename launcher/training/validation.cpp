@@ -45,7 +45,8 @@ Validation::Validation(const Experiment& experiment) : experiment_(experiment) {
     throw ConfigError("data.num_categories: expected the " + std::to_string(category_ids_.size()) +
                       " categories of " + split.annotations + ", got " +
                       std::to_string(experiment.data.num_categories) + ".");
-  videos_ = data::open_videos(split.annotations, split.images);
+  videos_ = data::open_videos(split.annotations,
+                              {.images = split.images, .rules = experiment.data.image_rules()});
 }
 
 std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device,

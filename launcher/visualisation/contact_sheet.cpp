@@ -12,13 +12,14 @@
 #include "launcher/data/image_folder.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/visualisation/overlay.h"
+#include "launcher/visualisation/text.h"
 
 namespace tessera::visualisation {
 namespace {
 
 constexpr int kGap = 4;     // pixels between cells
 constexpr int kTitle = 18;  // height of the line above a row, pixels
-constexpr int kTitleFont = cv::FONT_HERSHEY_SIMPLEX;
+constexpr double kTitleScale = 0.42;
 const cv::Scalar kPaper(255, 255, 255);
 const cv::Scalar kInk(30, 30, 30);
 
@@ -53,16 +54,17 @@ cv::Mat fitted(const cv::Mat& frame, cv::Size size) {
 }  // namespace
 
 at::Tensor draw_annotated_frame(const data::AnnotationFile& annotations, size_t video,
-                                int64_t frame, const std::filesystem::path& images) {
+                                int64_t frame, const data::ImageSource& images) {
   const data::Video& owner = annotations.videos.at(video);
   const auto t = static_cast<size_t>(frame);
-  const auto file = images / owner.file_names.at(t);
-  const cv::Mat image = data::read_mat(file);
+  const auto file = data::find_image(images.folder, owner.file_names.at(t));
+  const cv::Mat image = data::read_mat(file, images.rules);
   if (image.cols != owner.width || image.rows != owner.height)
     throw DataError(file.string() + ": video " + std::to_string(owner.id) + ", frame " +
                     std::to_string(frame) + ": expected " + std::to_string(owner.width) + "x" +
                     std::to_string(owner.height) + " pixels as the annotations say, got " +
-                    std::to_string(image.cols) + "x" + std::to_string(image.rows) + ".");
+                    std::to_string(image.cols) + "x" + std::to_string(image.rows) + "." +
+                    data::orientation_hint(file, images.rules));
   std::vector<OverlayInstance> instances;
   for (const data::Annotation& annotation : annotations.annotations) {
     if (annotation.video_index != video || !annotation.segmentations[t]) continue;
@@ -78,8 +80,8 @@ at::Tensor draw_annotated_frame(const data::AnnotationFile& annotations, size_t 
 }
 
 at::Tensor draw_contact_sheet(const data::AnnotationFile& annotations,
-                              const std::vector<size_t>& videos,
-                              const std::filesystem::path& images, const SheetOptions& options) {
+                              const std::vector<size_t>& videos, const data::ImageSource& images,
+                              const SheetOptions& options) {
   int64_t height = kGap;
   for (const size_t video : videos)
     height += kTitle + row_height(annotations.videos.at(video), options.cell_width) + kGap;
@@ -96,7 +98,7 @@ at::Tensor draw_contact_sheet(const data::AnnotationFile& annotations,
                         static_cast<int>(row_height(video, options.cell_width)));
     const std::string title = data::video_name(video) + "  (video " + std::to_string(video.id) +
                               ", " + std::to_string(video.length) + " frames)";
-    cv::putText(sheet, title, {kGap, top + kTitle - 5}, kTitleFont, 0.42, kInk, 1, cv::LINE_AA);
+    Text(title, kTitleScale).draw(sheet, {kGap, top + kTitle - 5}, kInk);
     top += kTitle;
     int left = kGap;
     for (const int64_t frame : spread_frames(video.length, options.columns)) {
@@ -113,7 +115,7 @@ at::Tensor draw_contact_sheet(const data::AnnotationFile& annotations,
 }
 
 void write_annotated_video(const data::AnnotationFile& annotations,
-                           const std::vector<size_t>& videos, const std::filesystem::path& images,
+                           const std::vector<size_t>& videos, const data::ImageSource& images,
                            const std::filesystem::path& output, double frames_per_second) {
   data::use_single_opencv_thread();
   const data::Video& first = annotations.videos.at(videos.at(0));

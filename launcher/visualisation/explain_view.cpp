@@ -11,12 +11,12 @@
 #include "core/error.h"
 #include "launcher/data/image_mat.h"
 #include "launcher/visualisation/overlay.h"
+#include "launcher/visualisation/text.h"
 
 namespace tessera::visualisation {
 namespace {
 
 constexpr int kTileWidth = 240, kRowGap = 6, kRowTitle = 24, kCaption = 18;
-constexpr int kWordFont = cv::FONT_HERSHEY_SIMPLEX;
 const cv::Scalar kBackground = cv::Scalar::all(255), kWords = cv::Scalar::all(30);
 
 /// Which of the recorded queries speaks for `query` in group `group`.
@@ -206,7 +206,7 @@ at::Tensor draw_explanation(const std::vector<at::Tensor>& frames,
   cv::Mat sheet(kRowTitle + kRowGap + rows * row_height, kRowGap + columns * (tile.width + kRowGap),
                 CV_8UC3, kBackground);
   auto write = [&](const std::string& text, int x, int y, double size) {
-    cv::putText(sheet, text, {x, y}, kWordFont, size, kWords, 1, cv::LINE_AA);
+    Text(text, size).draw(sheet, {x, y}, kWords);
   };
   write(title, kRowGap, kRowTitle - 6, 0.45);
   for (int r = 0; r < rows; ++r) {

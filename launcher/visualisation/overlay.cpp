@@ -12,13 +12,13 @@
 #include "core/error.h"
 #include "core/structures/shape.h"
 #include "launcher/data/image_mat.h"
+#include "launcher/visualisation/text.h"
 
 namespace tessera::visualisation {
 namespace {
 
 constexpr double kOpacity = 0.5;
 constexpr double kGoldenRatio = 0.618033988749895;
-constexpr int kFont = cv::FONT_HERSHEY_SIMPLEX;
 
 std::string label_of(const OverlayInstance& instance) {
   std::string label = instance.category + " " + std::to_string(instance.track_id);
@@ -54,15 +54,14 @@ cv::Rect draw_mask(cv::Mat& image, const cv::Mat& mask, const cv::Vec3b& colour)
 void draw_label(cv::Mat& image, const std::string& label, const cv::Rect& bounds,
                 const cv::Vec3b& colour) {
   const double scale = std::clamp(image.rows / 700.0, 0.3, 1.0);
-  int below = 0;
-  const cv::Size text = cv::getTextSize(label, kFont, scale, 1, &below);
-  const int height = text.height + below;
-  const int left = std::clamp(bounds.x, 0, std::max(0, image.cols - text.width));
+  const Text text(label, scale);
+  const cv::Size size = text.size();
+  const int height = size.height + text.below();
+  const int left = std::clamp(bounds.x, 0, std::max(0, image.cols - size.width));
   const int top = std::clamp(bounds.y - height, 0, std::max(0, image.rows - height));
-  cv::rectangle(image, {left, top, text.width, height}, cv::Scalar(colour[0], colour[1], colour[2]),
+  cv::rectangle(image, {left, top, size.width, height}, cv::Scalar(colour[0], colour[1], colour[2]),
                 cv::FILLED);
-  cv::putText(image, label, {left, top + text.height}, kFont, scale, cv::Scalar::all(0), 1,
-              cv::LINE_AA);
+  text.draw(image, {left, top + size.height}, cv::Scalar::all(0));
 }
 
 }  // namespace

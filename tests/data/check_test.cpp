@@ -109,6 +109,22 @@ TEST_F(CheckTest, WarnsOfWhatIsSeldomMeant) {
   expect_parts(all, {"100000", "'unused'"});
 }
 
+TEST_F(CheckTest, SetsWithoutPublicAnnotationsAreNoFault) {
+  document_["annotations"] = nullptr;
+  const CheckReport report = check();
+  EXPECT_TRUE(report.faults.empty());
+  ASSERT_EQ(report.warnings.size(), 1U);
+  expect_parts(report.warnings[0], {"annotations.json", "inference only"});
+}
+
+TEST_F(CheckTest, FilesThatAreStoredUnderAnotherNameAreAWarning) {
+  document_["videos"][0]["file_names"][0] = "0001\\00000.JPG";
+  const CheckReport report = check();
+  EXPECT_TRUE(report.faults.empty()) << report.faults.front();
+  ASSERT_EQ(report.warnings.size(), 1U);
+  expect_parts(report.warnings[0], {"video 1", "0001\\00000.JPG", "'0001/00000.jpg'"});
+}
+
 TEST(FileName, StaysInItsFolder) {
   for (const char* good : {"a.jpg", "a/b.jpg", "./a.jpg", "a/../b.jpg", "..a/b.jpg", "a..jpg"})
     EXPECT_NO_THROW(check_file_name(good)) << good;

@@ -1,4 +1,5 @@
 #include <opencv2/imgcodecs.hpp>
+#include <opencv2/imgproc.hpp>
 
 #include "launcher/data/convert/convert.h"
 #include "launcher/data/convert/index_masks.h"
@@ -131,6 +132,48 @@ TEST_F(ConvertDavisTest, WhiteNeedsAMeaning) {
   EXPECT_EQ(marked(), std::vector<uint64_t>{30});
   without.void_label = -1;
   EXPECT_EQ(marked(), (std::vector<uint64_t>{30, 30}));
+}
+
+TEST_F(ConvertDavisTest, SmoothEdgesAreNoObjects) {
+  write_sets();
+  // Two objects, drawn four times as large and made small again, which mixes their edges.
+  cv::Mat large = cv::Mat::zeros(4 * 48, 4 * 70, CV_8UC1), small;
+  large(cv::Rect(18, 18, 60, 70)) = 100;
+  large(cv::Rect(150, 60, 70, 90)) = 200;
+  ConvertOptions without = options();
+  without.labels.clear();
+  const auto write_all = [&](const cv::Mat& labels) {
+    for (const char* name : {"00000", "00001", "00002", "00003"})
+      write_label_image(mask(name), labels);
+  };
+  cv::resize(large, small, {70, 48}, 0, 0, cv::INTER_NEAREST);
+  write_all(small);
+  const auto objects = [&] {
+    const AnnotationFile file = convert_davis(without);
+    return std::count_if(file.annotations.begin(), file.annotations.end(),
+                         [](const Annotation& annotation) { return annotation.video_index == 0; });
+  };
+  EXPECT_EQ(objects(), 2);
+  cv::resize(large, small, {70, 48}, 0, 0, cv::INTER_AREA);
+  write_all(small);
+  expect_parts(message(without), {"video '0001'", "thin regions", "00000.png", "x 4..19"});
+  without.allow_thin_labels = true;
+  EXPECT_GT(objects(), 2);
+  without.allow_thin_labels = false;
+  // The same in colours.
+  cv::Mat colours;
+  cv::merge(std::vector<cv::Mat>{small, small / 2, cv::Mat::zeros(48, 70, CV_8UC1)}, colours);
+  for (const char* name : {"00000", "00001", "00002", "00003"})
+    cv::imwrite(mask(name).string(), colours);
+  expect_parts(message(without), {"video '0001'", "thin regions"});
+  // A thin object among others is one, wherever it lies.
+  cv::Mat labels = cv::Mat::zeros(48, 70, CV_8UC1);
+  labels(cv::Rect(5, 5, 20, 30)) = 2;
+  labels(cv::Rect(25, 5, 1, 30)) = 1;  // between 2 and nothing
+  labels(cv::Rect(40, 5, 20, 30)) = 3;
+  labels(cv::Rect(40, 38, 20, 8)) = 4;
+  write_all(labels);
+  EXPECT_EQ(objects(), 4);
 }
 
 TEST_F(ConvertDavisTest, LabelsWithoutACategoryAreRefused) {

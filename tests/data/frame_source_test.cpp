@@ -94,7 +94,8 @@ TEST_F(FrameSourceTest, ReadsTheVideosOfAnAnnotationFile) {
   EXPECT_EQ(videos[1].name, "0002");
   EXPECT_EQ(videos[1].length, 3);
   EXPECT_TRUE(at::equal(videos[1].read(2), read_image(folder_ / "set/frames/0002/00002.jpg")));
-  EXPECT_EQ(open_videos(folder_ / "set/annotations.json", folder_ / "set/frames").size(), 2U);
+  EXPECT_EQ(
+      open_videos(folder_ / "set/annotations.json", {.images = folder_ / "set/frames"}).size(), 2U);
   std::filesystem::rename(folder_ / "set/frames", folder_ / "set/elsewhere");
   expect_parts(message_of<DataError>([&] { open_videos(folder_ / "set/annotations.json"); }),
                {"annotations.json", "JPEGImages"});
@@ -117,6 +118,92 @@ TEST_F(FrameSourceTest, ReadsAVideoFileInAnyOrder) {
   for (const int64_t t : {4, 0, 2, 3, 3, 1})
     EXPECT_NEAR(red(videos[0].read(t)), 40 * t, 6) << "frame " << t;
   expect_parts(message_of<DataError>([&] { videos[0].read(5); }), {"clip.avi", "frame 5", "5"});
+}
+
+TEST_F(FrameSourceTest, LeavesNoFrameOutSilently) {
+  const auto message = [&](const std::string& name) {
+    return message_of<DataError>([&] { open_videos(folder_ / name); });
+  };
+  write_frame("link/0.png", 4, 6, 0);
+  std::filesystem::create_symlink("gone.png", folder_ / "link/1.png");
+  expect_parts(message("link"), {"link/1.png", "gone.png", "not there"});
+  std::filesystem::create_directories(folder_ / "links/v");
+  std::filesystem::create_symlink("elsewhere", folder_ / "links/w");
+  write_frame("links/v/0.png", 4, 6, 0);
+  expect_parts(message("links"), {"links/w", "elsewhere"});
+  // Two files of one frame.
+  for (const auto& [one, other] : {std::pair("07.png", "07.jpg"), std::pair("07.png", "07.PNG"),
+                                   std::pair("07.png", "7.png"), std::pair("a0.png", "a00.jpg")}) {
+    std::filesystem::remove_all(folder_ / "twice");
+    write_frame("twice/" + std::string(one), 4, 6, 0);
+    std::filesystem::copy_file(folder_ / "twice" / one, folder_ / "twice" / other);
+    expect_parts(message("twice"), {"twice", one, other, "one image for each frame"});
+  }
+  for (const char* other : {"70.png", "7a.png", "0.7.png"})
+    write_frame("once/" + std::string(other), 4, 6, 0);
+  write_frame("once/7.png", 4, 6, 0);
+  EXPECT_EQ(open_videos(folder_ / "once")[0].length, 4);
+  // Frames beside folders of frames, at both levels.
+  write_frame("levels/cover.png", 4, 6, 0);
+  write_frame("levels/v/0.png", 4, 6, 0);
+  expect_parts(message("levels"), {"levels", "cover.png", "both", "v"});
+  write_frame("deeper/v/cover.png", 4, 6, 0);
+  write_frame("deeper/v/img1/0.png", 4, 6, 0);
+  expect_parts(message("deeper"), {"deeper/v", "cover.png", "img1"});
+}
+
+TEST_F(FrameSourceTest, ReadsTheLayoutOfMotChallengeOrNamesWhatIsThere) {
+  for (const std::string video : {"b", "a"}) {
+    write_frame("mot/" + video + "/img1/000001.png", 4, 6, 1);
+    write_frame("mot/" + video + "/img1/000002.png", 4, 6, 2);
+    write("mot/" + video + "/seqinfo.ini", "[Sequence]");
+  }
+  std::filesystem::create_directories(folder_ / "mot/empty");
+  std::vector<std::string> warnings;
+  const auto videos = open_videos(folder_ / "mot", {}, &warnings);
+  ASSERT_EQ(videos.size(), 2U);
+  EXPECT_EQ(videos[0].name, "a");
+  EXPECT_EQ(videos[1].name, "b");
+  EXPECT_EQ(videos[1].length, 2);
+  ASSERT_EQ(warnings.size(), 1U);
+  expect_parts(warnings[0], {"left out", "empty"});
+  write_frame("other/480p/v/0.png", 4, 6, 1);
+  expect_parts(message_of<DataError>([&] { open_videos(folder_ / "other"); }),
+               {"other", "480p/v (1 images)"});
+  write("films/a.mp4", "");
+  std::filesystem::create_directories(folder_ / "films");
+  write("films/a.mp4", "");
+  expect_parts(message_of<DataError>([&] { open_videos(folder_ / "films"); }),
+               {"films", "1 that end in .mp4"});
+}
+
+TEST_F(FrameSourceTest, FindsFilesWhoseNamesAreWrittenOtherwise) {
+  write_synth({.output = folder_ / "set", .videos = 1, .frames = 3, .height = 32, .width = 40});
+  auto document = test_support::Json::parse(read(folder_ / "set/annotations.json"));
+  const auto open = [&](const std::vector<std::string>& names) {
+    document["videos"][0]["file_names"] = names;
+    write("set/ANNOTATIONS.JSON", document.dump());
+    return open_videos(folder_ / "set/ANNOTATIONS.JSON").at(0);
+  };
+  const at::Tensor second = open({"0001/00000.jpg", "0001/00001.jpg", "0001/00002.jpg"}).read(1);
+  const InferenceVideo windows = open({"0001\\00000.jpg", "0001\\00001.jpg", "0001\\00002.jpg"});
+  EXPECT_EQ(windows.name, "0001");
+  EXPECT_TRUE(at::equal(windows.read(1), second));
+  EXPECT_TRUE(
+      at::equal(open({"0001/00000.JPG", "0001/00001.JPG", "0001/00002.Jpg"}).read(1), second));
+  std::filesystem::rename(folder_ / "set/frames/0001/00001.jpg",
+                          folder_ / "set/frames/0001/00001.JPG");
+  EXPECT_TRUE(
+      at::equal(open({"0001/00000.jpg", "0001\\00001.jpg", "0001/00002.jpg"}).read(1), second));
+  // A file that is there under the very name counts first.
+  std::filesystem::copy_file(folder_ / "set/frames/0001/00001.JPG",
+                             folder_ / "set/frames/0001\\00000.jpg");
+  EXPECT_TRUE(
+      at::equal(open({"0001\\00000.jpg", "0001/00001.jpg", "0001/00002.jpg"}).read(0), second));
+  expect_parts(message_of<DataError>([&] {
+                 open({"..\\..\\x.jpg", "0001/00001.jpg", "0001/00002.jpg"});
+               }),
+               {"../../x.jpg", "within the data folder"});
 }
 
 TEST_F(FrameSourceTest, NamesWhatCannotBeRead) {

@@ -234,8 +234,8 @@ TEST_F(JointSetsTest, SetsThatDoNotFitAreRefused) {
 TEST_F(JointSetsTest, FaultsOfACocoFileAreNamed) {
   const auto message = [&] { return message_of<DataError>([&] { open(); }); };
   const Json good = coco_;
-  coco_["annotations"][3]["segmentation"] = nullptr;
-  expect_parts(message(), {"coco.json", "annotation 1003", "image 900100000001", "got none"});
+  for (Json& annotation : coco_["annotations"]) annotation["segmentation"] = nullptr;
+  expect_parts(message(), {"coco.json", "got none in all 24 annotations"});
   coco_ = good;
   coco_["annotations"][3]["image_id"] = 5;
   expect_parts(message(), {"coco.json", "annotation 1003", "'image_id'", "5"});
@@ -260,6 +260,21 @@ TEST_F(JointSetsTest, FaultsOfACocoFileAreNamed) {
     expect_parts(broken, {"broken.json"});
     EXPECT_EQ(broken.find("broken.json", broken.find("broken.json") + 1), broken.npos) << broken;
   }
+}
+
+// Boxes without a mask are left out and counted, as COCO's own readers do.
+TEST_F(JointSetsTest, BoxesWithoutAMaskAreCounted) {
+  EXPECT_TRUE(open().warnings().empty());
+  coco_["annotations"][3]["segmentation"] = Json::array();
+  coco_["annotations"][5].erase("segmentation");
+  const auto warnings = open().warnings();
+  ASSERT_EQ(warnings.size(), 1U);
+  expect_parts(warnings[0], {"coco.json", "2 of 24 annotations", "boxes without a mask"});
+}
+
+TEST_F(JointSetsTest, AByteOrderMarkIsSkipped) {
+  const auto file = write("marked.json", "\xef\xbb\xbf" + coco_.dump());
+  EXPECT_EQ(read_coco(file).annotations.size(), 24U);
 }
 
 }  // namespace

@@ -69,7 +69,7 @@ class JpegFile : public test_support::DataTest {};
 
 TEST_F(JpegFile, ReducedImageStatesTheStoredSize) {
   const ReducedImage image = read_reduced(write("a.jpg", encoded(picture(CV_8UC3))), 4);
-  EXPECT_EQ(image.stored_size, cv::Size(71, 45));
+  EXPECT_EQ(image.whole_size, cv::Size(71, 45));
   EXPECT_EQ(image.rgb.size(), cv::Size(18, 12));
 }
 
@@ -77,7 +77,7 @@ TEST_F(JpegFile, FourInksAreLeftToOpenCv) {
   const std::string bytes = encoded_cmyk(8, 16);
   EXPECT_TRUE(decode_jpeg(bytes, 1).empty());
   const ReducedImage image = read_reduced(write("inks.jpg", bytes), 2);
-  EXPECT_EQ(image.stored_size, cv::Size(16, 8));
+  EXPECT_EQ(image.whole_size, cv::Size(16, 8));
   EXPECT_EQ(image.rgb.size(), cv::Size(16, 8));
   EXPECT_EQ(image.rgb.type(), CV_8UC3);
 }

@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "launcher/data/unicode.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::visualisation {
@@ -39,6 +40,36 @@ TEST(DrawOverlay, PutsLabelsInsideSmallFrames) {
   const at::Tensor drawn =
       draw_overlay(frame, {{at::ones({10, 12}, at::kBool), 1, "a very long name", 1.0}});
   EXPECT_EQ(drawn.sizes(), frame.sizes());
+}
+
+/// The label's picture, cut out of a large overlay.
+at::Tensor label_picture(const std::string& category) {
+  at::Tensor mask = at::zeros({200, 400}, at::kBool);
+  mask.slice(0, 100, 110).slice(1, 10, 20).fill_(true);
+  return draw_overlay(at::zeros({200, 400, 3}, at::kByte), {{mask, 3, category, 0.5}})
+      .slice(0, 0, 100);
+}
+
+// OpenCV's font draws every byte beyond ASCII as a question mark.
+TEST(DrawOverlay, DrawsLettersBeyondAscii) {
+  const at::Tensor dog = label_picture("Größe");
+  EXPECT_GT(dog.count_nonzero().item<int64_t>(), 0);
+  EXPECT_FALSE(at::equal(dog, label_picture("Grüße"))) << "other letters, another picture";
+  EXPECT_FALSE(at::equal(dog, label_picture("Gr??e"))) << "letters, not question marks";
+  EXPECT_FALSE(at::equal(label_picture("собака"), label_picture("кошка")));
+  // A character that no font has is spelt out, so that labels stay apart.
+  EXPECT_FALSE(at::equal(label_picture("\xf3\xb0\x80\x81"), label_picture("\xf3\xb0\x80\x82")));
+  EXPECT_GT(label_picture("\xff\xfe").count_nonzero().item<int64_t>(), 0) << "no UTF-8";
+}
+
+TEST(Unicode, SpellsOutWhatAsciiHasNot) {
+  EXPECT_EQ(data::spell_in_ascii("Gr\xc3\xb6\xc3\x9f"
+                                 "e \xe4\xba\xba 1"),
+            "Gr[U+00F6][U+00DF]e [U+4EBA] 1");
+  EXPECT_EQ(data::spell_in_ascii("\xf0\x9f\x98\x80"), "[U+1F600]");
+  for (const char* broken : {"\xff", "\xc3", "\xc0\x80", "\xed\xa0\x80", "\x01"})
+    EXPECT_EQ(data::spell_in_ascii(broken).find("[U+FFFD]"), 0U) << broken;
+  EXPECT_TRUE(data::is_ascii("person 3"));
 }
 
 TEST(DrawOverlay, RefusesMasksOfAnotherSize) {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/resource.h>
+#include <zip.h>
 
 #include <cmath>
 #include <csignal>
@@ -152,9 +153,68 @@ TEST_F(ResultsFile, RefusesBrokenTracks) {
   const auto mask = [](Json& j) -> Json& { return j["segmentations"][0]; };
   expect_refused([&](Json& j) { mask(j)["counts"] = "1"; }, {place, "sum to 20", "got 1"});
   expect_refused([&](Json& j) { mask(j)["counts"] = ""; }, {place, "empty"});
-  expect_refused([&](Json& j) { mask(j)["counts"] = {4, 16}; }, {place, "compressed RLE string"});
+  expect_refused([&](Json& j) { mask(j)["counts"] = {4, 15}; }, {place, "sum to 20", "got 19"});
   expect_refused([&](Json& j) { mask(j)["size"] = {0, 5}; }, {place, "above 0"});
   expect_refused([&](Json& j) { mask(j) = {{1, 0, 3, 0, 3, 3}}; }, {place, "got a list"});
+}
+
+// Masks as other tools write them: runs in a list, and polygons, which have the video's size.
+TEST_F(ResultsFile, ReadsRunsAndPolygons) {
+  Json json = test_support::small_results();
+  json[0]["segmentations"] = {{{"size", {4, 5}}, {"counts", {4, 16}}},
+                              Json::array({{1, 0, 3, 0, 3, 3, 1, 3}})};
+  const auto file = write_json("results.json", json);
+  const Results results = read_results(file, {{7, {4, 5}}});
+  EXPECT_EQ(results.tracks[0].segmentations[0], (data::Rle{4, 5, {4, 16}}));
+  EXPECT_EQ(results.tracks[0].segmentations[1], test_support::box_rle(4, 5, 1, 0, 2, 3));
+  expect_parts(error_of([&] {
+                 read_results(file, {{8, {4, 5}}});
+               }),
+               {"result 0 (video 7)", "frame 1", "got a list"});
+}
+
+class ZippedResults : public ResultsFile {
+ protected:
+  std::filesystem::path zip(const std::vector<std::pair<std::string, std::string>>& entries) const {
+    const auto file = folder_ / "results.zip";
+    std::filesystem::remove(file);
+    int code = 0;
+    zip_t* const archive = zip_open(file.c_str(), ZIP_CREATE, &code);
+    for (const auto& [name, text] : entries)
+      zip_file_add(archive, name.c_str(), zip_source_buffer(archive, text.data(), text.size(), 0),
+                   0);
+    EXPECT_EQ(zip_close(archive), 0);
+    return file;
+  }
+};
+
+TEST_F(ZippedResults, AreReadAsTheFileInThem) {
+  const std::string text = test_support::small_results().dump();
+  using Entries = std::vector<std::pair<std::string, std::string>>;
+  for (const Entries& entries :
+       {Entries{{"results.json", text}}, Entries{{"run/results.json", text}, {"log.txt", "a"}},
+        Entries{{"mine.json", text}, {"__MACOSX/._mine.json", "x"}}}) {
+    const auto file = zip(entries);
+    const Results results = read_results(file);
+    ASSERT_EQ(results.tracks.size(), 1u);
+    EXPECT_EQ(results.tracks[0].segmentations[0], test_support::box_rle(4, 5, 1, 0, 2, 3));
+    const auto index = ResultIndex::read(file, 1);
+    ASSERT_TRUE(index);
+    EXPECT_EQ(index->masks(0), results.tracks[0].segmentations);
+  }
+}
+
+TEST_F(ZippedResults, ThatHoldNoneAreNamed) {
+  const auto message = [&](const std::filesystem::path& file) {
+    return error_of([&] { read_results(file); });
+  };
+  expect_parts(message(zip({{"a.json", "[]"}, {"b.json", "[]"}})),
+               {"results.zip", "results.json", "a.json", "b.json"});
+  expect_parts(message(zip({{"a.txt", "x"}})), {"results.zip", "a.txt"});
+  const auto file = zip({{"results.json", std::string(2000, '[') + "3"}});
+  expect_parts(message(file), {"results.zip", "byte"});
+  std::filesystem::resize_file(file, 40);
+  expect_parts(message(file), {"results.zip", "zip archive"});
 }
 
 TEST_F(ResultsFile, WritesWhatItReads) {

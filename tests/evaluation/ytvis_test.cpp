@@ -202,11 +202,90 @@ TEST_F(Ytvis, RefusesMissingKeys) {
     expect_refused([&](Json& j) { j[list][0].erase(key); },
                    {std::string("expected a key '") + key + "'"});
   };
-  for (const char* key : {"id", "width", "height", "length", "file_names"}) erase("videos", key);
+  for (const char* key : {"id", "width", "height", "file_names"}) erase("videos", key);
   for (const char* key : {"id", "name"}) erase("categories", key);
-  for (const char* key : {"id", "video_id", "category_id", "iscrowd", "segmentations", "areas"}) {
+  for (const char* key : {"id", "video_id", "category_id", "segmentations"}) {
     erase("annotations", key);
   }
+}
+
+TEST_F(Ytvis, DerivesWhatMayBeLeftOut) {
+  Json json = test_support::small_ground_truth();
+  json["videos"][0].erase("length");
+  for (const char* key : {"iscrowd", "areas", "bboxes"}) json["annotations"][0].erase(key);
+  const AnnotationFile file = read(json);
+  EXPECT_EQ(file.videos[0].length, 2);
+  const Annotation& annotation = file.annotations[0];
+  EXPECT_FALSE(annotation.is_crowd);
+  EXPECT_EQ(annotation.areas, (std::vector<std::optional<double>>{6, std::nullopt}));
+  EXPECT_EQ(annotation.bboxes[0], (Box{1, 0, 2, 3}));
+  json["annotations"][0]["iscrowd"] = nullptr;
+  json["annotations"][0]["areas"] = nullptr;
+  EXPECT_EQ(read(json).annotations[0].areas, annotation.areas);
+}
+
+// As tables and dynamically typed programs write them.
+TEST_F(Ytvis, TakesWholeNumbersWithAPoint) {
+  std::string text = test_support::small_ground_truth().dump();
+  for (const auto& [one, other] :
+       {std::pair(R"("id":7)", R"("id":7.0)"), std::pair(R"("video_id":7)", R"("video_id":7.0)"),
+        std::pair(R"("iscrowd":0)", R"("iscrowd":0.0)"),
+        std::pair(R"("width":5)", R"("width":5.0)"), std::pair(R"("length":2)", R"("length":2.0)"),
+        std::pair(R"([4,5])", R"([4.0,5.0])")}) {
+    const size_t at = text.find(one);
+    ASSERT_NE(at, text.npos) << one;
+    text.replace(at, std::string(one).size(), other);
+  }
+  const AnnotationFile file = read_annotations(write("gt.json", text));
+  EXPECT_EQ(file.videos[0].id, 7);
+  EXPECT_EQ(file.annotations[0].video_index, 0u);
+  expect_refused([](Json& j) { j["annotations"][0]["iscrowd"] = 0.5; }, {"'iscrowd'", "0.5"});
+  expect_refused([](Json& j) { j["videos"][0]["id"] = 1e300; }, {"'id'", "1e+300"});
+}
+
+TEST_F(Ytvis, SkipsAByteOrderMark) {
+  const std::string text = test_support::small_ground_truth().dump();
+  EXPECT_EQ(read_annotations(write("gt.json", "\xef\xbb\xbf" + text)).videos[0].id, 7);
+}
+
+TEST_F(Ytvis, SetsWithoutPublicAnnotationsServeInferenceOnly) {
+  for (const bool is_null : {false, true}) {
+    Json json = test_support::small_ground_truth();
+    json.erase("annotations");
+    if (is_null) json["annotations"] = nullptr;
+    expect_parts(error_of([&] { read(json); }),
+                 {"'annotations'", "no public annotations", "inference only"});
+    const AnnotationFile file = read(json, {.require_annotations = false});
+    EXPECT_FALSE(file.has_annotations);
+    EXPECT_EQ(file.videos.size(), 1u);
+  }
+  EXPECT_TRUE(read(test_support::small_ground_truth()).has_annotations);
+}
+
+TEST_F(Ytvis, PointsToTheConversionOfOtherLayouts) {
+  expect_refused(
+      [](Json& j) {
+        j["videos"][0].erase("file_names");
+        j["images"] = Json::array();
+      },
+      {"video 7", "'file_names'", "tessera data convert --from coco"});
+  expect_refused(
+      [](Json& j) {
+        j.erase("videos");
+        j["images"] = Json::array();
+      },
+      {"'videos'", "got 'images'", "tessera data convert --from coco"});
+}
+
+TEST_F(Ytvis, FilesOfAnotherKindAreNamed) {
+  const auto message = [&](const std::string& bytes) {
+    return error_of([&] { read_annotations(write("gt.json", bytes)); });
+  };
+  expect_parts(message("version https://git-lfs.github.com/spec/v1\n"), {"gt.json", "Git LFS"});
+  expect_parts(message("\n<!doctype html>"), {"gt.json", "HTML page"});
+  expect_parts(message("\x1f\x8b\x08"), {"gt.json", "gzip"});
+  expect_parts(message("PK\x03\x04"), {"gt.json", "zip archive"});
+  expect_parts(message(std::string("\xff\xfe{\0", 4)), {"gt.json", "UTF-16"});
 }
 
 TEST_F(Ytvis, RefusesValuesOfTheWrongKind) {

@@ -37,7 +37,7 @@ void answer(const std::string& line) {
   std::string image, output;
   std::istringstream(line) >> options.resize >> options.resize_rounding >> short_side >> max_side >>
       image >> output;
-  const cv::Size stored = data::read_reduced(image, 1).stored_size;
+  const cv::Size stored = data::read_reduced(image, 1).whole_size;
   data::Random random({1});
   AugmentOptions augment;
   augment.short_side = short_side;

@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <numeric>
+
 #include "core/error.h"
 #include "tests/launcher/moving_square.h"
 
@@ -150,6 +152,43 @@ TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesAreNormalisedByTheirClip
   const auto parts = with("2");
   ASSERT_FALSE(parts.empty());
   expect_same(parts, with("5"));
+}
+
+/// Writes down which frames are read.
+class CountedFrames : public data::FrameSource {
+ public:
+  explicit CountedFrames(std::shared_ptr<data::FrameSource> source) : source_(std::move(source)) {}
+  at::Tensor read(int64_t index) override {
+    reads_.push_back(index);
+    return source_->read(index);
+  }
+  const std::vector<int64_t>& reads() const { return reads_; }
+
+ private:
+  std::shared_ptr<data::FrameSource> source_;
+  std::vector<int64_t> reads_;
+};
+
+// A video file decodes from its start where it is read backwards: the time would grow with the
+// square of its length.
+TEST_F(VideoInferenceTest, ReadsEachFrameOnceAndInOrderWhateverTheWindows) {
+  using Settings = std::vector<std::string>;
+  for (const Settings& settings :
+       {Settings{"inference.overlap=3"},
+        Settings{"inference.overlap=3", "inference.backbone_frames=2"},
+        Settings{"model.decoder.queries=per_clip", "inference.window=3", "inference.overlap=2",
+                 "inference.backbone_frames=12"}}) {
+    const Experiment experiment =
+        load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml", settings, registry_);
+    VisModel model(experiment.model, experiment.clip_facts());
+    data::InferenceVideo video = test_support::moving_square(13);
+    const auto counted = std::make_shared<CountedFrames>(video.source);
+    video.source = counted;
+    VideoInference(model, experiment, at::kCPU).run(video);
+    std::vector<int64_t> each(13);
+    std::iota(each.begin(), each.end(), 0);
+    EXPECT_EQ(counted->reads(), each) << settings.front();
+  }
 }
 
 /// Pixels that differ, of all.

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <map>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -41,7 +42,34 @@ const Json* find_either(const Json& object, const char* first, const char* secon
   return found != nullptr ? found : find_value(object, second);
 }
 
-Image read_image_entry(const Json& value) {
+/// The track's id, where tools keep it.
+const Json* find_track(const Json& annotation) {
+  if (const Json* const own = find_either(annotation, "track_id", "instance_id")) return own;
+  const Json* const attributes = find_value(annotation, "attributes");  // CVAT, Datumaro
+  if (attributes == nullptr || !attributes->is_object()) return nullptr;
+  return find_either(*attributes, "track_id", "instance_id");
+}
+
+/// CVAT's mark of an object that has left the picture.
+bool is_outside(const Json& annotation) {
+  const Json* const attributes = find_value(annotation, "attributes");
+  const Json* value = find_value(annotation, "outside");
+  if (value == nullptr && attributes != nullptr && attributes->is_object())
+    value = find_value(*attributes, "outside");
+  if (value == nullptr) return false;
+  if (value->is_string()) return *value == "true" || *value == "True" || *value == "1";
+  return as_flag(*value, "'outside'");
+}
+
+/// Whether an annotation without a mask has a box of some size; without, the object is absent, as
+/// null says in YouTube-VIS.
+bool has_box(const Json& annotation) {
+  const Json* const box = find_value(annotation, "bbox");
+  if (box == nullptr || !box->is_array() || box->size() != 4) return false;
+  return as_finite_number((*box)[2], "'bbox'") > 0 && as_finite_number((*box)[3], "'bbox'") > 0;
+}
+
+Image read_image_entry(const Json& value, const fs::path& images) {
   as_object(value, "image");
   Image image{.id = as_integer(value_of(value, "id"), "'id'"),
               .width = as_integer(value_of(value, "width"), "'width'"),
@@ -51,6 +79,7 @@ Image read_image_entry(const Json& value) {
               .position = std::nullopt};
   check_mask_size(image.height, image.width);
   check_file_name(image.file_name);
+  image.file_name = name_within(images, find_image(images, image.file_name));
   const Json* const video = find_value(value, "video_id");
   image.video = video != nullptr ? id_text(*video, "'video_id'")
                                  : fs::path(image.file_name).parent_path().generic_string();
@@ -91,8 +120,11 @@ class CocoConverter {
   AnnotationFile run() {
     read_images();
     const Json& annotations = as_list(value_of(root_, "annotations"), "'annotations'");
-    for (size_t i = 0; i < annotations.size(); ++i)
-      at_place([&] { return place_of(annotations[i], i); }, [&] { add(annotations[i]); });
+    for (size_t i = 0; i < annotations.size(); ++i) {
+      const std::string place = place_of(annotations[i], i);
+      at_place([&] { return place; }, [&] { add(annotations[i], place); });
+    }
+    check_masks(annotations.size());
     return tracks_.take();
   }
 
@@ -115,17 +147,26 @@ class CocoConverter {
   }
 
   static std::string place_of(const Json& value, size_t position) {
-    const Json* const id = value.is_object() ? find_value(value, "id") : nullptr;
-    return id != nullptr && id->is_number_integer()
-               ? "annotation " + id->dump()
-               : "annotations[" + std::to_string(position) + "]";
+    const auto id = find_integer(value, "id");
+    return id ? "annotation " + std::to_string(*id)
+              : "annotations[" + std::to_string(position) + "]";
+  }
+
+  /// Boxes alone are no masks: silently left out, they would make objects absent.
+  void check_masks(size_t annotations) const {
+    if (without_mask_ == 0) return;
+    if (options_.skip_unusable && has_mask_) return;
+    throw DataError("'segmentation': expected polygons or an RLE, got none in " +
+                    std::to_string(without_mask_) + " of " + std::to_string(annotations) +
+                    " annotations, which are boxes only; the first: " + first_without_mask_ + ". " +
+                    (has_mask_ ? "--skip-unusable leaves them out." : "No mask is left."));
   }
 
   void read_images() {
     const Json& list = as_list(value_of(root_, "images"), "'images'");
     for (size_t i = 0; i < list.size(); ++i)
       at_place([&] { return "images[" + std::to_string(i) + "]"; },
-               [&] { images_.push_back(read_image_entry(list[i])); });
+               [&] { images_.push_back(read_image_entry(list[i], options_.images)); });
     std::map<std::string, std::vector<const Image*>> videos;
     for (const Image& image : images_) videos[image.video].push_back(&image);
     std::vector<std::string> names;
@@ -135,7 +176,12 @@ class CocoConverter {
       std::vector<const Image*>& frames = videos[name];
       sort_frames(frames, name);
       std::vector<std::string> files;
+      std::set<std::string> known;
       for (const Image* image : frames) {
+        if (!known.insert(image->file_name).second)
+          throw DataError("video '" + name + "': expected every file once, got '" +
+                          image->file_name + "' a second time, image " + std::to_string(image->id) +
+                          ".");
         files.push_back(image->file_name);
         check_image(*image, name);
       }
@@ -151,15 +197,16 @@ class CocoConverter {
     at_place([&] { return "video '" + video + "', image " + std::to_string(image.id); },
              [&] {
                const auto file = options_.images / image.file_name;
-               const auto [width, height] = size_of_image(file);
+               const auto [width, height] = size_of_image(file, options_.rules);
                if (width != image.width || height != image.height)
                  throw DataError(file.string() + ": expected " + std::to_string(image.width) + "x" +
                                  std::to_string(image.height) + " pixels as the file says, got " +
-                                 std::to_string(width) + "x" + std::to_string(height) + ".");
+                                 std::to_string(width) + "x" + std::to_string(height) + "." +
+                                 orientation_hint(file, options_.rules));
              });
   }
 
-  void add(const Json& value) {
+  void add(const Json& value, const std::string& place_text) {
     as_object(value, "annotation");
     const int64_t image_id = as_integer(value_of(value, "image_id"), "'image_id'");
     const auto place = places_.find(image_id);
@@ -171,28 +218,35 @@ class CocoConverter {
     if (category == categories_.end())
       throw DataError("'category_id': expected an id from 'categories', got " +
                       std::to_string(category_id) + ".");
-    const Json* const track = find_either(value, "track_id", "instance_id");
+    if (is_outside(value)) return options_.count("annotations outside the frame, left out");
+    const Json* const stated = find_value(value, "segmentation");
+    if (stated == nullptr || is_empty_segmentation(*stated)) {
+      if (!has_box(value)) return;  // absent, as in YouTube-VIS
+      if (without_mask_++ == 0) first_without_mask_ = place_text;
+      return options_.count("annotations without a mask, left out");
+    }
+    has_mask_ = true;
+    const Json* const track = find_track(value);
     if (track == nullptr)
       throw DataError(
-          "expected a 'track_id', which says what is one object in several frames, got none. "
-          "Without "
-          "it the file holds single images: train on them as they are, kind = \"coco\".");
+          "expected a 'track_id' (or 'instance_id', in 'attributes', too), which says what is one "
+          "object in several frames, got none. Without it the file holds single images: train on "
+          "them unchanged, kind = \"coco\".");
     const Video& video = tracks_.video(place->second.video);
     const auto frame = place->second.frame;
     at_place(
         [&] { return "video " + std::to_string(video.id) + ", frame " + std::to_string(frame); },
         [&] {
-          auto mask =
-              read_segmentation(value_of(value, "segmentation"), {.allow_uncompressed = true,
-                                                                  .allow_polygons = true,
-                                                                  .require_size = true,
-                                                                  .height = video.height,
-                                                                  .width = video.width});
-          if (!mask) return;  // null: absent, as in YouTube-VIS
+          auto mask = read_segmentation(*stated, {.allow_uncompressed = true,
+                                                  .allow_polygons = true,
+                                                  .require_size = true,
+                                                  .height = video.height,
+                                                  .width = video.width});
           const Json* const crowd = find_value(value, "iscrowd");
-          tracks_.add_mask(place->second.video, id_text(*track, "'track_id'"), category->second,
-                           frame, std::move(*mask),
-                           crowd != nullptr && as_flag(*crowd, "'iscrowd'"));
+          const bool is_part = tracks_.add_part(place->second.video, id_text(*track, "'track_id'"),
+                                                category->second, frame, std::move(mask.value()),
+                                                crowd != nullptr && as_flag(*crowd, "'iscrowd'"));
+          if (is_part) options_.count("parts joined with another mask of their object");
         });
   }
 
@@ -202,6 +256,9 @@ class CocoConverter {
   TrackBuilder tracks_;
   std::vector<Image> images_;
   std::map<int64_t, Place> places_;
+  bool has_mask_ = false;
+  int64_t without_mask_ = 0;
+  std::string first_without_mask_;
 };
 
 }  // namespace

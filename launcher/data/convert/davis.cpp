@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "launcher/data/convert/convert.h"
 #include "launcher/data/convert/frames.h"
+#include "launcher/data/convert/thin_labels.h"
 #include "launcher/data/convert/track_builder.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/json_reader.h"
@@ -85,7 +86,8 @@ class DavisConverter {
     std::map<std::string, fs::path> masks;
     for (const auto& file : list_images(folder)) masks[file.stem().string()] = file;
     if (masks.empty()) throw DataError(folder.string() + ": expected masks (.png), got none.");
-    const FrameFolder frames = open_frame_folder(options_.images / folder.filename());
+    const FrameFolder frames =
+        open_frame_folder(options_.images / folder.filename(), options_.rules);
     std::vector<fs::path> kept;
     std::vector<std::string> names;
     std::vector<std::string> without;
@@ -109,9 +111,15 @@ class DavisConverter {
                       without.front() + ". --annotated-only leaves such frames out.");
     const size_t video = tracks_.add_video(frames.width, frames.height, names);
     labels_seen_.clear();
+    thin_labels_ = {};
     for (size_t t = 0; t < kept.size(); ++t)
       at_place([&] { return "frame " + std::to_string(t) + ": " + kept[t].string(); },
                [&] { add_frame(video, folder.filename().string(), t, kept[t]); });
+    if (const std::string fault = thin_labels_.fault();
+        !fault.empty() && !options_.allow_thin_labels)
+      throw DataError(fault +
+                      " Resize masks with nearest neighbours and draw them without smooth edges; "
+                      "--allow-thin-labels takes every label for an object.");
     check_white();
   }
 
@@ -122,8 +130,10 @@ class DavisConverter {
       throw DataError("expected " + std::to_string(owner.width) + "x" +
                       std::to_string(owner.height) + " pixels as its frame, got " +
                       std::to_string(image.labels.cols) + "x" + std::to_string(image.labels.rows) +
-                      ".");
+                      "." +
+                      orientation_hint(options_.images / owner.file_names.at(t), options_.rules));
     const auto masks = split_labels(image.labels);
+    thin_labels_.add(image, file.filename().string());
     if (!masks.empty()) {
       if (labels_seen_.empty()) coding_ = image.coding;
       if (coding_ != image.coding)
@@ -168,6 +178,7 @@ class DavisConverter {
   const Labels labels_;
   TrackBuilder tracks_;
   std::set<int32_t> labels_seen_;  // of the video
+  ThinLabels thin_labels_;         // of the video
   LabelImage::Coding coding_ = LabelImage::Coding::kIndex;
 };
 

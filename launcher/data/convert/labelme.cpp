@@ -1,12 +1,15 @@
 #include <cmath>
 #include <map>
 #include <numbers>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "launcher/data/convert/convert.h"
 #include "launcher/data/convert/frames.h"
+#include "launcher/data/convert/label_number.h"
+#include "launcher/data/convert/mask_shape.h"
 #include "launcher/data/convert/track_builder.h"
 #include "launcher/data/image_folder.h"
 #include "launcher/data/json_reader.h"
@@ -35,28 +38,38 @@ Outline read_points(const Json& shape, size_t at_least) {
   return xy;
 }
 
-Outline read_outline(const Json& shape) {
+std::string shape_type(const Json& shape) {
   const Json* const type = find_value(shape, "shape_type");
-  const std::string kind = type == nullptr ? "polygon" : as_text(*type, "'shape_type'");
+  return type == nullptr ? "polygon" : as_text(*type, "'shape_type'");
+}
+
+bool has_inside(const std::string& kind) {
+  return kind == "polygon" || kind == "rectangle" || kind == "circle" || kind == "mask";
+}
+
+Outline read_outline(const Json& shape, const std::string& kind) {
   if (kind == "polygon") return read_points(shape, 3);
   if (kind == "rectangle") {
     const Outline ends = read_points(shape, 2);
+    if (ends.size() == 8) return ends;  // all corners, as some tools write it
     return {ends[0], ends[1], ends[2], ends[1], ends[2], ends[3], ends[0], ends[3]};
   }
-  if (kind == "circle") {  // its centre and a point on it
-    const Outline ends = read_points(shape, 2);
-    const double radius = std::hypot(ends[2] - ends[0], ends[3] - ends[1]);
-    Outline xy;
-    for (int i = 0; i < kCirclePoints; ++i) {
-      const double angle = 2 * std::numbers::pi * i / kCirclePoints;
-      xy.push_back(ends[0] + radius * std::cos(angle));
-      xy.push_back(ends[1] + radius * std::sin(angle));
-    }
-    return xy;
+  const Outline ends = read_points(shape, 2);  // a circle: its centre and a point on it
+  const double radius = std::hypot(ends[2] - ends[0], ends[3] - ends[1]);
+  Outline xy;
+  for (int i = 0; i < kCirclePoints; ++i) {
+    const double angle = 2 * std::numbers::pi * i / kCirclePoints;
+    xy.push_back(ends[0] + radius * std::cos(angle));
+    xy.push_back(ends[1] + radius * std::sin(angle));
   }
-  throw DataError("'shape_type': expected polygon, rectangle or circle, got '" + kind +
-                  "'. Other shapes have no inside.");
+  return xy;
 }
+
+/// What the shapes of one object in a frame cover.
+struct Parts {
+  std::vector<Outline> outlines;
+  std::vector<Rle> masks;
+};
 
 class LabelmeConverter {
  public:
@@ -73,10 +86,24 @@ class LabelmeConverter {
         at_place([&] { return "video '" + folder.filename().string() + "'"; },
                  [&] { add_video(folder, options_.images / folder.filename()); });
     }
+    check_numbers();
     return at_place([&] { return options_.input.string(); }, [&] { return tracks_.take(); });
   }
 
  private:
+  /// Both readings of "person-1" are usual, so the user chooses.
+  void check_numbers() const {
+    const std::string example = find_numbered(labels_);
+    if (example.empty() || options_.label_numbers != LabelNumbers::kUnknown) return;
+    const NumberedLabel parts = split_number(example).value();
+    throw DataError(options_.input.string() +
+                    ": expected labels that name categories, got labels that end in numbers, such "
+                    "as '" +
+                    example + "'. --label-numbers object makes it object " + parts.number +
+                    " of the category '" + parts.name +
+                    "', --label-numbers category keeps it as a category.");
+  }
+
   static std::vector<fs::path> list_json(const fs::path& folder) {
     return list_folder(folder, [](const fs::directory_entry& entry) {
       return entry.is_regular_file() && lower_ending(entry.path()) == ".json";
@@ -88,8 +115,13 @@ class LabelmeConverter {
     if (files.empty())
       throw DataError(folder.string() + ": expected labelme files (.json), got none.");
     std::map<std::string, fs::path> of_frame;
-    for (const auto& file : files) of_frame[file.stem().string()] = file;
-    const FrameFolder frames = open_frame_folder(frame_folder);
+    for (const auto& file : files) {
+      const auto [other, is_new] = of_frame.emplace(file.stem().string(), file);
+      if (!is_new)
+        throw DataError(file.string() + ": expected one labelme file for each frame, got " +
+                        other->second.filename().string() + ", too. Leave one of them.");
+    }
+    const FrameFolder frames = open_frame_folder(frame_folder, options_.rules);
     std::vector<fs::path> kept;
     std::vector<std::string> names;
     for (const auto& frame : frames.files) {
@@ -118,17 +150,21 @@ class LabelmeConverter {
         file, [](int, Json::parse_event_t, Json&) { return true; }, [] { return "labelme"; });
     const Video owner = tracks_.video(video);
     as_object(root, "the file");
-    check_extent(root, "imageWidth", owner.width);
-    check_extent(root, "imageHeight", owner.height);
+    const fs::path image = options_.images / owner.file_names.at(static_cast<size_t>(frame));
+    check_extent(root, "imageWidth", owner.width, image);
+    check_extent(root, "imageHeight", owner.height, image);
     // An object in several parts is several shapes of one label and group.
-    std::map<std::pair<std::string, std::string>, std::vector<Outline>> outlines;
+    std::map<std::pair<std::string, std::string>, Parts> objects;
     std::map<std::string, int> without_group;
     const Json& shapes = as_list(value_of(root, "shapes"), "'shapes'");
     for (size_t i = 0; i < shapes.size(); ++i)
       at_place([&] { return "shapes[" + std::to_string(i) + "]"; },
                [&] {
                  const Json& shape = as_object(shapes[i], "shape");
+                 const std::string kind = shape_type(shape);
+                 if (!has_inside(kind)) return skip(kind);
                  const std::string& label = as_text(value_of(shape, "label"), "'label'");
+                 labels_.insert(label);
                  const Json* const group = find_value(shape, "group_id");
                  if (group == nullptr && ++without_group[label] > 1)
                    throw DataError(
@@ -139,22 +175,46 @@ class LabelmeConverter {
                      group == nullptr
                          ? label
                          : label + " " + std::to_string(as_integer(*group, "'group_id'"));
-                 outlines[{object, label}].push_back(read_outline(shape));
+                 Parts& parts = objects[{object, category_of(label)}];
+                 if (kind == "mask")
+                   parts.masks.push_back(read_mask_shape(shape, owner.height, owner.width));
+                 else
+                   parts.outlines.push_back(read_outline(shape, kind));
                });
-    for (const auto& [key, polygons] : outlines)
-      tracks_.add_mask(video, key.first, key.second, frame,
-                       rasterize_polygons(polygons, owner.height, owner.width));
+    for (auto& [key, parts] : objects) {
+      if (!parts.outlines.empty())
+        parts.masks.push_back(rasterize_polygons(parts.outlines, owner.height, owner.width));
+      Rle whole = std::move(parts.masks.front());
+      for (size_t i = 1; i < parts.masks.size(); ++i) whole = merge(whole, parts.masks[i]);
+      tracks_.add_mask(video, key.first, key.second, frame, std::move(whole));
+    }
   }
 
-  static void check_extent(const Json& root, const char* key, int64_t expected) {
+  void skip(const std::string& kind) const {
+    if (!options_.skip_unusable)
+      throw DataError("'shape_type': expected polygon, rectangle, circle or mask, got '" + kind +
+                      "', which has no inside. --skip-unusable leaves such shapes out.");
+    options_.count("shapes of type '" + kind + "', left out");
+  }
+
+  std::string category_of(const std::string& label) const {
+    if (options_.label_numbers != LabelNumbers::kObject) return label;
+    const auto numbered = split_number(label);
+    return numbered ? numbered->name : label;
+  }
+
+  void check_extent(const Json& root, const char* key, int64_t expected,
+                    const fs::path& image) const {
     const Json* const value = find_value(root, key);
     if (value == nullptr || as_integer(*value, key) == expected) return;
     throw DataError(std::string("'") + key + "': expected " + std::to_string(expected) +
-                    " as its frame, got " + describe(*value) + ".");
+                    " as its frame, got " + describe(*value) + "." +
+                    orientation_hint(image, options_.rules));
   }
 
   const ConvertOptions& options_;
   TrackBuilder tracks_;
+  std::set<std::string> labels_;  // that occur
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <array>
 #include <charconv>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <set>
@@ -33,10 +34,21 @@ struct Line {
   std::string counts;
 };
 
+/// A whole number, which tables may write as 1.0 or 1e0.
 int64_t parse_number(const std::string& text, const char* what) {
+  constexpr double kExact = 9007199254740992;  // 2^53: doubles are whole numbers up to there
+  const char* const end = text.data() + text.size();
   int64_t value = 0;
-  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || stop != text.data() + text.size() || value < 0)
+  const auto whole = std::from_chars(text.data(), end, value);
+  bool is_number = whole.ec == std::errc() && whole.ptr == end;
+  if (!is_number) {
+    double number = 0;
+    const auto pointed = std::from_chars(text.data(), end, number);
+    is_number = pointed.ec == std::errc() && pointed.ptr == end && std::abs(number) <= kExact &&
+                std::trunc(number) == number;
+    if (is_number) value = static_cast<int64_t>(number);
+  }
+  if (!is_number || value < 0)
     throw DataError(std::string(what) + ": expected a whole number of 0 or more, got '" +
                     text.substr(0, 40) + "'.");
   return value;
@@ -81,7 +93,7 @@ class MotsConverter {
   void add_video(const fs::path& file) {
     std::ifstream stream(file);
     if (!stream) throw DataError("expected a readable file, got none. Check the path.");
-    const FrameFolder frames = open_frame_folder(frame_folder(file));
+    const FrameFolder frames = open_frame_folder(options_.images / file.stem(), options_.rules);
     // Sequences count from 0 (KITTI MOTS) or 1 (MOTSChallenge): images are named by their number.
     std::map<int64_t, int64_t> place_of;
     std::vector<std::string> names;
@@ -101,12 +113,6 @@ class MotsConverter {
       at_place([&] { return std::to_string(number); },
                [&] { add_line(video, parse_line(text), place_of); });
     }
-  }
-
-  fs::path frame_folder(const fs::path& file) const {
-    const fs::path folder = options_.images / file.stem();
-    // MOTSChallenge keeps the frames of a sequence in a folder "img1" of it.
-    return fs::is_directory(folder / "img1") ? folder / "img1" : folder;
   }
 
   void add_line(size_t video, const Line& line, const std::map<int64_t, int64_t>& place_of) {

@@ -29,6 +29,25 @@ size_t TrackBuilder::add_video(int64_t width, int64_t height, std::vector<std::s
 
 void TrackBuilder::add_mask(size_t video, const std::string& object, const std::string& category,
                             int64_t frame, Rle mask, bool crowd) {
+  if (area(mask) == 0) return;
+  std::optional<Rle>& place = place_of(video, object, category, frame, mask, crowd);
+  if (place)
+    throw DataError("object " + object + ": expected one mask in a frame, got a second one.");
+  place = std::move(mask);
+}
+
+bool TrackBuilder::add_part(size_t video, const std::string& object, const std::string& category,
+                            int64_t frame, Rle mask, bool crowd) {
+  if (area(mask) == 0) return false;
+  std::optional<Rle>& place = place_of(video, object, category, frame, mask, crowd);
+  const bool is_joined = place.has_value();
+  place = is_joined ? merge(*place, mask) : std::move(mask);
+  return is_joined;
+}
+
+std::optional<Rle>& TrackBuilder::place_of(size_t video, const std::string& object,
+                                           const std::string& category, int64_t frame,
+                                           const Rle& mask, bool crowd) {
   const Video& owner = videos_.at(video);
   if (fixed_categories_ &&
       std::find(categories_.begin(), categories_.end(), category) == categories_.end())
@@ -38,7 +57,6 @@ void TrackBuilder::add_mask(size_t video, const std::string& object, const std::
     throw DataError("object " + object + ": expected a mask of " + std::to_string(owner.width) +
                     "x" + std::to_string(owner.height) + " pixels as the video, got " +
                     std::to_string(mask.width) + "x" + std::to_string(mask.height) + ".");
-  if (area(mask) == 0) return;
   auto& tracks = tracks_[video];
   const auto [found, is_new] = tracks.try_emplace(object);
   Track& track = found->second;
@@ -47,10 +65,7 @@ void TrackBuilder::add_mask(size_t video, const std::string& object, const std::
   if (track.category != category || track.crowd != crowd)
     throw DataError("object " + object + ": expected the category '" + track.category +
                     "' as in the frames before, got '" + category + "'.");
-  auto& place = track.masks.at(static_cast<size_t>(frame));
-  if (place)
-    throw DataError("object " + object + ": expected one mask in a frame, got a second one.");
-  place = std::move(mask);
+  return track.masks.at(static_cast<size_t>(frame));
 }
 
 AnnotationFile TrackBuilder::take() {

@@ -26,6 +26,10 @@ class TrackBuilder {
   /// category or an unknown category.
   void add_mask(size_t video, const std::string& object, const std::string& category, int64_t frame,
                 Rle mask, bool crowd = false);
+  /// The same, but a second mask of an object in a frame is joined with the first. out: whether it
+  /// was.
+  bool add_part(size_t video, const std::string& object, const std::string& category, int64_t frame,
+                Rle mask, bool crowd = false);
 
   const Video& video(size_t index) const { return videos_.at(index); }
 
@@ -39,6 +43,10 @@ class TrackBuilder {
     bool crowd = false;
     std::vector<std::optional<Rle>> masks;  // [T]
   };
+
+  /// The object's place in a frame.
+  std::optional<Rle>& place_of(size_t video, const std::string& object, const std::string& category,
+                               int64_t frame, const Rle& mask, bool crowd);
 
   std::vector<std::string> categories_;
   bool fixed_categories_;
