@@ -8,13 +8,14 @@
 #include "launcher/experiment.h"
 #include "launcher/preflight/preflight.h"
 #include "launcher/run_main.h"
+#include "launcher/training/first_weights.h"
 
 namespace tessera::commands {
 namespace {
 
 struct ConfigCheckArguments {
   std::vector<std::string> files, overrides;
-  std::string weights;
+  WeightsChoice choice;
   bool deep = false, json = false;
   int64_t ranks = 1;
 };
@@ -33,11 +34,11 @@ preflight::Findings check_deeply(const ConfigCheckArguments& arguments, const st
   Registry registry(Registry::default_search_paths());
   findings.attempt("experiment", [&] {
     experiment = load_experiment(file, arguments.overrides, registry);
+    choose_weights(experiment->weights, arguments.choice);
     return "";
   });
-  if (!experiment) return findings;
-  if (!arguments.weights.empty()) experiment->weights.init = arguments.weights;
-  return preflight::check_experiment(*experiment, arguments.ranks);
+  if (findings.count(preflight::Level::problem) > 0) return findings;
+  return preflight::check_experiment(*experiment, file, arguments.ranks);
 }
 
 nlohmann::ordered_json json_of(const std::string& file, const preflight::Findings& findings) {
@@ -90,8 +91,14 @@ void add_config_check(CLI::App& config) {
       ->check(CLI::PositiveNumber)
       ->type_name("N")
       ->needs(deep);
-  check->add_option("--weights", arguments->weights, "As of 'tessera train' (--deep)")
+  WeightsChoice& choice = arguments->choice;
+  check->add_option("--weights", choice.weights, "As of 'tessera train' (--deep)")
       ->type_name("FILE")
+      ->needs(deep);
+  check->add_option("--rules", choice.rules, "As of 'tessera train' (--deep)")
+      ->type_name("FILE|none")
+      ->needs(deep);
+  check->add_flag("--from-scratch", choice.from_scratch, "As of 'tessera train' (--deep)")
       ->needs(deep);
   check->add_flag("--json", arguments->json, "Print the findings as JSON (--deep)")->needs(deep);
   check->footer(

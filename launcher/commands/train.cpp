@@ -21,13 +21,13 @@
 #include "launcher/model/noise_clip.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
+#include "launcher/training/first_weights.h"
 #include "launcher/training/memory_trial.h"
 #include "launcher/training/preemption.h"
 #include "launcher/training/run_lock.h"
 #include "launcher/training/seed_scores.h"
 #include "launcher/training/trainer.h"
 #include "launcher/weights/initial_weights.h"
-#include "launcher/weights/model_weights.h"
 
 namespace tessera::commands {
 namespace {
@@ -122,32 +122,15 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
                memory_size_text(chosen.cost.peak_bytes) + " of at most " + experiment.train.memory);
 }
 
-/// What --weights, --rules and --from-scratch make of `[weights]`.
-void choose_weights(WeightsOptions& options, const TrainArguments& arguments) {
-  options = chosen_rules(options, arguments.rules);
-  if (arguments.from_scratch) {
-    options.from_scratch = true;
-    options.init.reset();
-  }
-  if (!arguments.weights.empty()) options.init = arguments.weights;
-}
-
 /// The weights of the first step.
 void start_from_weights(VisModel& model, const Experiment& experiment,
                         const TrainArguments& arguments, std::ostream& out, EventLog& log) {
-  const WeightsOptions& options = experiment.weights;
-  LoadReport report;
-  if (options.init) {
-    report =
-        load_initial_weights(model, *options.init, options, rule_tables_near(arguments.experiment));
-    log.tell(out, "weights", "weights: " + *options.init + ": " + report.text(),
-             {{"weights", *options.init}});
-  } else {
+  const LoadReport report = load_first_weights(model, experiment, arguments.experiment);
+  if (experiment.weights.init)
+    log.tell(out, "weights", "weights: " + *experiment.weights.init + ": " + report.text(),
+             {{"weights", *experiment.weights.init}});
+  else
     log.tell(out, "weights", "weights: random");
-  }
-  expect_no_random_frozen_part(
-      model, options.has_composed_names() ? NameStyle::kComposed : NameStyle::kCanonical,
-      report.loaded, experiment.train.frozen, options);
 }
 
 fs::path output_of(const TrainArguments& arguments) {
@@ -161,7 +144,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
                      const PreemptionGuard& guard, EventLog& log) {
   Registry registry(Registry::default_search_paths());
   Experiment experiment = load_experiment(arguments.experiment, arguments.overrides, registry);
-  choose_weights(experiment.weights, arguments);
+  choose_weights(experiment.weights, {arguments.weights, arguments.rules, arguments.from_scratch});
   const TrainOptions& options = experiment.train;
   const int64_t clips = clips_per_part(options, world.size());
   std::ostream nowhere(nullptr);

@@ -15,11 +15,12 @@
 #include "launcher/preflight/window_memory.h"
 #include "launcher/training/clip_losses.h"
 #include "launcher/training/device.h"
+#include "launcher/training/first_weights.h"
 #include "launcher/training/memory_limit.h"
 #include "launcher/training/optimiser.h"
 #include "launcher/training/schedule.h"
 #include "launcher/training/trainer.h"
-#include "launcher/weights/load_weights.h"
+#include "launcher/weights/initial_weights.h"
 
 namespace tessera::preflight {
 namespace {
@@ -91,17 +92,18 @@ void check_model(const Experiment& experiment, Trained& trained, Findings& findi
   });
 }
 
-void check_weights(const Experiment& experiment, VisModel& model, Findings& findings) {
-  const WeightsOptions& options = experiment.weights;
-  if (!options.init) {
-    findings.ok("weights", "random");
-    return;
-  }
+void check_weights(const Experiment& experiment, const std::string& file, VisModel& model,
+                   Findings& findings) {
   findings.attempt("weights", [&] {
-    const LoadReport report = load_weights(model, *options.init, options);
-    if (!report.unused_patterns.empty())
-      findings.warn("weights", *options.init + ": " + report.text());
-    return *options.init + ": " + std::to_string(report.loaded.size()) + " tensors.";
+    expect_initial_weights(experiment.weights, file);
+    return "";
+  });
+  findings.attempt("weights", [&]() -> std::string {
+    const LoadReport report = load_first_weights(model, experiment, file);
+    if (!experiment.weights.init) return "random";
+    const std::string& weights = *experiment.weights.init;
+    if (!report.unused_patterns.empty()) findings.warn("weights", weights + ": " + report.text());
+    return weights + ": " + std::to_string(report.loaded.size()) + " tensors.";
   });
 }
 
@@ -220,13 +222,14 @@ void check_window_memory(const Experiment& experiment, VisModel& model, const Op
 
 }  // namespace
 
-Findings check_experiment(const Experiment& experiment, int64_t ranks) {
+Findings check_experiment(const Experiment& experiment, const std::string& file, int64_t ranks) {
   Findings findings;
   check_batch(experiment, ranks, findings);
   check_schedule("train.schedule", experiment.train.schedule, experiment.train, findings);
   for (const AuxiliaryOptions& auxiliary : experiment.auxiliaries)
-    check_schedule("auxiliaries." + auxiliary.name + ".schedule", auxiliary.schedule,
-                   experiment.train, findings);
+    if (auxiliary.schedule)
+      check_schedule("auxiliaries." + auxiliary.name + ".schedule", *auxiliary.schedule,
+                     experiment.train, findings);
   findings.attempt("device", [&] { return choose_device(experiment.train, 0).str(); });
   const OpenedData opened = check_data(experiment, findings);
   if (opened.train)
@@ -240,7 +243,7 @@ Findings check_experiment(const Experiment& experiment, int64_t ranks) {
   Trained trained;
   check_model(experiment, trained, findings);
   if (!trained.model) return findings;
-  check_weights(experiment, *trained.model, findings);
+  check_weights(experiment, file, *trained.model, findings);
   if (trained.criterion) {
     check_optimiser(experiment, trained, findings);
     if (trained.auxiliaries && trained.fits_clips) check_step(experiment, trained, findings);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 #include "launcher/experiment.h"
 #include "launcher/preflight/findings.h"
@@ -11,7 +12,7 @@ namespace tessera::preflight {
 /// and ranks, device, model, initial weights, losses, groups of the optimiser, one small step, data
 /// sets, categories, validation, windows, and the memory of a window of a whole video. The same
 /// functions as in training are called, and every check is made whatever the others found.
-/// in: `ranks`, processes that will train together.
-Findings check_experiment(const Experiment& experiment, int64_t ranks);
+/// in: `file`, the experiment's; `ranks`, processes that will train together.
+Findings check_experiment(const Experiment& experiment, const std::string& file, int64_t ranks);
 
 }  // namespace tessera::preflight
