@@ -55,6 +55,7 @@ ALWAYS_STATED = [
     ("train.total_batch",), ("train.epochs", "train.iterations"), ("train.schedule.drops",), ("train.schedule.factor",),
     ("train.schedule.warmup_iterations",), ("train.clip_gradients",), ("train.seed",), ("train.seeds",),
     ("data.num_frames",), ("data.sampling.kind",), ("data.num_categories",), ("data.normalise.mean",),
+    ("data.resize",), ("data.resize_rounding",),
     ("data.augment.steps[flip].probability",), ("data.augment.steps[resize].short_sides",),
     ("model.backbone.depth", "model.backbone.variant"),
     ("model.backbone.frozen_stages", "model.backbone.stochastic_depth"),
