@@ -454,7 +454,6 @@ def imagenet_swin(variant, window, classes, size):
 
 FILES = {
     "resnet50-0676ba61.pth": lambda: tensors_of(torchvision_resnet(50, counted=True, classifier=True)),
-    "resnet101-63fe2227.pth": lambda: tensors_of(torchvision_resnet(101, counted=True, classifier=True)),
     "R-50.pkl": lambda: zoo(detectron2_resnet(50, classifier=True)) | {"matching_heuristics": True},
     "R-101.pkl": lambda: zoo(detectron2_resnet(101, classifier=True)) | {"matching_heuristics": True},
     "swin_tiny_patch4_window7_224.pth": lambda: imagenet_swin("tiny", 7, 1000, 224),
