@@ -240,11 +240,6 @@ void run_infer(const InferArguments& arguments, const World& world, EventLog& lo
   Registry registry(Registry::default_search_paths());
   const Experiment experiment = arguments.experiment.load(registry);
   const std::string weights = weight_file(experiment, arguments);
-  const data::CategoryTable categories = result_categories(
-      experiment, {.given = arguments.categories,
-                   .input = arguments.input,
-                   .metadata = weights.empty() ? TensorMetadata() : weight_metadata(weights),
-                   .weights = weights});
   std::vector<std::string> warnings;
   const auto videos = data::open_videos(arguments.input,
                                         {.images = arguments.images,
@@ -254,6 +249,11 @@ void run_infer(const InferArguments& arguments, const World& world, EventLog& lo
   for (const std::string& warning : warnings)
     if (world.is_first())
       log.tell(arguments.log(), "input", "warning: " + warning, {{"input", arguments.input}});
+  const data::CategoryTable categories = result_categories(
+      experiment, {.given = arguments.categories,
+                   .input = arguments.input,
+                   .metadata = weights.empty() ? TensorMetadata() : weight_metadata(weights),
+                   .weights = weights});
   // A bad path must not show after hours; the results' own is tried when the first video begins.
   if (arguments.with_zip && world.is_first()) expect_writable(arguments.zip_file());
   const at::Device device = prepare_device(experiment.train, world);

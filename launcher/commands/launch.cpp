@@ -117,7 +117,8 @@ void add_launch(CLI::App& app) {
   command->add_flag("--dry-run", arguments->dry_run, "Only print the command");
   command->allow_extras();
   command->footer(
-      "Further arguments (--set, --resume) go to 'tessera train'. SIGTERM and SIGINT ask the ranks "
+      "Further arguments (--set, --weights, --resume) go to 'tessera train'. SIGTERM and SIGINT "
+      "ask the ranks "
       "for a checkpoint; exit code 6 then.\n"
       "Example:\n"
       "  tessera launch experiments/vistr_r50.toml --hosts a:8,b:8 --resume auto --dry-run");

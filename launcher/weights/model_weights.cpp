@@ -124,7 +124,7 @@ class ModelLoader {
       const auto outside = matched(with_prefix).report.outside_prefix.size();
       throw DataError(file_ + ": expected the model's names, got names that begin with '" + prefix +
                       "'" + (outside == 0 ? "" : " (all but " + std::to_string(outside) + ")") +
-                      ". Add --set weights.prefix=" + prefix + ".");
+                      ". Add --set weights.prefix=" + prefix + " to the command.");
     }
     std::vector<RuleTable> choices{{"none", no_rules()}};
     choices.insert(choices.end(), tables_.begin(), tables_.end());
@@ -141,7 +141,8 @@ class ModelLoader {
         throw DataError(
             file_ + ": expected the names that the rules of [weights] are for, got " + got +
             ". Add --rules " + table.file +
-            (prefix == rules.prefix ? "" : " --set 'weights.prefix=\"" + prefix + "\"'") + ".");
+            (prefix == rules.prefix ? "" : " --set 'weights.prefix=\"" + prefix + "\"'") +
+            " to the command.");
       }
     }
     throw DataError(mistakes.text(file_));

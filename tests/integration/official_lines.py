@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 
 import official_weights
 
@@ -36,10 +37,18 @@ def argument(line, name):
     return words[words.index(name) + 1] if name in words else None
 
 
-def starts_from(root, tessera, experiment):
-    shown = subprocess.run([tessera, "config", "show", experiment], cwd=root, capture_output=True, text=True)
-    found = re.search(r'^starts_from = "(.*)"$', shown.stdout, re.MULTILINE)
-    return found.group(1) if found else ""
+def starts_from(file):
+    """weights.starts_from of an experiment, which a file that it extends may state."""
+    content = tomllib.loads(file.read_text())
+    found = content.get("weights", {}).get("starts_from")
+    if found is not None:
+        return found
+    extended = content.get("extends", [])
+    for other in reversed([extended] if isinstance(extended, str) else extended):
+        found = starts_from(file.parent / other)
+        if found:
+            return found
+    return ""
 
 
 def weights_line(line, work, tessera):
@@ -102,7 +111,8 @@ def main():
     parser.add_argument("--all", action="store_true")
     parser.add_argument("--parity", type=pathlib.Path)
     arguments = parser.parse_args()
-    root, tessera, work = arguments.root, arguments.tessera, arguments.work
+    root, work = arguments.root.resolve(), arguments.work.resolve()
+    tessera = str(pathlib.Path(arguments.tessera).resolve())
     if arguments.parity and arguments.parity.is_dir():
         compare(arguments.parity)
     lines = documented_lines(root)
@@ -112,7 +122,7 @@ def main():
     (work / "experiments").symlink_to(root / "experiments")
     for experiment in sorted(root.glob("experiments/*.toml")):
         name = f"experiments/{experiment.name}"
-        file = starts_from(root, tessera, name)
+        file = starts_from(experiment)
         if not file:
             continue
         if file not in files:

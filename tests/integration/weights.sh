@@ -82,13 +82,13 @@ cmp "$work/a.json" "$work/b.json" || fail "pickled weights gave other results"
 "$tessera" train "$work/e.toml" --weights "$work/zoo.pkl" $(data_settings set) --set train.iterations=1 \
   --output "$work/run2" > "$work/text"
 grep -qF "zoo.pkl: loaded" "$work/text" || fail "training took no weights: $(cat "$work/text")"
-expect_exit 4 "criterion.empty_weight" "$tessera" train "$experiment" --weights "$work/zoo.pkl" \
+expect_exit 4 "--set weights.prefix=model. to the command" "$tessera" train "$experiment" --weights "$work/zoo.pkl" \
   $(data_settings set) --set train.iterations=1 --output "$work/run3"
 
 # A prefix that explains all differences is one line, and what it proposes gives the same results.
 printf '[weights]\n[[weights.rename]]\nfrom = "^"\nto = "module."\n' > "$work/wrap.toml"
 "$tessera" weights convert "$work/run/last.safetensors" "$work/wrapped.safetensors" --rename "$work/wrap.toml" > /dev/null
-expect_exit 4 "--set weights.prefix=module." infer "$work/wrapped.safetensors" "$work/c.json"
+expect_exit 4 "weights.prefix=module." infer "$work/wrapped.safetensors" "$work/c.json"
 [ "$(wc -l < "$work/err")" = 1 ] || fail "more than one line: $(cat "$work/err")"
 "$tessera" infer "$experiment" --input "$work/set/annotations.json" --images "$(image_folder "$work/set")" \
   --weights "$work/wrapped.safetensors" --set weights.prefix=module. --output "$work/c.json" > /dev/null
@@ -100,7 +100,15 @@ cmp "$work/a.json" "$work/d.json" || fail "a checkpoint gave other results than 
 # Categories travel with the weights: any folder, and the input's ids for the same names.
 ids() { python3 -c 'import json, sys; print(*sorted({t["category_id"] for t in json.load(open(sys.argv[1]))}))' "$1"; }
 frames=$(find "$(image_folder "$work/set")" -mindepth 1 -maxdepth 1 -type d | sort | head -1)
-sed 's/"id": *\([0-9]*\), *"name"/"id": 1\1, "name"/g' "$work/set/annotations.json" > "$work/set/OTHER.JSON"
+python3 - "$work/set/annotations.json" "$work/set/OTHER.JSON" <<'PY'
+import json, sys
+content = json.load(open(sys.argv[1]))
+for category in content["categories"]:
+    category["id"] += 10
+for annotation in content["annotations"]:
+    annotation["category_id"] += 10
+json.dump(content, open(sys.argv[2], "w"))
+PY
 cp "$work/set/OTHER.JSON" "$work/set/other.json"
 for input in "$frames" "$work/set/annotations.json" "$work/set/OTHER.JSON" "$work/set/other.json"; do
   (cd / && "$tessera" infer "$experiment" --input "$input" --weights "$work/run/last.safetensors" \

@@ -75,7 +75,9 @@ TEST_F(ModelWeights, ProposeThePrefixThatExplainsAllDifferencesInOneLine) {
     const fs::path file = write([&](const std::string& name) { return prefix + name; });
     for (const bool is_finished : {false, true}) {
       const std::string message = refusal(file, {}, is_finished);
-      EXPECT_NE(message.find("--set weights.prefix=" + prefix + "."), std::string::npos) << message;
+      EXPECT_NE(message.find("Add --set weights.prefix=" + prefix + " to the command."),
+                std::string::npos)
+          << message;
       EXPECT_EQ(std::count(message.begin(), message.end(), '\n'), 0) << message;
     }
     WeightsOptions rules;
@@ -92,7 +94,7 @@ TEST_F(ModelWeights, ProposeAPrefixBesideOtherTensors) {
       write([](const std::string& name) { return "model." + name; }, {{"ema.w", at::ones({1})}});
   const std::string message = refusal(file, {}, false);
   EXPECT_NE(message.find("(all but 1)"), std::string::npos) << message;
-  EXPECT_NE(message.find("weights.prefix=model."), std::string::npos) << message;
+  EXPECT_NE(message.find("weights.prefix=model. to the command."), std::string::npos) << message;
 }
 
 TEST_F(ModelWeights, ListEveryMistakeWithoutAnExplanation) {
@@ -146,7 +148,7 @@ TEST_F(ModelWeights, NameTheTableThatFits) {
   const std::string message = refusal(folder_ / "r.safetensors", {}, false);
   const std::string table = "experiments/base/weights/torchvision_resnet.toml";
   EXPECT_NE(message.find("Add --rules "), std::string::npos) << message;
-  EXPECT_NE(message.find(table + "."), std::string::npos) << message;
+  EXPECT_NE(message.find(table + " to the command."), std::string::npos) << message;
   const WeightsOptions rules = chosen_rules({}, (fs::path(TESSERA_SOURCE_DIR) / table).string());
   const LoadReport report =
       load_initial_weights(model_.model, folder_ / "r.safetensors", rules, {});
@@ -159,7 +161,8 @@ TEST_F(ModelWeights, OfTheModelItselfProposeNoRules) {
   const WeightsOptions rules = chosen_rules(
       {},
       (fs::path(TESSERA_SOURCE_DIR) / "experiments/base/weights/torchvision_resnet.toml").string());
-  EXPECT_NE(refusal(write_own(), rules, false).find("Add --rules none."), std::string::npos);
+  EXPECT_NE(refusal(write_own(), rules, false).find("Add --rules none to the command."),
+            std::string::npos);
   load_initial_weights(model_.model, write_own(), chosen_rules(rules, "none"), {});
   EXPECT_EQ(count_loaded(), count_all());
 }
