@@ -39,10 +39,10 @@ grep -q "^  0 problems" "$work/table" || fail "the table does not end with the n
 
 # Many mistakes, all of them in one go; and each of them really ends a training.
 cat > "$work/wrong.toml" <<TOML
-extends = "$smoke/simvtr.toml"
+extends = "$smoke/vistr.toml"
 TOML
 mistakes=(--set train.total_batch=3 --set weights.init=none.safetensors --set 'train.frozen=["no_such_part"]'
-  --set 'train.groups=[{pattern="nothing", lr_factor=0.1}]' --set inference.overlap=16)
+  --set 'train.groups=[{pattern="nothing", lr_factor=0.1}]' --set inference.window=7)
 deep 2 "$work/wrong.toml" "${good[@]}" "${mistakes[@]}" --ranks 2 --set "data.train.images=$work/none" \
   --set "data.validation.images=$work/none"
 expect_finding problem batch "2 ranks"
@@ -51,7 +51,7 @@ expect_finding problem validation "$work/none"
 expect_finding problem weights "none.safetensors"
 expect_finding problem optimiser "no_such_part"
 expect_finding problem optimiser "'nothing'"
-expect_finding problem windows "inference.overlap"
+expect_finding problem windows "inference.window"
 python3 - "$work/findings.json" <<'PY'
 import json, sys
 result = json.load(open(sys.argv[1]))[0]
