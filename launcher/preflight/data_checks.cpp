@@ -78,6 +78,8 @@ void check_sizes(const data::AnnotationFile& file, const data::ImageSource& imag
       wrong.push_back(error.what());
     }
   }
+  for (std::string& text : wrong)
+    if (text.ends_with('.')) text.pop_back();
   if (!wrong.empty())
     findings.problem(check,
                      file.file.string() +

@@ -42,7 +42,7 @@ cat > "$work/wrong.toml" <<TOML
 extends = "$smoke/vistr.toml"
 TOML
 mistakes=(--set train.total_batch=3 --set weights.init=none.safetensors --set 'train.frozen=["no_such_part"]'
-  --set 'train.groups=[{pattern="nothing", lr_factor=0.1}]' --set inference.window=4)
+  --set 'train.groups=[{pattern="nothing", lr_factor=0.1}]' --set inference.window=7)
 deep 2 "$work/wrong.toml" "${good[@]}" "${mistakes[@]}" --ranks 2 --set "data.train.images=$work/none" \
   --set "data.validation.images=$work/none"
 expect_finding problem batch "2 ranks"
