@@ -159,9 +159,8 @@ void check_windows(const Experiment& experiment, VisModel& model, Findings& find
     const VideoInference inference(model, small, at::Device(at::kCPU));
     const int64_t fixed = model.needs().fixed_frames;
     const int64_t window = fixed > 0 ? fixed : small.inference.window.frames;
-    const int64_t frames = window > 0
-                               ? std::max(window + 1, 2 * window - small.inference.overlap)
-                               : std::max<int64_t>(2, experiment.data.num_frames);
+    const int64_t frames = window > 0 ? std::max(window + 1, 2 * window - small.inference.overlap)
+                                      : std::max<int64_t>(2, experiment.data.num_frames);
     inference.run(noise_video({frames, kSmallHeight, kSmallWidth}));
     return window == 0 ? "One window holds a whole video."
                        : "Windows of " + std::to_string(window) + " frames, overlap " +
