@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-tessera, trials, work, experiments = (Path(argument) for argument in sys.argv[1:])
+tessera, trials, work, experiments = (Path(argument).resolve() for argument in sys.argv[1:])
 experiment = experiments / "mask2former_vis.toml"
 base = trials / "base"
 frames = base / "frames"
