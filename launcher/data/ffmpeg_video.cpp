@@ -14,7 +14,6 @@ extern "C" {
 #include <cstdlib>
 #include <fstream>
 #include <limits>
-#include <mutex>
 #include <opencv2/core.hpp>
 #include <optional>
 
@@ -314,9 +313,9 @@ class FfmpegVideo : public VideoDecoder {
 }  // namespace
 
 OpenedVideo open_with_ffmpeg(const std::string& file, int num_threads) {
-  // FFmpeg writes its complaints to standard error; ours say the same with a place.
-  static std::once_flag once;
-  std::call_once(once, [] { av_log_set_level(AV_LOG_QUIET); });
+  // FFmpeg writes its complaints to standard error; ours say the same with a place. OpenCV's writer
+  // of videos sets the level, too.
+  av_log_set_level(AV_LOG_QUIET);
   auto video = std::make_unique<FfmpegVideo>();
   const std::string problem = video->open(file, num_threads);
   if (!problem.empty()) return {nullptr, problem};

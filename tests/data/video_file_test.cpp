@@ -91,7 +91,7 @@ TEST_F(VideoFileTest, CutOffIsAnErrorUnlessAskedToGoOn) {
   // Without its index, which is at the end, nothing can be read.
   std::string bytes = plain_;
   const size_t index = bytes.find("moov");
-  bytes.replace(index, 4, "free");
+  bytes.replace(index, 4, "none");
   expect_parts(message_of<DataError>([&] { open_videos(write("no_index.mp4", bytes)); }),
                {"no_index.mp4", "index"});
 }
