@@ -32,7 +32,7 @@ rm "$(find "$work/less" -name '*.jpg' | sort | head -1)"
 expect_exit 4 "00000.jpg" "$tessera" train "$base" --set train.iterations=1 --set "data.train.images=$work/less" \
   --set "data.train.annotations=$annotations" --output "$work/run"
 mkdir "$work/empty"
-expect_exit 4 "empty" "${infer[@]}" "$work/empty"
+expect_exit 4 "empty" "${infer[@]}" "$work/empty" --categories "$annotations"
 expect_exit 4 "none.safetensors" "$tessera" infer "$base" --weights "$work/none.safetensors" --input "$annotations" \
   --images "$images" --output "$work/r.json"
 expect_exit 2 "--weights" "$tessera" infer "$base" --input "$annotations" --images "$images" --output "$work/r.json"
