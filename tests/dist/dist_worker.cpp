@@ -160,8 +160,11 @@ class FaultySource final : public LossSource {
   FaultySource(const test_support::TinyModel& model, std::string fault, const RunFolder& folder)
       : model_(model), fault_(std::move(fault)), folder_(folder) {}
   void fetch() override { ++step_; }
-  std::vector<uint64_t> random_key() const override { return {static_cast<uint64_t>(step_)}; }
-  PartialLoss compute() override {
+  std::vector<uint64_t> random_key(int64_t) const override {
+    return {static_cast<uint64_t>(step_)};
+  }
+  void prepare(const std::function<void(int64_t)>&) override {}
+  PartialLoss compute(int64_t) override {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     at::Tensor loss = model_.forward(at::randn({5, 3})).square().mean();
     if (step_ == 6 && fault_ != "none") {
@@ -173,7 +176,7 @@ class FaultySource final : public LossSource {
     }
     return {loss, {{"error", loss, 1.0}}, 0, 1};
   }
-  std::string origin() const override { return "sample " + std::to_string(step_); }
+  std::string origin(int64_t) const override { return "sample " + std::to_string(step_); }
 
  private:
   const test_support::TinyModel& model_;

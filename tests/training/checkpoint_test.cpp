@@ -30,7 +30,8 @@ struct SavedRun {
     optimiser.step(1.0);
   }
   std::filesystem::path save(const RunFolder& folder, int64_t iteration, int64_t keep = 2) {
-    return save_checkpoint(folder, {iteration, iteration * 4, 7, 0.1 + 0.2, "[train]\nseed = 7\n", ""},
+    return save_checkpoint(folder,
+                           {iteration, iteration * 4, 7, 0.1 + 0.2, "[train]\nseed = 7\n", ""},
                            model.named(), optimiser, keep);
   }
 };
