@@ -119,6 +119,7 @@ struct Cells {
     targets[0].labels = at::tensor({int64_t{1}});
     targets[0].masks = at::zeros({1, 1, 8, 8}, at::kBool);
     targets[0].masks.slice(3, 0, 4).fill_(true);
+    targets[0].valid = at::ones({1, 1}, at::kBool);
   }
   double value(const std::string& options, const std::vector<float>& bias) {
     auto loss = make_plugin<FeatureLoss>("cell_class", options, context);

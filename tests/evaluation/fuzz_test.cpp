@@ -69,7 +69,7 @@ class Fuzz : public test_support::FolderTest {
       ScoreOptions options{.protocol = protocol, .compatible = compatible, .num_threads = 1};
       const std::string whole = outcome([&] {
         const auto truth = data::read_annotations(folder_ / "gt.json", {.compatible = compatible});
-        return score(truth, read_results(folder_ / "results.json"), options);
+        return score(truth, read_results(folder_ / "results.json", sizes_of(truth)), options);
       });
       EXPECT_EQ(outcome([&] {
                   return score_files(folder_ / "gt.json", folder_ / "results.json", options);
