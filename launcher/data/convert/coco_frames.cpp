@@ -219,12 +219,6 @@ class CocoConverter {
       throw DataError("'category_id': expected an id from 'categories', got " +
                       std::to_string(category_id) + ".");
     if (is_outside(value)) return options_.count("annotations outside the frame, left out");
-    const Json* const track = find_track(value);
-    if (track == nullptr)
-      throw DataError(
-          "expected a 'track_id' (or 'instance_id', in 'attributes', too), which says what is one "
-          "object in several frames, got none. Without it the file holds single images: train on "
-          "them unchanged, kind = \"coco\".");
     const Json* const stated = find_value(value, "segmentation");
     if (stated == nullptr || is_empty_segmentation(*stated)) {
       if (!has_box(value)) return;  // absent, as in YouTube-VIS
@@ -232,6 +226,12 @@ class CocoConverter {
       return options_.count("annotations without a mask, left out");
     }
     has_mask_ = true;
+    const Json* const track = find_track(value);
+    if (track == nullptr)
+      throw DataError(
+          "expected a 'track_id' (or 'instance_id', in 'attributes', too), which says what is one "
+          "object in several frames, got none. Without it the file holds single images: train on "
+          "them unchanged, kind = \"coco\".");
     const Video& video = tracks_.video(place->second.video);
     const auto frame = place->second.frame;
     at_place(
