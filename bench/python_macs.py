@@ -4,9 +4,10 @@ formulations (bench/reference_models).
 
     bench/python_macs.py TESSERA [--only SYSTEM] [--frames T] [--limit PART] [--json FILE]
 
-Needs what bench/python_models.py needs. Both count convolutions, matrix products and attention. FlopCounterMode is
-taught grid_sample (4 neighbours a sample, as ours) and torchvision's deformable convolution. Exits with 1 where a
-system differs by more than --limit of the total.
+Needs what bench/python_models.py needs. `tessera config size` counts what Tessera runs, which for some systems is less
+than the usual formulation (FEWER says why and how much). Both count convolutions, matrix products and attention. FlopCounterMode is
+taught grid_sample (4 neighbours a sample, as ours) and torchvision's deformable convolution. Exits with 1 if a system
+differs by more than --limit of the total from what is expected.
 """
 import argparse
 import json
@@ -17,6 +18,15 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from python_models import EXPERIMENTS, SYSTEMS, USUAL_FRAMES
+
+ONCE_A_FRAME = "the mask head's first convolution runs once a frame, not once for each query in it"
+FEWER = {  # share of the usual formulation that Tessera does not compute, for T = 4, and why
+    "vistr": (0.08, ONCE_A_FRAME),
+    "deformable_vistr": (0.08, ONCE_A_FRAME),
+    "simvtr": (0.09, ONCE_A_FRAME),
+    "seqformer": (0.26, "masks of the last layer's kept tracks only; the usual code makes those of all layers and queries"),
+    "mask2former_vis": (0.06, "masks between layers are computed at the size of the level that reads them"),
+}
 
 
 def grid_sample_flops(value, grid, *_, out_shape=None, **__):
@@ -77,9 +87,10 @@ def main():
         difference = mine / other - 1
         figures[name] = {"frames": arguments.frames, "height": size[0], "width": size[1], "macs": mine,
                          "pytorch_macs": other, "difference": difference, "parts": parts}
-        print("%-18s T=%d %dx%d: %8.2f G, PyTorch %8.2f G, %+.2f %%"
-              % (name, arguments.frames, *size, mine / 1e9, other / 1e9, 100 * difference), flush=True)
-        if abs(difference) > arguments.limit:
+        fewer, reason = FEWER.get(name, (0.0, ""))
+        print("%-18s T=%d %dx%d: %8.2f G, PyTorch %8.2f G, %+.2f %% %s"
+              % (name, arguments.frames, *size, mine / 1e9, other / 1e9, 100 * difference, reason), flush=True)
+        if abs(difference + fewer) > arguments.limit:
             too_far.append(name)
     if arguments.json:
         pathlib.Path(arguments.json).write_text(json.dumps(figures, indent=1) + "\n")
