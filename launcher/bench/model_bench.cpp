@@ -186,7 +186,7 @@ class ModelBench {
     ClipBatch batch = clip();
     Targets targets =
         moving_targets(batch, options_.instances, experiments_.at(0).second.data.num_categories);
-    move_to(options_.device, batch, targets);
+    move_to(options_.device, at::kFloat, batch, targets);
     std::vector<std::unique_ptr<TrainingSteps>> steps;
     for (const auto& [type, experiment] : experiments_)
       steps.push_back(
@@ -214,7 +214,7 @@ class ModelBench {
   ClipBatch clip() const {
     ClipBatch batch = noise_clip(options_.clip, model_.needs().size_divisor);
     Targets none;
-    move_to(options_.device, batch, none);
+    move_to(options_.device, at::kFloat, batch, none);
     return batch;
   }
 

@@ -114,7 +114,7 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
   ready += static_cast<int64_t>(batch.frames.nbytes());
   ready =
       device.is_cpu() ? (experiment.data.workers + 1) * experiment.train.accumulation * ready : 0;
-  move_to(device, batch, targets);
+  move_to(device, training_type(experiment.train), batch, targets);
   const ChosenStep chosen = choose_by_trial(experiment, model, criterion, auxiliaries, batch,
                                             targets, communicator, ready);
   log.tell(out, "memory_choice",
@@ -185,9 +185,10 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     }
     Criterion criterion(experiment.loss, model.facts());
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
-    model.to(device);
-    criterion.to(device);
-    for (const auto& auxiliary : auxiliaries) auxiliary->to(device);
+    const at::ScalarType type = training_type(options);
+    model.to(device, type);
+    criterion.to(device, type);
+    for (const auto& auxiliary : auxiliaries) auxiliary->to(device, type);
     tell_model(model, out, log);
 
     const auto dataset =

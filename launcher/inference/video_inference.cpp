@@ -69,6 +69,7 @@ VideoInference::VideoInference(VisModel& model, const Experiment& experiment, at
     : model_(model),
       experiment_(experiment),
       device_(device),
+      type_(model.parameters().front().scalar_type()),
       scratch_(std::move(scratch)),
       linker_(BuildContext().make(experiment.inference.linker)),
       plan_(experiment.inference, model.needs().fixed_frames, *linker_) {
@@ -119,7 +120,7 @@ FeaturePyramid VideoInference::features(const data::InferenceVideo& video,
     meta.original_height = video.height;
     meta.original_width = video.width;
     ClipBatch batch = data::batch_frames(clips, {clips.size(), meta}, model_.needs().size_divisor);
-    batch.frames = batch.frames.to(device_);
+    batch.frames = batch.frames.to(device_, type_);
     batch.padding_mask = batch.padding_mask.to(device_);
     geometry = {batch.frames.size(3), batch.frames.size(4), meta.height,
                 meta.width,           video.height,         video.width};

@@ -99,6 +99,7 @@ class VideoInference {
   VisModel& model_;
   const Experiment& experiment_;
   at::Device device_;
+  at::ScalarType type_;  // of the model's weights
   std::filesystem::path scratch_;
   std::shared_ptr<const Linker> linker_;
   WindowPlan plan_;

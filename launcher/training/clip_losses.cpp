@@ -66,12 +66,18 @@ void ClipLosses::add_auxiliary(size_t index, const AuxiliaryInput& input,
   loss.auxiliary_totals.push_back(own);
 }
 
-void move_to(at::Device device, ClipBatch& batch, Targets& targets) {
-  batch.frames = batch.frames.to(device);
+at::ScalarType training_type(const TrainOptions& options) {
+  return options.precision == "float64" ? at::kDouble : at::kFloat;
+}
+
+void move_to(at::Device device, at::ScalarType type, ClipBatch& batch, Targets& targets) {
+  batch.frames = batch.frames.to(device, type);
   batch.padding_mask = batch.padding_mask.to(device);
-  for (ClipTargets& clip : targets)
-    for (at::Tensor* tensor : {&clip.labels, &clip.boxes, &clip.masks, &clip.valid})
+  for (ClipTargets& clip : targets) {
+    clip.boxes = clip.boxes.to(device, type);
+    for (at::Tensor* tensor : {&clip.labels, &clip.masks, &clip.valid})
       *tensor = tensor->to(device);
+  }
 }
 
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion) {

@@ -44,8 +44,11 @@ class ClipLosses {
   const Auxiliaries& auxiliaries_;
 };
 
-/// Moves every tensor of a batch.
-void move_to(at::Device device, ClipBatch& batch, Targets& targets);
+/// The type of `train.precision`.
+at::ScalarType training_type(const TrainOptions& options);
+
+/// Moves every tensor of a batch; frames and boxes become numbers of `type`.
+void move_to(at::Device device, at::ScalarType type, ClipBatch& batch, Targets& targets);
 
 /// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as
 /// "loss.<name>".

@@ -155,6 +155,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       "Refuse operators that give other bits from run to run (needed for exact resuming on "
       "a GPU; slower).");
   schema
+      .field("precision", &TrainOptions::precision,
+             "Type of weights, gradients, losses and optimiser. float64 shows whether two ways of "
+             "training differ by more than rounding; it takes several times as long.")
+      .one_of({"float32", "float64"});
+  schema
       .field("autocast", &TrainOptions::autocast,
              "bfloat16: products, convolutions and attention of the model in that type (torch's "
              "autocast); weights, gradients, losses and matching stay float32.")
@@ -181,6 +186,9 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       throw ConfigError("accumulation: expected a divisor of total_batch (" +
                         std::to_string(options.total_batch) + "), got " +
                         std::to_string(options.accumulation) + ".");
+    if (options.precision != "float32" && options.autocast != "none")
+      throw ConfigError("autocast: expected none beside precision = \"" + options.precision +
+                        "\", got \"" + options.autocast + "\". Remove one.");
     if (!options.memory.empty()) parse_memory_size(options.memory);
     if (!options.memory.empty() && (!options.recompute.empty() || options.mask_rows > 0))
       throw ConfigError(

@@ -65,6 +65,7 @@ struct TrainOptions {
   int64_t threads = 0;
   std::string device = "auto";
   bool deterministic = false;
+  std::string precision = "float32";
   std::string autocast = "none";
   std::vector<std::string> recompute;
   int64_t mask_rows = 0;

@@ -33,7 +33,8 @@ class ClipLossSource final : public LossSource {
         normaliser_(losses_, model, criterion, communicator),
         num_parts_(experiment.train.accumulation),
         loader_(loader),
-        device_(device) {}
+        device_(device),
+        type_(training_type(experiment.train)) {}
 
   void fetch() override {
     parts_.clear();
@@ -49,13 +50,14 @@ class ClipLossSource final : public LossSource {
 
   void prepare(const std::function<void(int64_t part)>& seed) override {
     normaliser_.prepare(
-        parts_, [this](data::TrainingBatch& part) { move_to(device_, part.batch, part.targets); },
+        parts_,
+        [this](data::TrainingBatch& part) { move_to(device_, type_, part.batch, part.targets); },
         seed);
   }
 
   PartialLoss compute(int64_t part) override {
     data::TrainingBatch& batch = parts_.at(static_cast<size_t>(part));
-    move_to(device_, batch.batch, batch.targets);
+    move_to(device_, type_, batch.batch, batch.targets);
     PartialLoss loss = losses_.compute(batch.batch, batch.targets, normaliser_.next_part());
     loss.epoch = batch.epoch;
     loss.num_samples = static_cast<int64_t>(batch.sample_indices.size());
@@ -74,6 +76,7 @@ class ClipLossSource final : public LossSource {
   int64_t num_parts_;
   data::ClipLoader& loader_;
   at::Device device_;
+  at::ScalarType type_;
   std::vector<data::TrainingBatch> parts_;
 };
 

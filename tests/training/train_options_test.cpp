@@ -75,6 +75,8 @@ TEST(TrainOptions, RefusesWhatCannotBe) {
   refuse("schedule = { kind = \"multi_step\" }", {"drops"});
   refuse("schedule = { kind = \"multi_step\", drops = [2, 1] }", {"rising"});
   refuse("schedule = { drops = [2] }", {"drops", "constant"});
+  refuse("precision = \"float64\"\nautocast = \"bfloat16\"", {"autocast", "float64", "bfloat16"});
+  refuse("precision = \"double\"", {"precision", "float64"});
   refuse("log_evry = 2", {"log_evry", "log_every"});
 }
 
