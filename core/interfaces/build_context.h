@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "core/config/schema.h"
 #include "core/interfaces/attention.h"
@@ -23,10 +24,11 @@ struct ClipFacts {
 class TESSERA_API BuildContext {
  public:
   ClipFacts clip;
-  PyramidSpec pyramid;      // for everything after the backbone
-  MemorySpec memory;        // for everything after the encoder
-  QuerySpec queries;        // for everything after the decoder
-  AttentionSpec attention;  // for attentions: set by the parent
+  PyramidSpec pyramid;               // for everything after the backbone
+  MemorySpec memory;                 // for everything after the encoder
+  QuerySpec queries;                 // for everything after the decoder
+  AttentionSpec attention;           // for attentions: set by the parent
+  std::vector<QuerySpec> earlier{};  // for parts of further stages: those before, first to last
 
   /// Makes the chosen plugin. Throws PluginError naming the plugin where its constructor throws
   /// something else than an Error, or makes another kind.

@@ -11,6 +11,7 @@ struct PredictionWant {
   bool classes = false;
   bool boxes = false;
   bool masks = false;
+  bool identity = false;
 };
 
 /// Runs the composed heads on one layer, so that a decoder may use the boxes (iterative
@@ -23,16 +24,47 @@ class TESSERA_API InstancePredictor {
                                   PredictionWant want) = 0;
 };
 
-/// Memory + object queries -> instance embeddings.
+/// What a decoder reads beside today's memory; checked when a model is composed.
+struct StageReads {
+  bool memory = true;     // cells of the memory
+  bool prefix = false;    // FeatureLevel::prefix of the pyramid
+  bool rotation = false;  // FeaturePyramid::rotation
+  int64_t stages = 0;     // earlier stages that must be there
+  // Members that the last layer of the stage before must give.
+  bool raw = false, anchor = false, source = false, identity = false;
+};
+
+/// What a decoder is given. References are good for the call; tensors may be kept.
+struct DecoderInput {
+  const FeaturePyramid& pyramid;
+  const Memory& memory;
+  InstancePredictor& predictor;
+  const ForwardContext& context;
+  std::vector<const StageOutput*> earlier{};  // all stages before, first to last
+  /// What the window before left; null or at its start: a video begins. Never changed.
+  const VideoState* state = nullptr;
+};
+
+struct DecoderOutput {
+  InstanceEmbeddings embeddings;
+  VideoState state{};  // for the next window; QuerySpec::keeps_state
+};
+
+/// Memory + object queries -> instance embeddings. A decoder overrides forward() or decode().
 class TESSERA_API Decoder : public Part {
  public:
   static constexpr const char* kKind = "decoder";
   ~Decoder() override;
 
-  /// Most decoders never call `predictor`. A decoder that may begin with its learnt queries gives
-  /// one layer more than it has.
+  /// For decoders that see one clip and nothing else. Most never call `predictor`. A decoder that
+  /// may begin with its learnt queries gives one layer more than it has. By default throws
+  /// PluginError.
   virtual InstanceEmbeddings forward(const Memory& memory, InstancePredictor& predictor,
-                                     const ForwardContext& context) = 0;
+                                     const ForwardContext& context);
+  /// For decoders of further stages, with a state, or with features of their own. A training clip
+  /// and a window of a video are the same call. By default forward().
+  virtual DecoderOutput decode(const DecoderInput& input);
+  virtual StageReads reads() const { return {}; }
   virtual QuerySpec spec() const = 0;
   virtual ClipNeeds needs() const { return {}; }
 };

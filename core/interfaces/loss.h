@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "core/interfaces/part.h"
 #include "core/nn/points.h"
@@ -46,7 +47,16 @@ enum class BatchSum {
   predictions,  // something else
 };
 
-/// What a loss term sees of one decoder layer.
+/// What the criterion found in an earlier stage of the model: predictions and targets over the
+/// pieces of that stage. `matches` [num layers] is empty for a stage that is not matched.
+struct StageLosses {
+  const StageOutput* output = nullptr;
+  const Targets* targets = nullptr;
+  std::vector<Matches> matches{};
+};
+
+/// What a loss term sees of one decoder layer. References and pointers are good for the call of
+/// Loss::forward(); tensors may be kept.
 class TESSERA_API LossInput {
  public:
   LossInput(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
@@ -68,6 +78,7 @@ class TESSERA_API LossInput {
   const MatchedMasks& resized_masks(int64_t stride) const;
 
   int64_t layer;
+  // Of the stage's pieces: B' = B * T / QuerySpec::piece_frames clips of so many frames.
   const LayerPrediction& prediction;
   const Targets& targets;
   const Matches& matches;
@@ -86,6 +97,15 @@ class TESSERA_API LossInput {
   /// Deprecated: mean_over_batch under the name it had when batches came in one part.
   std::function<at::Tensor(const at::Tensor&)> mean_over_ranks = [](const at::Tensor& x) {
     return x;
+  };
+  /// Of this stage, over clips of T frames; null where the caller has predictions only.
+  const InstanceEmbeddings* embeddings = nullptr;
+  std::vector<const StageLosses*> earlier{};  // all stages before, first to last
+  const ClipBatch* batch = nullptr;           // the frames, or null
+  /// Rows [R,...] of all ranks in their order, R of each; without gradients. For memories that must
+  /// stay equal on all ranks.
+  std::function<at::Tensor(const at::Tensor&)> gather_over_ranks = [](const at::Tensor& x) {
+    return x.detach();
   };
 
  private:

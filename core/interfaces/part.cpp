@@ -1,5 +1,6 @@
 #include "core/interfaces/part.h"
 
+#include "core/error.h"
 #include "core/interfaces/attention.h"
 #include "core/interfaces/auxiliary.h"
 #include "core/interfaces/backbone.h"
@@ -11,6 +12,7 @@
 #include "core/interfaces/loss.h"
 #include "core/interfaces/mask_head.h"
 #include "core/interfaces/matcher.h"
+#include "core/interfaces/tracker.h"
 
 namespace tessera {
 // The destructors stand here, so that each interface has its one typeinfo in libtessera_core.so
@@ -31,4 +33,28 @@ Loss::~Loss() = default;
 MaskHead::~MaskHead() = default;
 PreparedMasks::~PreparedMasks() = default;
 Matcher::~Matcher() = default;
+Tracker::~Tracker() = default;
+VideoTracker::~VideoTracker() = default;
+
+at::Tensor PointSource::draw(const std::string&, at::IntArrayRef) {
+  return {};
+}
+
+at::Tensor Part::register_memory(const std::string& name, at::Tensor tensor) {
+  memories_.push_back(name);
+  return register_buffer(name, std::move(tensor));
+}
+
+void Part::adapt_weights(std::vector<std::pair<std::string, at::Tensor>>&) const {}
+
+InstanceEmbeddings Decoder::forward(const Memory&, InstancePredictor&, const ForwardContext&) {
+  throw PluginError(
+      "decoder: expected a call of decode(), got one of forward(). A decoder overrides one of "
+      "them; "
+      "whoever runs a decoder calls decode().");
+}
+
+DecoderOutput Decoder::decode(const DecoderInput& input) {
+  return {forward(input.memory, input.predictor, input.context), {}};
+}
 }  // namespace tessera

@@ -5,6 +5,8 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "core/export.h"
 #include "core/structures/clip.h"
@@ -20,6 +22,21 @@ class TESSERA_API Part : public torch::nn::Module {
   /// layer, a stage) through recompute() of core/nn/recompute.h, which needs less memory than the
   /// whole part as one segment. Where this is false, whoever wants the part recomputed wraps it.
   virtual bool recomputes_segments() const { return false; }
+
+  /// A buffer that training fills and that is no statistic (a bank of past embeddings): kept in
+  /// checkpoints, left out of weights for inference, never averaged over ranks. The part changes it
+  /// in place, on every rank by the same numbers (LossInput::gather_over_ranks). Shapes are fixed.
+  at::Tensor register_memory(const std::string& name, at::Tensor tensor);
+  /// Names of the buffers made by register_memory(), in that order.
+  const std::vector<std::string>& memories() const { return memories_; }
+
+  /// Changes the tensors of a weight file that belong to this part (names without its prefix)
+  /// before they are compared with the part's own: for official files in which they have another
+  /// shape. By default none.
+  virtual void adapt_weights(std::vector<std::pair<std::string, at::Tensor>>& tensors) const;
+
+ private:
+  std::vector<std::string> memories_;
 };
 
 /// Sees named intermediate tensors, for parity.
@@ -32,6 +49,9 @@ class TESSERA_API PointSource {
   /// out: [count, num_points, 2] uniform in 0..1. `use` names the caller ("matcher", "loss.0",
   /// ...).
   virtual at::Tensor uniform(const std::string& use, int64_t count, int64_t num_points) = 0;
+  /// Any other random numbers of a forward pass, of these sizes. Undefined: the caller draws them
+  /// itself.
+  virtual at::Tensor draw(const std::string& use, at::IntArrayRef sizes);
 };
 
 struct AttentionInput;
@@ -48,7 +68,8 @@ class TESSERA_API AttentionRecorder {
                       const AttentionSampling& sampling) = 0;
 };
 
-/// What travels with a forward pass besides its tensors.
+/// What travels with a forward pass besides its tensors. A value: whoever needs it later (lazy
+/// masks) keeps a copy; what its pointers point to outlives the outputs of the pass.
 struct ForwardContext {
   Probe probe;                             // empty: nobody looks
   AttentionRecorder* attention = nullptr;  // null: nobody asks where queries look
@@ -56,6 +77,8 @@ struct ForwardContext {
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
   std::optional<at::ScalarType> autocast;  // of products in the model; null: the weights' own type
   bool recompute = false;                  // see Part::recomputes_segments
+  std::string prefix{};  // of the names that look() and attend() show ("stages.tracker.")
+  double progress = 0;   // of the training, 0 at its start, 1 at the end of its schedule
 
   /// For a second run that nobody looks at, when what `probe` and `attention` point to is gone.
   ForwardContext unobserved() const {
@@ -68,7 +91,7 @@ struct ForwardContext {
   /// Shows `value()` to the probe; costs nothing where there is none.
   template <class Make>
   void look(const std::string& name, Make&& value) const {
-    if (probe) probe(name, value());
+    if (probe) probe(prefix + name, value());
   }
 };
 

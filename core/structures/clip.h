@@ -22,6 +22,9 @@ struct ClipBatch {
   at::Tensor frames;           // [B,T,3,H,W] float, normalised RGB
   at::Tensor padding_mask;     // [B,T,H,W] bool, true = padded
   std::vector<ClipMeta> meta;  // [B]
+  /// [3] what was subtracted from colours of 0..1 and what they were divided by, for losses that
+  /// compare colours; undefined where each clip has its own (`data.normalise.by = "clip"`).
+  at::Tensor mean{}, deviation{};
 };
 
 /// The ground truth of one clip. Labels are category indices from 0 in the data set's order;
@@ -35,6 +38,10 @@ struct ClipTargets {
   /// Seeds the random points at which losses and matchers look at this clip, so that they do not
   /// depend on the clips beside it. 0: points come from the context's generator.
   uint64_t random_key = 0;
+  /// Set by in_pieces(): the clip of the batch and the place in it that these frames come from, and
+  /// the row that each instance has in the clip, [N] int64. Undefined: a whole clip.
+  int64_t clip = -1, piece = 0;
+  at::Tensor instance{};
 
   int64_t num_instances() const { return labels.size(0); }
 };

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "core/export.h"
+#include "core/structures/features.h"
 
 namespace tessera {
 
@@ -16,12 +17,35 @@ struct InstanceLayer {
   at::Tensor frame;       // [B,T,Q,D] or undefined
   at::Tensor references;  // [B,T,Q,R] points (R = 2, 3) or boxes (R = 4) that the layer looked
                           // around, sigmoid; or undefined
+  // What further stages may read; given where QuerySpec says so.
+  at::Tensor raw{};         // [B,T,Q,D] before the last norm
+  at::Tensor anchor{};      // [B,T,Q,D] the reference that each row was queried with
+  at::Tensor source{};      // [B,T,M,E] a vector for each row of an earlier stage, in its order
+  at::Tensor row_before{};  // [B,T,Q] int64, the row of the stage before that this row continues
+  /// [B,T,C,h,w] features for mask heads in place of the memory's, which the decoder changed.
+  at::Tensor pixel_features{};
 };
 
-/// The layers of a decoder, first to last. May begin with the learnt queries (L + 1 entries).
+template <class Visit>
+void for_each_tensor(InstanceLayer& layer, Visit&& visit) {
+  visit(layer.clip, Leading::clip);
+  for (at::Tensor* tensor : {&layer.frame, &layer.references, &layer.raw, &layer.anchor,
+                             &layer.source, &layer.row_before, &layer.pixel_features})
+    visit(*tensor, Leading::frames);
+}
+
+/// The layers of a decoder, first to last. May begin with the learnt queries (L + 1 entries). A
+/// decoder that looks at the clip several times (once a window of frames) gives the layers of one
+/// copy after those of the other: copies * QuerySpec::num_layers entries.
 struct InstanceEmbeddings {
   std::vector<InstanceLayer> layers;
+  int64_t copies = 1;
 };
+
+template <class Visit>
+void for_each_tensor(InstanceEmbeddings& embeddings, Visit&& visit) {
+  for (InstanceLayer& layer : embeddings.layers) for_each_tensor(layer, visit);
+}
 
 /// What is known of the queries when the model is built.
 struct QuerySpec {
@@ -29,6 +53,25 @@ struct QuerySpec {
   int64_t dim = 0;
   int64_t num_layers = 0;  // entries of InstanceEmbeddings::layers
   bool per_frame = false;  // whether InstanceLayer::frame is given
+  /// Frames of one prediction: a clip of T frames is T / piece_frames of them, each with masks and
+  /// classes of its own, matched by itself. 0: one prediction for the clip.
+  int64_t piece_frames = 0;
+  int64_t pixel_channels = 0;  // of InstanceLayer::pixel_features; 0: they are not given
+  int64_t pixel_stride = 0;
+  bool keeps_state = false;  // windows of a video come in order, one at a time
+  bool needs_video = false;  // in inference all frames of a video at once
+  // Members of InstanceLayer that are given.
+  bool gives_raw = false, gives_anchor = false, gives_source = false, gives_rows = false;
+};
+
+/// What a decoder keeps of a video from window to window: a value that goes in and comes out.
+/// Tensors [B,...], float32 whatever the window was computed in.
+struct VideoState {
+  std::vector<at::Tensor> tensors{};
+  int64_t frames = 0;  // seen so far
+
+  /// Whether a video starts here.
+  bool is_start() const { return tensors.empty(); }
 };
 
 enum class ClassScope { clip, frame };
@@ -72,6 +115,7 @@ struct LayerPrediction {
   ClassLogits classes;
   at::Tensor boxes;  // [B,T,Q,4] cx cy w h over the unpadded frame, sigmoid
   std::shared_ptr<const MaskSource> masks;
+  at::Tensor identity{};  // [B,Q,E] for comparing instances of different frames, or undefined
 };
 
 /// All layers, the last one is the result.
@@ -89,5 +133,13 @@ struct ClipMatch {
 };
 
 using Matches = std::vector<ClipMatch>;  // [B]
+
+/// What a stage of the model found.
+struct StageOutput {
+  InstanceEmbeddings embeddings;  // over clips of T frames, float32
+  /// Over pieces: B * T / n clips of n frames, those of a clip one after the other.
+  Predictions predictions;
+  int64_t piece_frames = 0;  // n; 0: T
+};
 
 }  // namespace tessera
