@@ -8,7 +8,8 @@ Needs torch and the torchvision of the same release (torch 2.11: torchvision 0.2
 random weights and clips of the same size, and work on the same threads. Every round runs both, one after the
 other; the figures are medians. Before that the number of parameters and the shapes of the outputs are compared.
 Sizes are the published ones: 300x533 of VisTR and what is made of it, 360x640 of the others. seqformer_lean is
-SeqFormer without what its code computes and never uses.
+SeqFormer without what its code computes and never uses. MS-STS VIS and MinVIS are compared in inference only; MinVIS'
+training step is that of Mask2Former-VIS with --frames 1. Of IFC both keep the ten best (query, class) pairs.
 --set changes Tessera's experiment (train.recompute, ...).
 A case that needs more memory than --max-memory, in either process, is left out with a line that says so.
 """
@@ -23,10 +24,14 @@ import statistics
 import subprocess
 import tempfile
 import time
+from typing import Callable, NamedTuple
 
 import torch
 
+from reference_models.ifc import Ifc
 from reference_models.mask2former_vis import Mask2FormerVis
+from reference_models.minvis import MinVis
+from reference_models.mssts import MsStsVis
 from reference_models.seqformer import SeqFormer
 from reference_models.simvtr import SimVTR
 from reference_models.vistr import SLOTS, VisTR
@@ -34,13 +39,29 @@ from reference_models.vistr import SLOTS, VisTR
 EXPERIMENTS = pathlib.Path(__file__).resolve().parent.parent / "experiments"
 CATEGORIES = 40
 USUAL_FRAMES = 4  # cases of so many frames have no frames in their names
+
+
+class System(NamedTuple):
+    experiment: str
+    make: Callable[[int], torch.nn.Module]  # of the number of frames
+    size: tuple[int, int]
+    masks: int
+    what: tuple[str, ...] = ("inference", "training")
+    window: int | str = "all"
+    settings: tuple[str, ...] = ()  # of Tessera's experiment
+
+
 SYSTEMS = {
-    "vistr": ("vistr_r50", lambda frames: VisTR(frames), (300, 533), SLOTS),
-    "deformable_vistr": ("deformable_vistr_r50", lambda frames: VisTR(frames, deformable=True), (300, 533), SLOTS),
-    "simvtr": ("simvtr_r50_ytvis2021", SimVTR, (300, 533), SLOTS),
-    "seqformer": ("seqformer_r50_ytvis2019", SeqFormer, (360, 640), 10),
-    "seqformer_lean": ("seqformer_r50_ytvis2019", lambda frames: SeqFormer(frames, lean=True), (360, 640), 10),
-    "mask2former_vis": ("mask2former_vis_r50_ytvis2019", Mask2FormerVis, (360, 640), 10),
+    "vistr": System("vistr_r50", VisTR, (300, 533), SLOTS),
+    "deformable_vistr": System("deformable_vistr_r50", lambda frames: VisTR(frames, deformable=True), (300, 533), SLOTS),
+    "simvtr": System("simvtr_r50_ytvis2021", SimVTR, (300, 533), SLOTS),
+    "seqformer": System("seqformer_r50_ytvis2019", SeqFormer, (360, 640), 10),
+    "seqformer_lean": System("seqformer_r50_ytvis2019", lambda frames: SeqFormer(frames, lean=True), (360, 640), 10),
+    "mssts": System("mssts_r50_ytvis2019", MsStsVis, (360, 640), 10, what=("inference",)),
+    "mask2former_vis": System("mask2former_vis_r50_ytvis2019", Mask2FormerVis, (360, 640), 10),
+    "minvis": System("minvis_r50_ytvis2019", MinVis, (360, 640), 10, what=("inference",), window=1),
+    "ifc": System("ifc_r50_ytvis2019", Ifc, (360, 640), 10,
+                  settings=('inference.select="top_k"', "inference.top_k=10")),
 }
 
 
@@ -119,13 +140,14 @@ class Opponent:
         return time.perf_counter() - start
 
 
-def ours(arguments, experiment, frames, size, what, rounds):
+def ours(arguments, system, frames, what, rounds):
     with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        command = [arguments.tessera, "bench", "model", str(EXPERIMENTS / (experiment + ".toml")), "--json", file.name]
-        command += ["--frames", str(frames), "--height", str(size[0]), "--width", str(size[1])]
+        experiment = str(EXPERIMENTS / (system.experiment + ".toml"))
+        command = [arguments.tessera, "bench", "model", experiment, "--json", file.name]
+        command += ["--frames", str(frames), "--height", str(system.size[0]), "--width", str(system.size[1])]
         command += ["--only", what, "--rounds", str(rounds), "--threads", str(arguments.threads)]
-        command += ["--instances", str(arguments.instances), "--set", 'inference.window="all"']
-        command += [word for override in arguments.set for word in ("--set", override)]
+        command += ["--instances", str(arguments.instances), "--set", f"inference.window={json.dumps(system.window)}"]
+        command += [word for override in [*system.settings, *arguments.set] for word in ("--set", override)]
         done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         if done.returncode != 0:
             raise (TooLarge if is_about_memory(done.stderr) else SystemExit)(f"{command[0]}: {done.stderr}")
@@ -145,14 +167,15 @@ def expect_same(name, parameters, opponent, size, masks):
 
 
 def compare(arguments, name, what, frames):
-    experiment, make, size, masks = SYSTEMS[name]
-    opponent = Opponent(make, frames, size, arguments.instances, what)
-    parameters, _ = ours(arguments, experiment, frames, size, "inference", 1)
-    expect_same(name, parameters, opponent, size, masks)
+    system = SYSTEMS[name]
+    size = system.size
+    opponent = Opponent(system.make, frames, size, arguments.instances, what)
+    parameters, _ = ours(arguments, system, frames, "inference", 1)
+    expect_same(name, parameters, opponent, size, system.masks)
     their_peak = opponent.peak()  # and everything is warm
     mine, theirs, parts = [], [], []
     for _ in range(arguments.rounds):
-        result = ours(arguments, experiment, frames, size, what, 1)[1]
+        result = ours(arguments, system, frames, what, 1)[1]
         mine.append((result["seconds"], result["peak_bytes"]))
         parts.append(result["parts"])
         theirs.append(opponent.seconds())
@@ -204,7 +227,10 @@ def main():
     result = {"what": "model", "device": "cpu", "threads": arguments.threads, "torch": torch.__version__, "set": arguments.set,
               "ratios": {}, "opponent_seconds": {}, "memory": {}, "cases": {}}
     for name in [arguments.only] if arguments.only else SYSTEMS:
-        for what in [arguments.what] if arguments.what else ("inference", "training"):
+        for what in [arguments.what] if arguments.what else SYSTEMS[name].what:
+            if what not in SYSTEMS[name].what:
+                print(f"{name:18s} {what:9s} left out: {name} is compared in {SYSTEMS[name].what[0]} only", flush=True)
+                continue
             for frames in arguments.frames:
                 spawn = multiprocessing.get_context("spawn")
                 with concurrent.futures.ProcessPoolExecutor(max_workers=1, mp_context=spawn) as process:

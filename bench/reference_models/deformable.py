@@ -54,24 +54,29 @@ class MsDeformAttention(nn.Module):
 
 
 class EncoderLayer(nn.Module):
-    def __init__(self, levels, dropout, frame_by_frame):
+    def __init__(self, levels, dropout, frame_by_frame, second_attention):
         super().__init__()
         self.attention = MsDeformAttention(levels, frame_by_frame=frame_by_frame)
+        self.second_attention = second_attention() if second_attention else None
         self.dropout, self.norm, self.ffn = nn.Dropout(dropout), nn.LayerNorm(DIM), Ffn(DIM, HIDDEN, dropout)
 
     def forward(self, x, position, references, shapes):
         read = self.attention(x + position, x, references, shapes)[0]
+        if self.second_attention is not None:
+            read = read + self.second_attention(x + position, shapes)
         return self.ffn(self.norm(x + self.dropout(read)))
 
 
 class DeformEncoder(nn.Module):
-    """Six layers over the cells of several levels; `first` as in position_2d."""
+    """Layers over the cells of several levels; `first` as in position_2d. The outputs of a layer's `second_attention`
+    are added to those of its deformable attention."""
 
-    def __init__(self, levels, dropout=0.0, first=1.0, frame_by_frame=False):
+    def __init__(self, levels, dropout=0.0, first=1.0, frame_by_frame=False, depth=6, second_attention=None):
         super().__init__()
         self.first = first
         self.level_embed = nn.Parameter(torch.randn(levels, DIM))
-        self.layers = nn.ModuleList(EncoderLayer(levels, dropout, frame_by_frame) for _ in range(6))
+        self.layers = nn.ModuleList(
+            EncoderLayer(levels, dropout, frame_by_frame, second_attention) for _ in range(depth))
 
     def forward(self, maps):
         """in: [T,D,h,w] of each level. out: [T,S,D] and the levels' shapes."""

@@ -74,7 +74,7 @@ class Mask2FormerVis(nn.Module):
         classes, masks, blocked = self.predict(x, pixels, maps[0].shape[-2:])
         outputs = [(classes, masks)]
         for i, layer in enumerate(self.layers):
-            blocked[blocked.all(-1)] = False
+            blocked &= ~blocked.all(-1, keepdim=True)
             x = layer(x, embedding, levels[i % LEVELS], positions[i % LEVELS], blocked)
             classes, masks, blocked = self.predict(x, pixels, maps[(i + 1) % LEVELS].shape[-2:])
             outputs.append((classes, masks))
@@ -84,6 +84,10 @@ class Mask2FormerVis(nn.Module):
     def padded(frames):
         height, width = frames.shape[-2:]
         return F.pad(frames, (0, -width % 32, 0, -height % 32))
+
+    def raw(self, frames):
+        """Class logits and masks of all layers; the frames are padded here."""
+        return self(self.padded(frames))
 
     def infer(self, frames):
         """As the reference: all masks at the padded size, then the ten best (query, class) pairs."""

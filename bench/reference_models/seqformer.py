@@ -32,11 +32,15 @@ class DecoderLayer(nn.Module):
         x = self.norm2(x + self.dropout(self.own(x + embedding, x + embedding, x)[0]))
         frames = [self.norm2_box(y + self.dropout(self.own_box(y + embedding, y + embedding, y)[0]))
                   for y in box.split(1)]
-        box = torch.cat(frames)
+        box = self.over_time(torch.cat(frames), embedding, len(memory))
         read, read_box = self.cross(box + embedding, memory, references, shapes)
         box = self.ffn_box(self.norm1_box(box + self.dropout(read_box)))
         joined = (read * self.share(box).softmax(0)).sum(0, keepdim=True)
         return self.ffn(self.norm1(x + self.dropout(joined))), box
+
+    def over_time(self, box, embedding, frames):
+        """What MS-STS VIS adds."""
+        return box
 
 
 def aligned_double(x):
@@ -93,6 +97,8 @@ def inverse_sigmoid(x):
 
 
 class SeqFormer(nn.Module):
+    depth, decoder_layer, second_attention = LAYERS, DecoderLayer, None
+
     def __init__(self, frames, lean=False):
         super().__init__()
         self.lean = lean
@@ -100,11 +106,12 @@ class SeqFormer(nn.Module):
         convolutions = [nn.Conv2d(width, DIM, 1) for width in (512, 1024, 2048)]
         convolutions.append(nn.Conv2d(2048, DIM, 3, stride=2, padding=1))
         self.projections = nn.ModuleList(nn.Sequential(conv, nn.GroupNorm(32, DIM)) for conv in convolutions)
-        self.encoder = DeformEncoder(LEVELS, DROPOUT, first=0.5, frame_by_frame=True)
+        self.encoder = DeformEncoder(LEVELS, DROPOUT, first=0.5, frame_by_frame=True, depth=self.depth,
+                                     second_attention=self.second_attention)
         self.queries, self.reference_points = nn.Embedding(QUERIES, 2 * DIM), nn.Linear(DIM, 2)
-        self.decoder = nn.ModuleList(DecoderLayer() for _ in range(LAYERS))
-        self.classes = nn.ModuleList(nn.Linear(DIM, CLASSES) for _ in range(LAYERS))
-        self.boxes = nn.ModuleList(Mlp(DIM, DIM, 4, 3) for _ in range(LAYERS))
+        self.decoder = nn.ModuleList(self.decoder_layer() for _ in range(self.depth))
+        self.classes = nn.ModuleList(nn.Linear(DIM, CLASSES) for _ in range(self.depth))
+        self.boxes = nn.ModuleList(Mlp(DIM, DIM, 4, 3) for _ in range(self.depth))
         self.masks = MaskBranch()
 
     def forward(self, frames):
@@ -131,12 +138,17 @@ class SeqFormer(nn.Module):
         return torch.stack([self.masks(features[t], layer.kernels[rows], layer.points[t, rows] * size)
                             for t in range(len(frames))], 1)
 
-    def infer(self, frames):
-        """Masks of the ten best (query, class) pairs at the frames' size."""
+    def raw(self, frames):
+        """The decoder's layers, and the masks of all queries after each of them (`lean`: after the last one)."""
         layers, maps = self(frames)
         made, features = [], self.features(maps) if self.lean else None
         for layer in layers[-1:] if self.lean else layers:
             made.append(self.masks_of(layer, torch.arange(QUERIES), features or self.features(maps), frames))
+        return layers, made
+
+    def infer(self, frames):
+        """Masks of the ten best (query, class) pairs at the frames' size."""
+        layers, made = self.raw(frames)
         score, index = layers[-1].classes.sigmoid().flatten().topk(10)
         query = (index // CLASSES).tolist()
         masks = {}

@@ -170,6 +170,10 @@ class VisTR(nn.Module):
         """[n,C,T,h,w] -> [n,T,h,w]."""
         return torch.cat([self.track_head(features[n : n + 1]) for n in range(SLOTS)]).squeeze(1)
 
+    def raw(self, frames):
+        """Class logits, boxes and masks before tracks are made of them."""
+        return self(frames)
+
     def infer(self, frames):
         """Masks of all slots at the frames' size, scores and classes."""
         output = self(frames)

@@ -1,5 +1,6 @@
 #include <ATen/Parallel.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <string>
@@ -33,7 +34,9 @@ Experiment load(const ModelBenchArguments& arguments, const std::string& file,
   // The user's come last, so that they win.
   overrides.insert(overrides.end(), arguments.overrides.begin(), arguments.overrides.end());
   Experiment experiment = load_experiment(file, overrides, registry);
-  experiment.inference.short_side = 0;
+  const ClipSize& clip = arguments.options.clip;
+  experiment.inference.short_side = std::min(clip.height, clip.width);
+  experiment.inference.max_side = std::max(clip.height, clip.width);
   return experiment;
 }
 

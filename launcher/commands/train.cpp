@@ -186,9 +186,9 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     Criterion criterion(experiment.loss, model.facts());
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
     const at::ScalarType type = training_type(options);
-    model.to(device, type);
-    criterion.to(device, type);
-    for (const auto& auxiliary : auxiliaries) auxiliary->to(device, type);
+    move_to(device, type, model);
+    move_to(device, type, criterion);
+    for (const auto& auxiliary : auxiliaries) move_to(device, type, *auxiliary);
     tell_model(model, out, log);
 
     const auto dataset =

@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <opencv2/imgproc.hpp>
+#include <string>
 
+#include "core/error.h"
 #include "launcher/data/antialiased_resize.h"
 
 namespace tessera::data {
@@ -47,6 +49,9 @@ Resizing resizing_of(const DataOptions& options) {
 
 cv::Size resized_size(int64_t height, int64_t width, int64_t short_side, int64_t max_side,
                       const Resizing& resizing) {
+  if (short_side < 1)
+    throw RuntimeError("resize: expected a short side >= 1, got " + std::to_string(short_side) +
+                       ".");
   const Sides from{std::min(height, width), std::max(height, width)};
   const Sides to = resizing.rounds_down ? rounded_down(from, short_side, max_side)
                                         : rounded_to_nearest(from, short_side, max_side);

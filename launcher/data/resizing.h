@@ -19,7 +19,8 @@ Resizing resizing_of(const DataOptions& options);
 /// longer one would exceed `max_side` (0 = no limit). At least one pixel a side. rounds_down: the
 /// rule of DETR and torchvision. If the limit applies, the shorter side is rounded to the nearest
 /// pixel first; the fraction of the longer side is cut off. Otherwise the rule of detectron2: both
-/// sides are scaled together and rounded to the nearest pixel.
+/// sides are scaled together and rounded to the nearest pixel. Throws RuntimeError unless
+/// short_side >= 1.
 cv::Size resized_size(int64_t height, int64_t width, int64_t short_side, int64_t max_side,
                       const Resizing& resizing = {});
 

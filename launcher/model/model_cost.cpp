@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "core/error.h"
+#include "launcher/inference/windows.h"
 #include "launcher/model/mac_counter.h"
 
 namespace tessera {
@@ -124,7 +125,11 @@ ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size)
   cost.masks = inference.select == "top_k"
                    ? std::min(inference.top_k, model.facts().queries.num_queries)
                    : model.facts().queries.num_queries;
-  const ClipBatch clip = noise_clip(size, model.needs().size_divisor);
+  const auto windows = windows_of(size.frames, inference.window.frames, inference.overlap);
+  cost.window = windows.front().length;
+  cost.windows = static_cast<int64_t>(windows.size());
+  const ClipBatch clip =
+      noise_clip({cost.window, size.height, size.width}, model.needs().size_divisor);
   const ForwardContext context;
   std::map<std::string, int64_t> macs;
   {
@@ -135,6 +140,7 @@ ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size)
       output.predictions.last().masks->logits(0, at::arange(cost.masks));
     macs = counter.by_scope();
   }
+  for (auto& [part, count] : macs) count *= cost.windows;
   ParameterCount parameters;
   for (const auto& part : model.named_children())
     cost.parts.push_back({part.key(), parameters.of(*part.value()), macs[part.key()]});
@@ -162,10 +168,14 @@ std::string model_cost_table(const std::vector<std::string>& names,
   std::vector<std::string> masks{"masks made"};
   for (const ModelCost& cost : costs) masks.push_back(std::to_string(cost.masks));
   rows.push_back(masks);
+  std::vector<std::string> windows{"windows"};
+  for (const ModelCost& cost : costs)
+    windows.push_back(std::to_string(cost.windows) + " of " + std::to_string(cost.window));
+  rows.push_back(windows);
   std::ostringstream out;
-  out << columns(rows) << "One forward of a clip of " << size.frames << " frames of " << size.height
-      << " x " << size.width
-      << " pixels. loss and auxiliary.*: in training only, not in the model's sum.\n";
+  out << columns(rows) << "Inference on " << size.frames << " frames of " << size.height << " x "
+      << size.width << " pixels in windows of so many frames, masks of each window. loss and "
+      << "auxiliary.*: in training only, not in the model's sum.\n";
   return out.str();
 }
 
@@ -175,7 +185,10 @@ std::string model_cost_json(const std::vector<std::string>& names,
   Json json{{"frames", size.frames}, {"height", size.height}, {"width", size.width}};
   Json& experiments = json["experiments"] = Json::array();
   for (size_t i = 0; i < costs.size(); ++i) {
-    Json entry{{"experiment", names[i]}, {"masks", costs[i].masks}};
+    Json entry{{"experiment", names[i]},
+               {"masks", costs[i].masks},
+               {"windows", costs[i].windows},
+               {"window", costs[i].window}};
     auto add = [&](const PartCost& part) {
       entry["parts"][part.part] = {{"parameters", part.parameters},
                                    {"macs", part.macs ? Json(*part.macs) : Json(nullptr)}};

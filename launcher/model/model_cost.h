@@ -18,16 +18,17 @@ struct PartCost {
 
 struct ModelCost {
   std::vector<PartCost> parts;
-  int64_t masks = 0;  // queries whose masks are made, those that inference keeps
+  int64_t masks = 0;  // queries whose masks are made in a window, those that inference keeps
+  int64_t windows = 1, window = 0;  // that the frames are seen in, and the frames of each
 
   /// Of the model alone, without what only training has.
   PartCost total() const;
 };
 
-/// Composes the experiment's model with random weights and runs it once, in evaluation mode, on a
-/// clip of the given size, which is padded as inference does. Parameters that parts share count for
-/// the first. See MacCounter for what is counted.
-/// Throws ConfigError where the model is made for another number of frames.
+/// Composes the experiment's model with random weights and runs it, in evaluation mode, on a video
+/// of the given size, window by window and padded as inference does. Parameters that parts share
+/// count for the first. See MacCounter for what is counted. Throws ConfigError where the model is
+/// made for another number of frames.
 ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size);
 
 /// Tables of parameters and multiply-accumulates, a column for each name, with differences from the

@@ -80,6 +80,16 @@ void move_to(at::Device device, at::ScalarType type, ClipBatch& batch, Targets& 
   }
 }
 
+void move_to(at::Device device, at::ScalarType type, torch::nn::Module& module) {
+  const at::NoGradGuard no_grad;
+  const auto move = [&](at::Tensor tensor) {
+    if (tensor.defined())
+      tensor.set_data(tensor.to(device, tensor.is_floating_point() ? type : tensor.scalar_type()));
+  };
+  for (const at::Tensor& parameter : module.parameters()) move(parameter);
+  for (const at::Tensor& buffer : module.buffers()) move(buffer);
+}
+
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion) {
   std::vector<NamedTensor> tensors = model.named_tensors();
   for (const auto& item : criterion.named_parameters())

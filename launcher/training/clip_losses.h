@@ -50,6 +50,9 @@ at::ScalarType training_type(const TrainOptions& options);
 /// Moves every tensor of a batch; frames and boxes become numbers of `type`.
 void move_to(at::Device device, at::ScalarType type, ClipBatch& batch, Targets& targets);
 
+/// Moves a module's tensors; those that are floating-point become numbers of `type`, counters stay.
+void move_to(at::Device device, at::ScalarType type, torch::nn::Module& module);
+
 /// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as
 /// "loss.<name>".
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion);

@@ -3,6 +3,7 @@
 #include <opencv2/imgproc.hpp>
 #include <set>
 
+#include "core/error.h"
 #include "launcher/data/antialiased_resize.h"
 #include "launcher/data/augmentation.h"
 #include "launcher/data/pixel_loops.h"
@@ -20,6 +21,11 @@ TEST(ResizedSize, KeepsTheAspectAndTheLimit) {
   EXPECT_EQ(resized_size(100, 400, 300, 540), cv::Size(540, 135));
   EXPECT_EQ(resized_size(100, 400, 300, 0), cv::Size(1200, 300));
   EXPECT_EQ(resized_size(1, 4000, 300, 540), cv::Size(540, 1));
+}
+
+TEST(ResizedSize, RefusesNoSize) {
+  EXPECT_THROW(resized_size(360, 640, 0, 0), RuntimeError);
+  EXPECT_THROW(resized_size(360, 640, 0, 540, kDown), RuntimeError);
 }
 
 /// Values of detectron2's and of DETR's code, which torchvision's agrees with.

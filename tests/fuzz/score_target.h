@@ -51,7 +51,8 @@ inline void score_both_ways(std::string_view ground_truth, std::string_view resu
       .num_threads = 1};
   const std::string whole = outcome([&] {
     const auto truth = data::read_annotations(truth_file.path(), {.compatible = compatible});
-    return evaluation::score(truth, evaluation::read_results(results_file.path()), options);
+    const auto results = evaluation::read_results(results_file.path(), evaluation::sizes_of(truth));
+    return evaluation::score(truth, results, options);
   });
   const std::string in_parts = outcome(
       [&] { return evaluation::score_files(truth_file.path(), results_file.path(), options); });

@@ -1,16 +1,22 @@
 """Writes stand-ins of official weight files: every tensor name and shape of the file, other numbers.
 
-    official_weights.py FILE...        writes each into the working directory, by its name
-    official_weights.py --list         the names that there are
+    official_weights.py FILE...            writes each into the working directory, by its name
+    official_weights.py --drawn FILE...    the same, with random numbers instead of zeros
+    official_weights.py --list             the names that there are
 
 Names and shapes are those of the authors' code (torchvision, detectron2, Swin-Transformer, VisTR,
 SeqFormer, MS-STS VIS, IFC, Mask2Former, MinVIS), with what such a file holds beside the model: buffers,
 loss weights, the optimiser's state. Needs neither PyTorch nor NumPy: their pickles are written as
 calls of their functions. All tensors of a file share few bytes, so that a file takes a seventh of the
-space of its tensors.
+space of its tensors. With --drawn every tensor has its own bytes: random numbers of the size that a
+model starts its training with, so that masks and queries differ from each other.
 """
 import argparse
+import array
+import math
 import pickle
+import random
+import re
 import sys
 import types
 import zipfile
@@ -268,8 +274,9 @@ def vistr(depth):
 
 
 class Tensor:
-    def __init__(self, shape, dtype):
+    def __init__(self, shape, dtype, name=""):
         self.shape, self.dtype = tuple(shape), dtype
+        self.name = name.replace("transformer.decoder.bbox_embed.", "bbox_embed.")  # one module, twice
         self.count = 1
         for size in shape:
             self.count *= size
@@ -283,7 +290,63 @@ def dtype_of(name):
 
 
 def tensors_of(shapes):
-    return {name: Tensor(shape, dtype_of(name)) for name, shape in shapes.items()}
+    return {name: Tensor(shape, dtype_of(name), name) for name, shape in shapes.items()}
+
+
+def scale(tensor):
+    """Mean and standard deviation of a tensor's random numbers."""
+    name, shape = tensor.name, tensor.shape
+    if tensor.dtype != "float32" or name.endswith(("running_mean", "attn_mask")):
+        return 0, 0
+    if name.endswith("running_var"):
+        return 1, 0
+    if len(shape) == 1:
+        if name.endswith("sampling_offsets.bias"):
+            return 0, 1.5
+        if name.endswith("bias"):
+            return 0, 0.02
+        last_of_block = re.search(r"layer\d\.\d+\.bn3|res\d\.\d+\.conv3\.norm", name)
+        return (0.2 if last_of_block else 1), 0
+    if "class_embed" not in name and re.search(r"(embed|query|query_feat|memory_\w+)(\.weight)?$", name):
+        return 0, 1
+    if "sampling_offsets" in name or "bias_table" in name:
+        return 0, 0.02
+    deviation = math.sqrt((2 if len(shape) > 2 else 1) / math.prod(shape[1:]))
+    # Small steps, so that queries stay different from each other through all layers.
+    end_of_step = re.search(r"(out_proj|output_proj|linear2)(_box)?\.weight$", name)
+    return 0, deviation / (4 if end_of_step else 1)
+
+
+# Drawn stand-ins of models of YouTube-VIS 2019 find these categories and no others.
+LIKELY_CATEGORIES = (1, 6)
+
+
+def class_biases(tensor):
+    """VisTR's and SeqFormer's 42 classes are category ids; the others' 40 begin with category 1."""
+    biases = array.array("f", [-8.0] * tensor.count)
+    for category in LIKELY_CATEGORIES:
+        biases[category if tensor.count == 42 else category - 1] = 1.0
+    return biases.tobytes()
+
+
+PERIOD = 65537  # a prime, so that no row of a matrix repeats another
+DRAWN = {}
+
+
+def numbers(tensor):
+    """Random numbers for a tensor, the same ones for the same name."""
+    if re.search(r"class_embed\b.*\.bias$", tensor.name) and tensor.count in (41, 42):
+        return class_biases(tensor)
+    mean, deviation = scale(tensor)
+    size = WIDTH[tensor.dtype] * tensor.count
+    if (mean, deviation) == (0, 0):
+        return bytes(size)
+    if (mean, deviation) not in DRAWN:
+        draw = random.Random(1)
+        DRAWN[mean, deviation] = array.array("f", [draw.gauss(mean, deviation) for _ in range(PERIOD)]).tobytes()
+    block = DRAWN[mean, deviation]
+    begin = 4 * random.Random(tensor.name).randrange(PERIOD)
+    return (block[begin:] + block * (size // len(block) + 1))[:size]
 
 
 def stand_in(module, name, **attributes):
@@ -311,8 +374,8 @@ class Call:
 
 
 class Storage:
-    def __init__(self, dtype, count):
-        self.dtype, self.count = dtype, count
+    def __init__(self, dtype, count, key=None):
+        self.dtype, self.count, self.key = dtype, count, key or dtype
 
 
 class Pickler(pickle._Pickler):  # the one in Python, which has reducer_override
@@ -342,17 +405,17 @@ def row_strides(shape):
 
 
 class TorchPickler(Pickler):
-    def __init__(self, file, storages):
+    def __init__(self, file, storage_of):
         super().__init__(file, 2)
-        self.storages = storages
+        self.storage_of = storage_of
 
     def persistent_id(self, value):
         if not isinstance(value, Storage):
             return None
-        return "storage", STORAGE[value.dtype], value.dtype, "cpu", value.count
+        return "storage", STORAGE[value.dtype], value.key, "cpu", value.count
 
     def tensor(self, value):
-        return Call(REBUILD_TENSOR, (self.storages[value.dtype], 0, value.shape, row_strides(value.shape),
+        return Call(REBUILD_TENSOR, (self.storage_of(value), 0, value.shape, row_strides(value.shape),
                                      False, ORDERED_DICT()))
 
 
@@ -368,6 +431,22 @@ def seventh(content):
     return sum(WIDTH[t.dtype] * t.count for t in all_tensors(content)) // 7
 
 
+def write_drawn_pth(path, content):
+    storages, tensors = {}, {}
+
+    def storage_of(tensor):
+        key = tensor.name or f"other.{len(storages)}"
+        tensors.setdefault(key, tensor)
+        return storages.setdefault(key, Storage(tensor.dtype, tensor.count, key))
+
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        with archive.open("archive/data.pkl", "w") as file:
+            TorchPickler(file, storage_of).dump(content)
+        for key, tensor in tensors.items():
+            archive.writestr(f"archive/data/{key}", numbers(tensor))
+        archive.writestr("archive/version", "3\n")
+
+
 def write_pth(path, content):
     """As torch.save writes it since 1.6."""
     largest = {d: max([t.count for t in all_tensors(content) if t.dtype == d], default=1) for d in WIDTH}
@@ -375,7 +454,7 @@ def write_pth(path, content):
     storages["float32"].count = max(storages["float32"].count, seventh(content) // 4)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         with archive.open("archive/data.pkl", "w") as file:
-            TorchPickler(file, storages).dump(content)
+            TorchPickler(file, lambda tensor: storages[tensor.dtype]).dump(content)
         for dtype, storage in storages.items():
             with archive.open(f"archive/data/{dtype}", "w") as file:
                 for _ in range(storage.count // 1024):
@@ -385,22 +464,24 @@ def write_pth(path, content):
 
 
 class NumpyPickler(Pickler):
-    def __init__(self, file):
+    def __init__(self, file, drawn):
         super().__init__(file, 4)
-        self.data = {}
+        self.data, self.drawn = {}, drawn
 
     def tensor(self, value):
         size = WIDTH[value.dtype] * value.count
         code = {"float32": "f4", "int64": "i8"}[value.dtype]
+        data = numbers(value) if self.drawn else self.data.setdefault(size, bytes(size))
         dtype = Call(DTYPE, (code, False, True), (3, "<", None, None, None, -1, -1, 0))
-        state = (1, value.shape, dtype, False, self.data.setdefault(size, bytes(size)))
+        state = (1, value.shape, dtype, False, data)
         return Call(RECONSTRUCT, (NDARRAY, (0,), b"b"), state)
 
 
-def write_numpy_pkl(path, content):
+def write_numpy_pkl(path, content, drawn):
     """As detectron2's model zoos have it."""
+    padding = {} if drawn else {"padding": bytes(seventh(content))}
     with open(path, "wb") as file:
-        NumpyPickler(file).dump({**content, "padding": bytes(seventh(content))})
+        NumpyPickler(file, drawn).dump({**content, **padding})
 
 
 class StoredPickler(Pickler):
@@ -423,7 +504,7 @@ def legacy_storage(dtype, count):
     for head in (0x1950A86A20F9469CFC6C, 1001, {"protocol_version": 1001, "little_endian": True,
                                                 "type_sizes": {"short": 2, "int": 4, "long": 4}}):
         pickle.dump(head, file, 2)
-    TorchPickler(file, {}).dump(Storage(dtype, count))
+    TorchPickler(file, None).dump(Storage(dtype, count))
     pickle.dump([dtype], file, 2)
     return file.getvalue() + count.to_bytes(8, "little") + bytes(count * WIDTH[dtype])
 
@@ -486,25 +567,27 @@ FILES = {
 }
 
 
-def write(name):
+def write(name, drawn=False):
     content = FILES[name]()
     if name.endswith(".pth"):
-        write_pth(name, content)
+        (write_drawn_pth if drawn else write_pth)(name, content)
     elif name.startswith("swin"):
+        assert not drawn, f"{name} has zeros only"
         write_stored_pkl(name, content)
     else:
-        write_numpy_pkl(name, content)
+        write_numpy_pkl(name, content, drawn)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("files", nargs="*")
+    parser.add_argument("--drawn", action="store_true")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
     if arguments.list:
         print("\n".join(FILES))
     for name in arguments.files:
-        write(name)
+        write(name, arguments.drawn)
 
 
 if __name__ == "__main__":

@@ -123,7 +123,8 @@ TEST_P(ModelBenchOf, TimesEveryPartInEveryType) {
                               {"data.num_frames=2", "inference.autocast=\"" + type + "\"",
                                "train.autocast=\"" + type + "\""},
                               registry));
-    experiments.back().second.inference.short_side = 0;
+    experiments.back().second.inference.short_side = 64;
+    experiments.back().second.inference.max_side = 96;
   }
   ModelBenchOptions options;
   options.clip = {2, 64, 96};

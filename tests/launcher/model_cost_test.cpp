@@ -199,6 +199,16 @@ TEST(ModelCost, IsThatOfInference) {
             measure_model_cost(divided, {1, 64, 96}).total().macs);
 }
 
+TEST(ModelCost, CountsWindowByWindow) {
+  const Experiment whole = quickstart("quickstart_mask2former_vis"),
+                   by_frame = quickstart("quickstart_mask2former_vis", {"inference.window=1"});
+  const ModelCost four = measure_model_cost(by_frame, {4, 64, 96});
+  EXPECT_EQ(four.windows, 4);
+  EXPECT_EQ(four.window, 1);
+  EXPECT_EQ(four.total().macs, 4 * *measure_model_cost(whole, {1, 64, 96}).total().macs);
+  EXPECT_NE(four.total().macs, measure_model_cost(whole, {4, 64, 96}).total().macs);
+}
+
 TEST(ModelCost, RefusesAnotherNumberOfFrames) {
   const Experiment fixed = quickstart("quickstart_dense", {"model.decoder.queries=\"per_frame\""});
   EXPECT_THROW(measure_model_cost(fixed, {3, 32, 32}), ConfigError);
@@ -206,6 +216,8 @@ TEST(ModelCost, RefusesAnotherNumberOfFrames) {
 
 TEST(ModelCost, IsPrintedWithDifferences) {
   ModelCost first, second;
+  first.windows = 2, first.window = 3;
+  second.windows = 5, second.window = 1;
   first.parts = {{"backbone", 1000, 5000000}, {"encoder", 20, 300}};
   second.parts = {{"backbone", 1000, 5000000}, {"encoder", 5, 1300}, {"auxiliary.d", 7, {}}};
   EXPECT_EQ(
@@ -221,8 +233,9 @@ TEST(ModelCost, IsPrintedWithDifferences) {
       "  encoder                   300      1,300      +1,000\n"
       "  model               5,000,300  5,001,300      +1,000\n"
       "masks made                    0          0\n"
-      "One forward of a clip of 5 frames of 36 x 64 pixels. loss and auxiliary.*: in training "
-      "only, not in the model's sum.\n");
+      "windows                    2 of 3     5 of 1\n"
+      "Inference on 5 frames of 36 x 64 pixels in windows of so many frames, masks of each window. "
+      "loss and auxiliary.*: in training only, not in the model's sum.\n");
 }
 
 }  // namespace
