@@ -31,7 +31,7 @@ void to_float32(Struct& structure) {
 }
 
 /// Parts under a name of their own.
-using Group = torch::nn::Module;
+using NamedParts = torch::nn::Module;
 
 /// The first stage stands in `[model]` itself.
 StageOptions stage_options(const ModelOptions& options, size_t index) {
@@ -71,10 +71,12 @@ void VisModel::add_stage(const ModelOptions& options, size_t index) {
   for (const ModelStage& stage : stages_) built_for.earlier.push_back(stage.spec());
   const bool is_apart = is_first && frames_apart_;
   if (is_apart) built_for.clip.num_frames = 1;
-  if (index == 1) further_stages_ = register_module("stages", std::make_shared<Group>("stages"));
+  if (index == 1)
+    further_stages_ = register_module("stages", std::make_shared<NamedParts>("stages"));
   torch::nn::Module* parent = this;
   if (!is_first)
-    parent = further_stages_->register_module(own.name, std::make_shared<Group>(own.name)).get();
+    parent =
+        further_stages_->register_module(own.name, std::make_shared<NamedParts>(own.name)).get();
   stages_.emplace_back(own, is_first ? "" : "stages." + own.name + ".", built_for, is_apart,
                        *parent);
   const ModelStage& stage = stages_.back();
