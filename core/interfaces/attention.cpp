@@ -4,11 +4,11 @@ namespace tessera {
 
 AttentionOutput attend(Attention& attention, AttentionInput input, const ForwardContext& context,
                        const std::string& name) {
-  if (!context.attention || !context.attention->wants(name))
+  if (!context.attention || !context.attention->wants(context.prefix + name))
     return attention.forward(input, context);
   input.wants_sampling = true;
   AttentionOutput output = attention.forward(input, context);
-  context.attention->record(name, input, output.sampling);
+  context.attention->record(context.prefix + name, input, output.sampling);
   return output;
 }
 

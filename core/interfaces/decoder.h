@@ -20,6 +20,8 @@ struct PredictionWant {
 class TESSERA_API InstancePredictor {
  public:
   virtual ~InstancePredictor();
+  /// `layer` is the index of InstanceEmbeddings::layers at which `embeddings` will stand, and the
+  /// same tensors have to stand there. out: over pieces (QuerySpec::piece_frames).
   virtual LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
                                   PredictionWant want) = 0;
 };
@@ -27,8 +29,8 @@ class TESSERA_API InstancePredictor {
 /// What a decoder reads beside today's memory; checked when a model is composed.
 struct StageReads {
   bool memory = true;     // cells of the memory
-  bool prefix = false;    // FeatureLevel::prefix of the pyramid
-  bool rotation = false;  // FeaturePyramid::rotation
+  bool prefix = false;    // prefix tokens: of the memory if it is read, else of the pyramid
+  bool rotation = false;  // the rotation of the memory if it is read, else of the pyramid
   int64_t stages = 0;     // earlier stages that must be there
   // Members that the last layer of the stage before must give.
   bool raw = false, anchor = false, source = false, identity = false;

@@ -17,6 +17,8 @@ class TESSERA_API InstanceHead : public Part {
   virtual LayerPrediction forward(int64_t layer, const InstanceLayer& embeddings,
                                   int64_t num_frames, PredictionWant want,
                                   const ForwardContext& context) = 0;
+  /// Whether LayerPrediction::identity is given where it is wanted.
+  virtual bool gives_identity() const { return false; }
 };
 
 }  // namespace tessera

@@ -37,13 +37,14 @@ at::Tensor uniform_points(const ForwardContext& context, const std::string& use,
                           int64_t num_points, const at::Tensor& like, uint64_t clip_key) {
   at::Tensor points;
   if (context.points) {
-    points = context.points->uniform(use, count, num_points);
+    points = context.points->uniform(context.prefix + use, count, num_points);
     ShapeBinding sizes{{'R', count}, {'P', num_points}};
     expect_shape(points, "[R,P,2]", "points of " + use, sizes);
   } else {
     // The generator lives on the CPU: the numbers do not depend on the device.
     std::optional<at::Generator> generator = context.generator;
-    if (clip_key != 0) generator = at::detail::createCPUGenerator(clip_key ^ hash_of(use));
+    if (clip_key != 0)
+      generator = at::detail::createCPUGenerator(clip_key ^ hash_of(context.prefix + use));
     points = at::rand({count, num_points, 2}, generator, at::kFloat);
   }
   return points.to(like.options());

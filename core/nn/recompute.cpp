@@ -113,7 +113,12 @@ struct Recompute final : torch::autograd::Function<Recompute> {
     context->save_for_backward(std::move(saved));
     context->saved_data["segment"] = c10::IValue::make_capsule(segment);
     const UncachedAutocast uncached;
-    return segment->work(inputs.vec());  // autograd is off in here
+    variable_list outputs = segment->work(inputs.vec());  // autograd is off in here
+    // An output becomes part of the graph, which a buffer must not.
+    for (at::Tensor& output : outputs)
+      for (const at::Tensor& buffer : segment->buffers)
+        if (output.is_same(buffer)) output = buffer.detach();
+    return outputs;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {

@@ -126,7 +126,7 @@ Outputs outputs_of(VisModel& model, const ClipBatch& batch, const std::string& a
   ForwardContext context;
   context.autocast = autocast_type(autocast);
   const VisModel::Output output = model.forward(batch, context);
-  const LayerPrediction& last = output.predictions.last();
+  const LayerPrediction& last = output.last().predictions.last();
   const int64_t rows = std::min(kMostRows, last.classes.logits.size(-2));
   return {last.classes.logits, last.boxes,
           last.masks->logits(0, at::arange(rows, batch.frames.options().dtype(at::kLong)))};

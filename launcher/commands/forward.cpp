@@ -51,17 +51,17 @@ void run_forward(const ForwardArguments& arguments) {
   context.autocast = autocast_type(experiment.inference.autocast);
   const VisModel::Output output = model.forward(batch, context);
   TensorList tensors;
-  const int64_t last = static_cast<int64_t>(output.predictions.layers.size()) - 1;
+  const int64_t last = static_cast<int64_t>(output.last().predictions.layers.size()) - 1;
   for (int64_t i = 0; i <= last; ++i) {
-    const LayerPrediction& layer = output.predictions.layers[i];
+    const LayerPrediction& layer = output.last().predictions.layers[i];
     const std::string prefix = i == last ? "" : "aux_" + std::to_string(i) + ".";
     tensors.emplace_back(prefix + "pred_logits", layer.classes.logits);
     if (layer.boxes.defined()) tensors.emplace_back(prefix + "pred_boxes", layer.boxes);
   }
   std::vector<at::Tensor> masks;
-  const at::Tensor rows = at::arange(output.predictions.last().classes.logits.size(-2));
+  const at::Tensor rows = at::arange(output.last().predictions.last().classes.logits.size(-2));
   for (int64_t clip = 0; clip < batch.frames.size(0); ++clip)
-    masks.push_back(output.predictions.last().masks->logits(clip, rows));
+    masks.push_back(output.last().predictions.last().masks->logits(clip, rows));
   tensors.emplace_back("pred_masks", at::stack(masks));
   write_safetensors(arguments.output, tensors);
 }

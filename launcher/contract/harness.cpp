@@ -257,7 +257,10 @@ std::vector<at::Tensor> run_decoder(Decoder& part, int64_t frames, Numbers& numb
   const ForwardContext context;
   const QuerySpec spec = part.spec();
   FixedPredictor heads(make_prediction(frames, numbers, spec.num_queries));
-  const InstanceEmbeddings embeddings = part.forward(make_memory(frames, numbers), heads, context);
+  const Memory memory = make_memory(frames, numbers);
+  const FeaturePyramid pyramid = make_pyramid(frames, numbers);
+  const InstanceEmbeddings embeddings =
+      part.decode({pyramid, memory, heads, context, {}, nullptr}).embeddings;
   check(static_cast<int64_t>(embeddings.layers.size()) == spec.num_layers,
         "as many layers as spec() says");
   std::vector<at::Tensor> outputs;

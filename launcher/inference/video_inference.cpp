@@ -168,8 +168,8 @@ std::vector<VideoInference::Seen> VideoInference::see(const data::InferenceVideo
   }
   VisModel::Output output = model_.predict(std::move(pyramid), context);
   const at::Tensor& finest = output.pyramid.levels.front().features;
-  const LayerPrediction& last = output.predictions.layers.back();
-  const InstanceLayer& embedded = output.embeddings.layers.back();
+  const LayerPrediction& last = output.last().predictions.layers.back();
+  const InstanceLayer& embedded = output.last().embeddings.layers.back();
   std::vector<Seen> all;
   for (size_t i = 0; i < windows.size(); ++i) {
     Seen& seen = all.emplace_back();

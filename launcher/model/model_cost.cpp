@@ -136,14 +136,14 @@ ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size)
     const torch::NoGradGuard no_grad;
     const MacCounter counter;
     const VisModel::Output output = model.forward(clip, context);
-    if (!output.predictions.layers.empty())
-      output.predictions.last().masks->logits(0, at::arange(cost.masks));
+    if (!output.last().predictions.layers.empty())
+      output.last().predictions.last().masks->logits(0, at::arange(cost.masks));
     macs = counter.by_scope();
   }
   for (auto& [part, count] : macs) count *= cost.windows;
   ParameterCount parameters;
-  for (const auto& part : model.named_children())
-    cost.parts.push_back({part.key(), parameters.of(*part.value()), macs[part.key()]});
+  for (const auto& [name, part] : model.parts())
+    cost.parts.push_back({name, parameters.of(*part), macs[name]});
   const int64_t of_loss = parameters.of(Criterion(experiment.loss, model.facts()));
   if (of_loss > 0) cost.parts.push_back({"loss", of_loss, std::nullopt});
   for (const AuxiliaryOptions& auxiliary : experiment.auxiliaries)

@@ -21,14 +21,14 @@ struct Sources {
   InstanceLayer embeddings;
   at::Tensor boxes;
 
-  /// The tensors that gradients may flow to, defined or not.
+  /// All tensors, defined or not.
   std::vector<at::Tensor*> fields() {
     std::vector<at::Tensor*> all;
-    for (FeatureLevel& level : pyramid.levels) all.push_back(&level.features);
-    for (at::Tensor* tensor :
-         {&memory.tokens, &memory.valid_ratio, &memory.position, &memory.pixel_features,
-          &embeddings.clip, &embeddings.frame, &embeddings.references, &boxes})
-      all.push_back(tensor);
+    const auto add = [&all](at::Tensor& tensor, Leading /*leading*/) { all.push_back(&tensor); };
+    for_each_tensor(pyramid, add);
+    for_each_tensor(memory, add);
+    for_each_tensor(embeddings, add);
+    all.push_back(&boxes);
     return all;
   }
 };
@@ -105,8 +105,9 @@ class RecomputedMasks final : public MaskSource {
     std::vector<bool> is_input;
     // The node outlives the batch; tensors that it kept would be in memory to the end of backward.
     for (at::Tensor* field : rest.fields()) {
-      is_input.push_back(field->defined());
-      if (field->defined()) inputs.push_back(std::exchange(*field, at::Tensor()));
+      // Only these may have gradients.
+      is_input.push_back(field->defined() && field->is_floating_point());
+      if (is_input.back()) inputs.push_back(std::exchange(*field, at::Tensor()));
     }
     const TensorFunction run = [masks, mask_head = batch_->mask_head,
                                 context = batch_->context.unobserved(), layer = layer_, rest,

@@ -1,158 +1,145 @@
 #include "launcher/model/vis_model.h"
 
 #include <ATen/ATen.h>
-#include <ATen/record_function.h>
 
-#include <numeric>
+#include <algorithm>
+#include <functional>
 #include <regex>
 #include <set>
-#include <utility>
 
 #include "core/error.h"
 #include "core/nn/precision.h"
 #include "core/nn/recompute.h"
+#include "core/structures/pieces.h"
 #include "launcher/model/autocast.h"
-#include "launcher/model/recomputed_masks.h"
-#include "launcher/model/recorded_masks.h"
+#include "launcher/model/part_scope.h"
 
 namespace tessera {
 namespace {
 
-/// Runs the heads for a decoder, and keeps what it asked for, layer by layer.
-class HeadRunner final : public InstancePredictor {
- public:
-  HeadRunner(InstanceHead& instance_head, MaskHead& mask_head, const PreparedMasks& prepared,
-             int64_t num_frames, at::Device device, const ForwardContext& context)
-      : instance_head_(instance_head),
-        mask_head_(mask_head),
-        prepared_(prepared),
-        num_frames_(num_frames),
-        device_(device),
-        context_(context) {}
-
-  LayerPrediction predict(int64_t layer, const InstanceLayer& embeddings,
-                          PredictionWant want) override {
-    LayerPrediction& kept = kept_[layer];
-    const bool needs_boxes = want.boxes || (want.masks && mask_head_.wants_boxes());
-    const PredictionWant missing{want.classes && !kept.classes.logits.defined(),
-                                 needs_boxes && !kept.boxes.defined(), want.masks && !kept.masks};
-    if (missing.classes || missing.boxes) {
-      RECORD_USER_SCOPE("instance_head");
-      LayerPrediction fresh =
-          instance_head_.forward(layer, embeddings, num_frames_, missing, context_);
-      if (missing.classes) {
-        kept.classes = std::move(fresh.classes);
-        kept.classes.logits = to_full_precision(kept.classes.logits);
-      }
-      if (missing.boxes) kept.boxes = to_full_precision(fresh.boxes);
-    }
-    if (missing.masks) {
-      RECORD_USER_SCOPE("mask_head");
-      kept.masks = recorded(in_full_precision(prepared_.masks(layer, embeddings, kept.boxes),
-                                              context_.autocast, device_));
-    }
-    return kept;
-  }
-
- private:
-  InstanceHead& instance_head_;
-  MaskHead& mask_head_;
-  const PreparedMasks& prepared_;
-  int64_t num_frames_;
-  at::Device device_;
-  const ForwardContext& context_;
-  std::map<int64_t, LayerPrediction> kept_;
-};
-
-void join_needs(ClipNeeds& joined, const ClipNeeds& needs, const std::string& part) {
-  if (needs.fixed_frames > 0 && joined.fixed_frames > 0 &&
-      needs.fixed_frames != joined.fixed_frames)
-    throw ConfigError("model: expected parts that work for one clip length, got " +
-                      std::to_string(joined.fixed_frames) + " and, from the " + part + ", " +
-                      std::to_string(needs.fixed_frames) + " frames.");
-  joined.fixed_frames = std::max(joined.fixed_frames, needs.fixed_frames);
-  joined.size_divisor = std::lcm(joined.size_divisor, needs.size_divisor);
-  joined.uses_padding_mask = joined.uses_padding_mask || needs.uses_padding_mask;
+template <class Struct>
+std::vector<at::Tensor*> tensors_in(Struct& structure) {
+  std::vector<at::Tensor*> tensors;
+  for_each_tensor(structure, [&](at::Tensor& tensor, Leading) { tensors.push_back(&tensor); });
+  return tensors;
 }
 
 /// What losses, linkers and auxiliary networks see is float32, whatever it was computed in.
-void leave_autocast(VisModel::Output& output) {
-  for (FeatureLevel& level : output.pyramid.levels)
-    level.features = to_full_precision(level.features);
-  Memory& memory = output.memory;
-  for (at::Tensor* tensor :
-       {&memory.tokens, &memory.valid_ratio, &memory.position, &memory.pixel_features})
-    *tensor = to_full_precision(*tensor);
-  for (InstanceLayer& layer : output.embeddings.layers)
-    for (at::Tensor* tensor : {&layer.clip, &layer.frame, &layer.references})
-      *tensor = to_full_precision(*tensor);
+template <class Struct>
+void to_float32(Struct& structure) {
+  for (at::Tensor* tensor : tensors_in(structure)) *tensor = to_full_precision(*tensor);
+}
+
+/// Parts under a name of their own.
+using NamedParts = torch::nn::Module;
+
+/// The first stage stands in `[model]` itself.
+StageOptions stage_options(const ModelOptions& options, size_t index) {
+  if (index > 0) return options.stages.at(index - 1);
+  return {kSegmenter, options.decoder, options.instance_head, options.mask_head};
+}
+
+void require_no_gradients(torch::nn::Module& part) {
+  for (at::Tensor& parameter : part.parameters()) parameter.requires_grad_(false);
 }
 
 }  // namespace
 
-void NameRule::describe(Schema<NameRule>& schema) {
-  schema
-      .field("from", &NameRule::from,
-             "Regular expression on a tensor's name in the composed model.")
-      .required();
-  schema.field("to", &NameRule::to, "What replaces the match ($1 is the first group).").required();
-  schema.validate([](const NameRule& rule) {
-    try {
-      std::regex check(rule.from);
-    } catch (const std::regex_error& error) {
-      throw ConfigError("from: expected a regular expression, got '" + rule.from + "' (" +
-                        error.what() + ").");
-    }
-  });
-}
-
-void ModelOptions::describe(Schema<ModelOptions>& schema) {
-  schema.field("backbone", &ModelOptions::backbone, "Frames to feature pyramid.").required();
-  schema.field("encoder", &ModelOptions::encoder, "Feature pyramid to memory.").required();
-  schema
-      .field("decoder", &ModelOptions::decoder, "Memory and object queries to instance embeddings.")
-      .required();
-  schema.field("instance_head", &ModelOptions::instance_head, "Embeddings to classes and boxes.")
-      .required();
-  schema.field("mask_head", &ModelOptions::mask_head, "Embeddings and features to masks.")
-      .required();
-  schema.field(
-      "names", &ModelOptions::names,
-      "Rules, applied in order, from the composed model's tensor names to those of weight files.");
-}
-
-VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip) {
+VisModel::VisModel(const ModelOptions& options, const ClipFacts& clip)
+    : frames_apart_(options.frames_apart()) {
   facts_.clip = clip;
   backbone_ = register_module("backbone", facts_.make(options.backbone));
   facts_.pyramid = backbone_->spec();
-  encoder_ = register_module("encoder", facts_.make(options.encoder));
+  joined_needs_.add(backbone_->needs(), "backbone", /*is_whole=*/true, clip.num_frames);
+  BuildContext of_encoder = facts_;
+  if (frames_apart_) of_encoder.clip.num_frames = 1;
+  encoder_ = register_module("encoder", of_encoder.make(options.encoder));
   facts_.memory = encoder_->spec();
-  decoder_ = register_module("decoder", facts_.make(options.decoder));
-  facts_.queries = decoder_->spec();
-  instance_head_ = register_module("instance_head", facts_.make(options.instance_head));
-  mask_head_ = register_module("mask_head", facts_.make(options.mask_head));
-  join_needs(needs_, backbone_->needs(), "backbone");
-  join_needs(needs_, encoder_->needs(), "encoder");
-  join_needs(needs_, decoder_->needs(), "decoder");
-  join_needs(needs_, mask_head_->needs(), "mask head");
+  joined_needs_.add(encoder_->needs(), "encoder", !frames_apart_, of_encoder.clip.num_frames);
+  stages_.reserve(1 + options.stages.size());
+  for (size_t i = 0; i <= options.stages.size(); ++i) add_stage(options, i);
+  facts_ = stage_facts(stages_.size() - 1);
+  facts_.clip = clip;
+  needs_ = joined_needs_.joined();
   for (const auto& rule : options.names) rules_.emplace_back(rule.from, rule.to);
 }
 
-Recomputed Recomputed::parts(const std::vector<std::string>& names, int64_t mask_rows) {
-  Recomputed what;
-  what.mask_rows = mask_rows;
-  for (const std::string& name : names) {
-    if (name == "backbone")
-      what.backbone = true;
-    else if (name == "encoder")
-      what.encoder = true;
-    else if (name == "masks")
-      what.masks = true;
-    else
-      throw ConfigError("train.recompute: expected parts of backbone, encoder and masks, got '" +
-                        name + "'." + suggestion(name, {"backbone", "encoder", "masks"}));
+void VisModel::add_stage(const ModelOptions& options, size_t index) {
+  const StageOptions own = stage_options(options, index);
+  const bool is_first = index == 0;
+  BuildContext built_for = facts_;
+  for (const ModelStage& stage : stages_) built_for.earlier.push_back(stage.spec());
+  const bool is_apart = is_first && frames_apart_;
+  if (is_apart) built_for.clip.num_frames = 1;
+  if (index == 1)
+    further_stages_ = register_module("stages", std::make_shared<NamedParts>("stages"));
+  torch::nn::Module* parent = this;
+  if (!is_first)
+    parent =
+        further_stages_->register_module(own.name, std::make_shared<NamedParts>(own.name)).get();
+  stages_.emplace_back(own, is_first ? "" : "stages." + own.name + ".", built_for, is_apart,
+                       *parent);
+  const ModelStage& stage = stages_.back();
+  std::vector<const ModelStage*> earlier;
+  for (size_t i = 0; i < index; ++i) earlier.push_back(&stages_[i]);
+  expect_composable(stage, {options, *backbone_, *encoder_, facts_.clip.num_frames}, earlier);
+  joined_needs_.add(stage.decoder().needs(), stage.prefix() + "decoder", !is_apart,
+                    stage.decoder_frames());
+  joined_needs_.add(stage.mask_head().needs(), stage.prefix() + "mask head",
+                    stage.spec().piece_frames == 0, stage.head_frames());
+}
+
+BuildContext VisModel::stage_facts(size_t stage) const {
+  BuildContext facts = facts_;
+  facts.queries = stage_spec(stage);
+  facts.earlier.clear();
+  for (size_t i = 0; i < stage; ++i) facts.earlier.push_back(stage_spec(i));
+  if (facts.queries.piece_frames > 0) facts.clip.num_frames = facts.queries.piece_frames;
+  return facts;
+}
+
+bool VisModel::makes_masks_apart(size_t stage) const {
+  return stage_spec(stage).piece_frames == 1 || stages_.at(stage).mask_head().frames_apart();
+}
+
+void VisModel::recompute_activations(const Recomputed& what) {
+  const auto can_recompute = [](const ModelStage& stage) {
+    return stage.decoder().recomputes_segments();
+  };
+  if (what.decoder && std::none_of(stages_.begin(), stages_.end(), can_recompute))
+    throw ConfigError(
+        "train.recompute: expected a decoder that recomputes its layers beside \"decoder\", got '" +
+        stages_.back().options().decoder.name + "', which cannot. Remove \"decoder\".");
+  recomputed_ = what;
+}
+
+void VisModel::freeze(const std::vector<std::string>& parts, bool evaluates) {
+  std::vector<std::string> known{"backbone", "encoder"};
+  for (const ModelStage& stage : stages_) known.push_back(stage.name());
+  for (const std::string& part : parts)
+    if (std::find(known.begin(), known.end(), part) == known.end())
+      throw ConfigError("train.frozen_parts: expected parts of " + join(known) + ", got '" + part +
+                        "'." + suggestion(part, known));
+  for (const std::string& part : parts) {
+    if (part == "backbone") {
+      frozen_backbone_ = {true, evaluates};
+      require_no_gradients(*backbone_);
+    } else if (part == "encoder") {
+      frozen_encoder_ = {true, evaluates};
+      require_no_gradients(*encoder_);
+    } else {
+      for (ModelStage& stage : stages_)
+        if (stage.name() == part) stage.freeze(evaluates);
+    }
   }
-  return what;
+  train(is_training());
+}
+
+void VisModel::train(bool on) {
+  torch::nn::Module::train(on);
+  if (frozen_backbone_.evaluates) backbone_->eval();
+  if (frozen_encoder_.evaluates) encoder_->eval();
+  for (const ModelStage& stage : stages_) stage.keep_mode();
 }
 
 FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& context) {
@@ -164,9 +151,9 @@ FeaturePyramid VisModel::features(const ClipBatch& batch, const ForwardContext& 
 
 // Profilers, MacCounter and PartTimes see each part under its name.
 FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardContext& context) {
-  RECORD_USER_SCOPE("backbone");
+  const PartScope part("backbone");
   ForwardContext own = context;
-  own.recompute = recomputed_.backbone && at::GradMode::is_enabled();
+  own.recompute = recomputed_.backbone && !frozen_backbone_.is_frozen && at::GradMode::is_enabled();
   if (!own.recompute || backbone_->recomputes_segments()) return backbone_->forward(batch, own);
   // The second run comes when batch and context are gone.
   const ForwardContext again = context.unobserved();
@@ -177,72 +164,88 @@ FeaturePyramid VisModel::run_backbone(const ClipBatch& batch, const ForwardConte
         same.frames = given.at(0);
         return backbone->forward(same, again);
       },
-      [](FeaturePyramid& pyramid) {
-        std::vector<at::Tensor*> fields;
-        for (FeatureLevel& level : pyramid.levels) fields.push_back(&level.features);
-        return fields;
-      });
+      tensors_in<FeaturePyramid>);
 }
 
 Memory VisModel::run_encoder(const FeaturePyramid& pyramid, const ForwardContext& context) {
-  RECORD_USER_SCOPE("encoder");
+  const PartScope part("encoder");
   ForwardContext own = context;
-  own.recompute = recomputed_.encoder && at::GradMode::is_enabled();
+  own.recompute = recomputed_.encoder && !frozen_encoder_.is_frozen && at::GradMode::is_enabled();
   if (!own.recompute || encoder_->recomputes_segments()) return encoder_->forward(pyramid, own);
   const ForwardContext again = context.unobserved();
-  std::vector<at::Tensor> features;
-  FeaturePyramid rest = pyramid;  // all but the features, which backward would otherwise keep twice
-  for (FeatureLevel& level : rest.levels) features.push_back(std::exchange(level.features, {}));
+  FeaturePyramid rest = pyramid;
+  std::vector<at::Tensor> inputs;
+  std::vector<size_t> places;  // of the inputs, which backward would otherwise keep twice
+  const auto tensors = tensors_in(rest);
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    if (!tensors[i]->defined() || !tensors[i]->is_floating_point()) continue;
+    inputs.push_back(std::exchange(*tensors[i], {}));
+    places.push_back(i);
+  }
   return recompute<Memory>(
-      *encoder_, features,
-      [encoder = encoder_, rest, again](const std::vector<at::Tensor>& given) {
+      *encoder_, inputs,
+      [encoder = encoder_, rest, places, again](const std::vector<at::Tensor>& given) {
         FeaturePyramid same = rest;
-        for (size_t i = 0; i < given.size(); ++i) same.levels[i].features = given[i];
+        const auto all = tensors_in(same);
+        for (size_t i = 0; i < given.size(); ++i) *all[places[i]] = given[i];
         return encoder->forward(same, again);
       },
-      [](Memory& memory) {
-        return std::vector<at::Tensor*>{&memory.tokens, &memory.valid_ratio, &memory.position,
-                                        &memory.pixel_features};
-      });
+      tensors_in<Memory>);
 }
 
 VisModel::Output VisModel::forward(const ClipBatch& batch, const ForwardContext& context) {
   return predict(features(batch, context), context);
 }
 
-VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext& context) {
+Memory VisModel::encode(const FeaturePyramid& pyramid, const ForwardContext& context) {
+  const at::Tensor& finest = pyramid.levels.front().features;
+  const AutocastScope autocast(context.autocast, finest.device());
+  if (!frames_apart_) return run_encoder(pyramid, context);
+  return frames_joined(run_encoder(in_pieces(pyramid, 1), context), finest.size(1));
+}
+
+StageRun VisModel::run_stage(size_t stage, const FeaturePyramid& pyramid, const Memory& memory,
+                             const std::vector<const StageOutput*>& earlier,
+                             const VideoState* state, const ForwardContext& context) {
+  return stages_.at(stage).run(pyramid, memory, earlier, state, context, recomputed_);
+}
+
+LayerPrediction VisModel::predict_last(size_t stage, const FeaturePyramid& pyramid,
+                                       const Memory& memory, InstanceLayer layer,
+                                       const ForwardContext& context) {
+  return stages_.at(stage).predict_last(pyramid, memory, std::move(layer), context);
+}
+
+VisModel::Output VisModel::predict(FeaturePyramid pyramid, const ForwardContext& context,
+                                   const std::vector<VideoState>* states) {
   Output output;
   output.pyramid = std::move(pyramid);
-  const at::Tensor& finest = output.pyramid.levels.front().features;
   {
-    const AutocastScope autocast(context.autocast, finest.device());
-    output.memory = run_encoder(output.pyramid, context);
-    // A model without decoder layers only trains features.
-    if (facts_.queries.num_layers > 0) decode(output, finest.size(1), finest.device(), context);
+    const AutocastScope autocast(context.autocast, output.pyramid.levels.front().features.device());
+    output.memory = encode(output.pyramid, context);
+    output.stages.reserve(stages_.size());
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      std::vector<const StageOutput*> earlier;
+      for (const StageOutput& stage : output.stages) earlier.push_back(&stage);
+      const VideoState* state = states ? &states->at(i) : nullptr;
+      StageRun run = run_stage(i, output.pyramid, output.memory, earlier, state, context);
+      output.stages.push_back(std::move(run.output));
+      output.states.push_back(std::move(run.state));
+    }
   }
-  leave_autocast(output);
+  to_float32(output.pyramid);
+  to_float32(output.memory);
   return output;
 }
 
-void VisModel::decode(Output& output, int64_t num_frames, at::Device device,
-                      const ForwardContext& context) {
-  std::shared_ptr<const PreparedMasks> prepared;
-  {
-    RECORD_USER_SCOPE("mask_head");
-    prepared =
-        recomputed_.masks && at::GradMode::is_enabled()
-            ? recomputed(mask_head_, output.pyramid, output.memory, context, recomputed_.mask_rows)
-            : mask_head_->prepare(output.pyramid, output.memory, context);
+std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> VisModel::parts() const {
+  std::vector<std::pair<std::string, std::shared_ptr<torch::nn::Module>>> parts{
+      {"backbone", backbone_}, {"encoder", encoder_}};
+  for (const ModelStage& stage : stages_) {
+    const auto own = stage.parts();
+    parts.insert(parts.end(), own.begin(), own.end());
   }
-  HeadRunner heads(*instance_head_, *mask_head_, *prepared, num_frames, device, context);
-  {
-    RECORD_USER_SCOPE("decoder");
-    output.embeddings = decoder_->forward(output.memory, heads, context);
-  }
-  for (size_t layer = 0; layer < output.embeddings.layers.size(); ++layer)
-    output.predictions.layers.push_back(
-        heads.predict(static_cast<int64_t>(layer), output.embeddings.layers[layer],
-                      {.classes = true, .boxes = true, .masks = true}));
+  return parts;
 }
 
 std::vector<NamedTensor> VisModel::named_tensors(NameStyle style) const {

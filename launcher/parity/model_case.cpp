@@ -314,7 +314,7 @@ class AttentionSources final : public AttentionRecorder {
 void add_losses(const Experiment& experiment, const VisModel& model, const VisModel::Output& output,
                 const Targets& targets, const ForwardContext& context, bool matched_masks,
                 bool gradients, Sources& sources) {
-  const Predictions& predictions = output.predictions;
+  const Predictions& predictions = output.last().predictions;
   Criterion criterion(experiment.loss, model.facts());
   criterion.eval();
   const CriterionResult result = criterion.forward(output.memory, predictions, targets, context);
@@ -396,20 +396,21 @@ std::vector<Comparison> compare_model(const Case& c, const Table& table, Registr
   const bool with_loss = has_targets(c);
   at::AutoGradMode gradients(with_loss);
   const VisModel::Output output = model.forward(batch, context);
-  add_predictions(output.predictions, sources);
-  add_mask_logits(c, table, output.predictions, sources);
+  add_predictions(output.last().predictions, sources);
+  add_mask_logits(c, table, output.last().predictions, sources);
   if (c.config.contains("post_size")) add_tracks(c, experiment, batch, sources);
   if (c.outputs.contains(table.tracks))
-    add_best_tracks(c, table, experiment, output.predictions, sources);
+    add_best_tracks(c, table, experiment, output.last().predictions, sources);
 
   std::map<std::string, Sources> variants;
   if (with_loss) {
     const Targets targets =
         c.inputs.contains("target.boxes")
-            ? targets_of(c, batch.frames.size(1), output.predictions.last().classes.label_offset)
-            : targets_by_clip(c, batch, output.predictions.last().classes.label_offset);
+            ? targets_of(c, batch.frames.size(1),
+                         output.last().predictions.last().classes.label_offset)
+            : targets_by_clip(c, batch, output.last().predictions.last().classes.label_offset);
     add_resized_targets(c, targets, sources);
-    RecordedPoints points(c, table, static_cast<int64_t>(output.predictions.layers.size()));
+    RecordedPoints points(c, table, static_cast<int64_t>(output.last().predictions.layers.size()));
     if (!table.points.empty()) context.points = &points;
     for (const Variant& variant : table.variant) {
       std::vector<std::string> changed = overrides;

@@ -49,7 +49,7 @@ std::vector<Prediction> predictions(const Case& c, const Experiment& experiment,
     meta.width = frames.size(3);
     const ClipBatch batch = data::batch_frames({frames}, {meta}, model.needs().size_divisor);
     const VisModel::Output output = model.forward(batch, {});
-    const LayerPrediction& last = output.predictions.last();
+    const LayerPrediction& last = output.last().predictions.last();
     all.push_back(
         {last.classes.logits[0], last.masks->logits(0, at::arange(last.classes.logits.size(-2)))});
   }

@@ -25,7 +25,7 @@ void ClipLosses::run_criterion(const ClipBatch& batch, const Targets& targets,
   const at::NoGradGuard no_grad;
   const ForwardContext context = this->context();
   const VisModel::Output output = model_.forward(batch, context);
-  criterion_.forward(output.memory, output.predictions, targets, context, whole);
+  criterion_.forward(output.memory, output.last().predictions, targets, context, whole);
 }
 
 PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets,
@@ -37,14 +37,14 @@ PartialLoss ClipLosses::compute(const ClipBatch& batch, const Targets& targets,
   {
     RECORD_USER_SCOPE("criterion");
     CriterionResult result =
-        criterion_.forward(output.memory, output.predictions, targets, context, whole);
+        criterion_.forward(output.memory, output.last().predictions, targets, context, whole);
     loss.total = std::move(result.total);
     loss.terms = std::move(result.terms);
     if (!result.matches.empty()) matches = std::move(result.matches.back());
   }
   if (auxiliaries_.empty()) return loss;
   RECORD_USER_SCOPE("auxiliary");
-  const AuxiliaryInput input{batch,   output.pyramid, output.memory, output.predictions,
+  const AuxiliaryInput input{batch,   output.pyramid, output.memory, output.last().predictions,
                              targets, matches,        whole.counts};
   for (size_t i = 0; i < auxiliaries_.size(); ++i) add_auxiliary(i, input, context, loss);
   return loss;

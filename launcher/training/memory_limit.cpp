@@ -100,6 +100,7 @@ std::string text_of(const Recomputed& what) {
   std::vector<std::string> parts;
   if (what.backbone) parts.emplace_back("backbone");
   if (what.encoder) parts.emplace_back("encoder");
+  if (what.decoder) parts.emplace_back("decoder");
   if (what.masks)
     parts.push_back(what.mask_rows > 0
                         ? "masks of " + std::to_string(what.mask_rows) + " instance(s) at a time"

@@ -165,8 +165,9 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "autocast); weights, gradients, losses and matching stay float32.")
       .one_of(autocast_names());
   schema.field("recompute", &TrainOptions::recompute,
-               "Parts (backbone, encoder, masks) whose activations are computed again in backward "
-               "instead of being kept: less memory, more time, the same gradients.");
+               "Parts (backbone, encoder, decoder, masks) whose activations are computed again in "
+               "backward instead of being kept: less memory, more time, the same gradients. "
+               "decoder: only for decoders that can.");
   schema
       .field("mask_rows", &TrainOptions::mask_rows,
              "Instances whose masks are computed at a time where masks are recomputed; 0: all.")

@@ -166,9 +166,9 @@ TEST_P(FiveSystems, TrainsAStepFromPlainToml) {
     optimiser.zero_grad();
     at::manual_seed(5);  // the same points, so that losses compare
     const VisModel::Output output = model_->forward(batch, context_);
-    ASSERT_EQ(static_cast<int64_t>(output.predictions.layers.size()), row_.layers);
+    ASSERT_EQ(static_cast<int64_t>(output.last().predictions.layers.size()), row_.layers);
     const CriterionResult result =
-        criterion_->forward(output.memory, output.predictions, targets, context_);
+        criterion_->forward(output.memory, output.last().predictions, targets, context_);
     result.total.backward();
     optimiser.step();
     last = result.total.item<double>();
@@ -181,7 +181,7 @@ TEST_P(FiveSystems, TrainsAStepFromPlainToml) {
 TEST_P(FiveSystems, GivesMasksForChosenRowsAndAtPoints) {
   at::NoGradGuard no_grad;
   const VisModel::Output output = model_->forward(make_batch(), context_);
-  const MaskSource& masks = *output.predictions.last().masks;
+  const MaskSource& masks = *output.last().predictions.last().masks;
   const at::Tensor all = masks.logits(1, at::arange(4)),
                    some = masks.logits(1, at::tensor({int64_t{3}, int64_t{1}}));
   EXPECT_TRUE(
@@ -204,9 +204,10 @@ TEST_P(FiveSystems, TrainsAnAuxiliaryWithItsOwnOptimiser) {
     own.zero_grad();
     const VisModel::Output output = model_->forward(batch, context_);
     const CriterionResult result =
-        criterion_->forward(output.memory, output.predictions, targets, context_);
-    const AuxiliaryInput input{batch,   output.pyramid,       output.memory, output.predictions,
-                               targets, result.matches.back()};
+        criterion_->forward(output.memory, output.last().predictions, targets, context_);
+    const AuxiliaryInput input{batch,         output.pyramid,
+                               output.memory, output.last().predictions,
+                               targets,       result.matches.back()};
     at::Tensor total = result.total;
     for (const NamedLoss& loss : auxiliary->model_losses(input, context_))
       total = total + loss.weight * loss.value;
@@ -235,7 +236,7 @@ TEST_P(FiveSystems, ComputesMasksOfMatchedRowsOnly) {
   ASSERT_TRUE(masks);
   const VisModel::Output output = model_->forward(make_batch(), context_);
   EXPECT_EQ(*masks->rows_computed, 0);
-  criterion_->forward(output.memory, output.predictions, make_targets(), context_);
+  criterion_->forward(output.memory, output.last().predictions, make_targets(), context_);
   EXPECT_EQ(*masks->rows_computed, 3);  // the instances of two clips, last layer only
 }
 

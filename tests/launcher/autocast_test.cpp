@@ -48,7 +48,8 @@ TEST_P(Autocast, GivesNearlyTheFullPrecisionModelInFloat32) {
     EXPECT_EQ(a.scalar_type(), at::kFloat) << what;
     EXPECT_LT(difference(a, b), 0.05) << what;
   };
-  const LayerPrediction &said = found.predictions.last(), &goal = expected.predictions.last();
+  const LayerPrediction &said = found.last().predictions.last(),
+                        &goal = expected.last().predictions.last();
   EXPECT_FALSE(said.classes.logits.equal(goal.classes.logits));
   expect_near(said.classes.logits, goal.classes.logits, "classes");
   expect_near(said.boxes, goal.boxes, "boxes");

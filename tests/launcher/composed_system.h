@@ -53,7 +53,7 @@ inline std::vector<at::Tensor> gradients(VisModel& model, const ClipBatch& batch
                                          const ForwardContext& context) {
   model.zero_grad();
   const VisModel::Output output = model.forward(batch, context);
-  const LayerPrediction& last = output.predictions.last();
+  const LayerPrediction& last = output.last().predictions.last();
   at::Tensor loss =
       last.classes.logits.square().mean() + last.masks->logits(1, at::arange(2)).mean();
   if (last.boxes.defined()) loss = loss + last.boxes.square().mean();

@@ -37,9 +37,10 @@ struct Options {
 
   static void describe(Schema<Options>& schema) {
     schema
-        .field("features", &Options::features,
-               "own: the head makes its fine features; encoder: the encoder gives them, and "
-               "channels, stride and norm_groups here say nothing.")
+        .field(
+            "features", &Options::features,
+            "own: the head makes its fine features; encoder: the encoder, or the decoder where it "
+            "changes them, gives them, and channels, stride and norm_groups here have no effect.")
         .one_of({"own", "encoder"});
     schema.field("channels", &Options::channels, "Channels C of features and mask embeddings.")
         .at_least(1);
@@ -220,6 +221,8 @@ class DotProduct final : public MaskHead {
     return std::make_shared<Prepared>(*this, std::move(features));
   }
   bool wants_boxes() const override { return options_.box_prior; }
+  bool reads_layer_features() const override { return from_encoder(); }
+  bool frames_apart() const override { return true; }
 
   std::shared_ptr<const MaskSource> source(const std::shared_ptr<const Features>& features,
                                            const InstanceLayer& layer, const at::Tensor& boxes) {

@@ -241,6 +241,7 @@ class DynamicConvolution final : public MaskHead {
     return std::make_shared<Prepared>(*this, std::move(features));
   }
   bool wants_boxes() const override { return options_.coordinates == "box"; }
+  bool frames_apart() const override { return true; }
 
   std::shared_ptr<const MaskSource> source(const std::shared_ptr<const Features>& features,
                                            const InstanceLayer& layer, const at::Tensor& boxes) {

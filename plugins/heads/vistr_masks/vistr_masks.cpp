@@ -270,7 +270,7 @@ class Source final : public MaskSource {
   Networks networks_;
   std::shared_ptr<const Features> features_;
   at::Tensor embeddings_;  // [B,T,Q,D]
-  const ForwardContext& context_;
+  ForwardContext context_;
 };
 
 class Prepared final : public PreparedMasks {
@@ -291,14 +291,15 @@ class Prepared final : public PreparedMasks {
  private:
   Networks networks_;
   std::shared_ptr<const Features> features_;
-  const ForwardContext& context_;
+  ForwardContext context_;
 };
 
 class VistrMasks final : public MaskHead {
  public:
   using Options = vistr_masks::Options;
 
-  VistrMasks(const Options& options, const BuildContext& context) {
+  VistrMasks(const Options& options, const BuildContext& context)
+      : frames_apart_(!options.with_3d_conv) {
     const auto& levels = context.pyramid.levels;
     const int64_t dim = context.memory.dim;
     if (levels.size() < 4)
@@ -336,8 +337,11 @@ class VistrMasks final : public MaskHead {
     for (size_t i = 2; i <= 4; ++i) features.fine.push_back(pyramid.levels.at(n - i).features);
     return std::make_shared<Prepared>(networks_, std::move(features), context);
   }
+  // 3-D convolutions look at neighbouring frames.
+  bool frames_apart() const override { return frames_apart_; }
 
  private:
+  bool frames_apart_;
   Networks networks_;
 };
 
