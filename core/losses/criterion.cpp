@@ -50,6 +50,7 @@ Criterion::Criterion(const CriterionOptions& options, const BuildContext& contex
   for (const StageFacts& facts : stages) {
     BuildContext own = context;
     own.queries = facts.queries;
+    if (facts.queries.piece_frames > 0) own.clip.num_frames = facts.queries.piece_frames;
     own.earlier.clear();
     for (size_t i = 0; i < contexts.size(); ++i) own.earlier.push_back(stages[i].queries);
     contexts.push_back(std::move(own));

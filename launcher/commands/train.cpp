@@ -18,8 +18,8 @@
 #include "launcher/distributed/supervisor.h"
 #include "launcher/distributed/world.h"
 #include "launcher/event_log.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
-#include "launcher/model/stage_facts.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
 #include "launcher/training/first_weights.h"
@@ -184,7 +184,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     } else {
       start_from_weights(model, experiment, arguments, out, log);
     }
-    Criterion criterion(experiment.loss, model.facts(), stage_facts(model));
+    Criterion criterion(experiment.loss, model.facts(), criterion_stages(model));
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
     const at::ScalarType type = training_type(options);
     model.to(device, type);

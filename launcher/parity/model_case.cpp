@@ -1,5 +1,5 @@
 #include "launcher/parity/model_case.h"
-#include "launcher/model/stage_facts.h"
+#include "launcher/model/criterion_stages.h"
 
 #include <ATen/ATen.h>
 
@@ -316,7 +316,7 @@ void add_losses(const Experiment& experiment, const VisModel& model, const VisMo
                 const Targets& targets, const ForwardContext& context, bool matched_masks,
                 bool gradients, Sources& sources) {
   const Predictions& predictions = output.stages.front().predictions;
-  Criterion criterion(experiment.loss, model.facts(), stage_facts(model));
+  Criterion criterion(experiment.loss, model.facts(), criterion_stages(model));
   criterion.eval();
   const CriterionResult result = criterion.forward({output.memory, output.stages, targets, context});
   for (const NamedLoss& term : result.terms) sources["loss." + term.name] = term.value;

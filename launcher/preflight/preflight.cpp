@@ -1,5 +1,5 @@
 #include "launcher/preflight/preflight.h"
-#include "launcher/model/stage_facts.h"
+#include "launcher/model/criterion_stages.h"
 
 #include <ATen/ATen.h>
 
@@ -80,7 +80,7 @@ void check_model(const Experiment& experiment, Trained& trained, Findings& findi
   });
   findings.attempt("losses", [&] {
     trained.criterion = std::make_unique<Criterion>(experiment.loss, trained.model->facts(),
-                                                    stage_facts(*trained.model));
+                                                    criterion_stages(*trained.model));
     return "";
   });
   findings.attempt("auxiliaries", [&] {

@@ -6,8 +6,8 @@
 #include <map>
 
 #include "core/error.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
-#include "launcher/model/stage_facts.h"
 #include "launcher/training/step_batch.h"
 #include "launcher/training/trainer.h"
 #include "tests/launcher/composed_system.h"
@@ -57,7 +57,7 @@ class Trained {
   explicit Trained(const std::string& name, const std::vector<std::string>& overrides = {})
       : system_(name, overrides),
         criterion_((at::manual_seed(5), system_.experiment.loss), system_.model.facts(),
-                   stage_facts(system_.model)),
+                   criterion_stages(system_.model)),
         auxiliaries_(make_auxiliaries(system_.experiment, system_.model.facts())),
         losses_(system_.experiment, system_.model, criterion_, auxiliaries_) {
     // In evaluation mode there is neither dropout nor batch statistics, which no cut keeps. In

@@ -9,8 +9,8 @@
 
 #include "core/losses/criterion.h"
 #include "core/plugin/plugin.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
-#include "launcher/model/stage_facts.h"
 #include "launcher/training/memory_trial.h"
 #include "launcher/training/step_batch.h"
 #include "launcher/training/training_loop.h"
@@ -55,7 +55,7 @@ struct Banked {
   Banked()
       : experiment(load(registry)),
         model((at::manual_seed(4), experiment.model), experiment.clip_facts()),
-        criterion(experiment.loss, model.facts(), stage_facts(model)) {
+        criterion(experiment.loss, model.facts(), criterion_stages(model)) {
     model.train();
     criterion.train();
   }

@@ -8,9 +8,9 @@
 namespace tessera {
 
 /// What a Criterion is told of a model's stages.
-inline std::vector<StageFacts> stage_facts(const VisModel& model) {
+inline std::vector<StageFacts> criterion_stages(const VisModel& model) {
   std::vector<StageFacts> stages;
-  for (size_t i = 0; i < static_cast<size_t>(model.num_stages()); ++i)
+  for (size_t i = 0; i < model.num_stages(); ++i)
     stages.push_back({model.stage_name(i), model.stage_spec(i)});
   return stages;
 }
