@@ -50,7 +50,7 @@ TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::
 
 void tell_model(const VisModel& model, std::ostream& out, EventLog& log) {
   int64_t parameters = 0, trained = 0;
-  for (const auto& [name, tensor, is_parameter] : model.named_tensors()) {
+  for (const auto& [name, tensor, is_parameter, is_memory] : model.named_tensors()) {
     if (!is_parameter) continue;
     parameters += tensor.numel();
     if (tensor.requires_grad()) trained += tensor.numel();

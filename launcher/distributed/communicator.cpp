@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -164,7 +165,7 @@ at::Tensor Communicator::gather_rows(const at::Tensor& rows) const {
   };
   // Tensors of one size are gathered: every rank sends as many rows as the one that has most.
   const std::vector<at::Tensor> counts =
-      all_of(at::scalar_tensor(rows.size(0), rows.options().dtype(at::kLong)));
+      all_of(at::full({1}, rows.size(0), rows.options().dtype(at::kLong)));
   std::vector<int64_t> of_ranks;
   for (const at::Tensor& count : counts) of_ranks.push_back(count.item<int64_t>());
   std::vector<int64_t> sizes = rows.sizes().vec();
