@@ -116,13 +116,13 @@ struct FieldType<PluginMapOf<Kind>> {
   }
 };
 
-/// Tables of a struct with its own describe(), by name.
+/// Tables of one struct, each under a name of the user's choice.
 template <class T>
-struct FieldType<std::vector<std::pair<std::string, T>>> {
+struct FieldType<TableOf<T>> {
   static std::string plugin_kind() { return ""; }
   static std::string name() { return "tables by name"; }
   static std::function<const SchemaBase*()> nested() { return FieldType<T>::nested(); }
-  static void read(MapOf<T>& out, const ConfigNode& node, const std::string& path,
+  static void read(TableOf<T>& out, const ConfigNode& node, const std::string& path,
                    ReadContext& context) {
     if (!node.is_table()) return expected(node, path, "a table of tables", context);
     out.clear();
@@ -131,8 +131,8 @@ struct FieldType<std::vector<std::pair<std::string, T>>> {
       FieldType<T>::read(out.back().second, child, path + "." + key, context);
     }
   }
-  static void read_absent(MapOf<T>&, const std::string&, ReadContext&) {}
-  static std::optional<ConfigNode> write(const MapOf<T>& value) {
+  static void read_absent(TableOf<T>&, const std::string&, ReadContext&) {}
+  static std::optional<ConfigNode> write(const TableOf<T>& value) {
     if (value.empty()) return std::nullopt;
     ConfigNode table;
     for (const auto& [key, entry] : value) table.set(key, *FieldType<T>::write(entry));

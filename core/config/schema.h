@@ -37,9 +37,10 @@ struct PluginOf : PluginChoice {
 template <class Kind>
 using PluginMapOf = std::vector<std::pair<std::string, PluginOf<Kind>>>;
 
-/// A sub-table whose every key is a name that the user chooses, with a table of `Options` each.
-template <class Options>
-using MapOf = std::vector<std::pair<std::string, Options>>;
+/// A field of this type holds tables with the keys of T, each under a name of the user's choice:
+/// `[train.schedules.<name>]`.
+template <class T>
+using TableOf = std::vector<std::pair<std::string, T>>;
 
 /// Finds the descriptor of a plugin by kind and name; implemented by the registry.
 class TESSERA_API PluginLookup {
@@ -240,8 +241,8 @@ class Schema : public SchemaBase {
   };
 
   /// Binds `name` to a member: bool, int64_t, double, std::string, std::optional or std::vector of
-  /// these (also of a base), a nested struct with its own describe() or a MapOf it, PluginOf<Kind>,
-  /// a list or a PluginMapOf of it.
+  /// these (also of a base), a nested struct with its own describe(), PluginOf<Kind>, a list or a
+  /// PluginMapOf of it.
   template <class T, class Base>
   FieldBuilder<T> field(const std::string& name, T Base::*member, const std::string& doc) {
     static_assert(std::is_base_of_v<Base, Options>, "the member must be one of Options");

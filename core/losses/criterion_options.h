@@ -50,7 +50,7 @@ struct TESSERA_API FurtherStageLossOptions : StageLossOptions {
 /// `[loss.features.<name>]` on the memory.
 struct TESSERA_API CriterionOptions : StageLossOptions {
   PluginMapOf<FeatureLoss> features;
-  MapOf<FurtherStageLossOptions> stages;
+  TableOf<FurtherStageLossOptions> stages;
 
   static void describe(Schema<CriterionOptions>& schema);
 };

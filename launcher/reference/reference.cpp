@@ -23,11 +23,6 @@ bool is_list(const Field& field) {
   return field.type.starts_with("list");
 }
 
-bool is_map(const Field& field) {
-  return field.type == "tables by name";
-}
-constexpr const char* kAnyName = "<name>";
-
 /// A table with one entry in every list of tables.
 ConfigNode one_entry_each(const SchemaBase& schema) {
   ConfigNode table;
@@ -35,11 +30,6 @@ ConfigNode one_entry_each(const SchemaBase& schema) {
     if (!field.nested) continue;
     ConfigNode child = one_entry_each(*field.nested());
     if (is_list(field)) child = ConfigNode(ConfigNode::Array{std::move(child)});
-    if (is_map(field)) {
-      ConfigNode map;
-      map.set(kAnyName, std::move(child));
-      child = std::move(map);
-    }
     table.set(field.name, std::move(child));
   }
   return table;
@@ -54,8 +44,6 @@ ConfigNode defaults_of(const SchemaBase& schema, void* object) {
 
 /// The defaults of a field's own keys.
 ConfigNode inner_defaults(const ConfigNode* value) {
-  if (value && value->is_table())
-    if (const ConfigNode* entry = value->find(kAnyName)) value = entry;
   if (value && value->is_array() && !value->array().empty()) value = &value->array().front();
   return value && value->is_table() ? *value : ConfigNode();
 }
@@ -76,8 +64,7 @@ void add_keys(const SchemaBase& schema, const ConfigNode& defaults, const std::s
       fallback = code(to_toml_value(*value));
     out += "| `" + key + "` | " + cell(type) + " | " + fallback + " | " + cell(field.doc) + " |\n";
     if (!field.nested) continue;
-    const std::string inner = is_list(field) ? "[]." : is_map(field) ? ".<name>." : ".";
-    add_keys(*field.nested(), inner_defaults(value), key + inner, out);
+    add_keys(*field.nested(), inner_defaults(value), key + (is_list(field) ? "[]." : "."), out);
   }
 }
 
