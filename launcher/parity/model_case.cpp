@@ -318,7 +318,8 @@ void add_losses(const Experiment& experiment, const VisModel& model, const VisMo
   const Predictions& predictions = output.stages.front().predictions;
   Criterion criterion(experiment.loss, model.facts(), criterion_stages(model));
   criterion.eval();
-  const CriterionResult result = criterion.forward({output.memory, output.stages, targets, context});
+  const CriterionResult result =
+      criterion.forward({output.memory, output.stages, targets, context});
   for (const NamedLoss& term : result.terms) sources["loss." + term.name] = term.value;
   sources["loss.total"] = result.total;
   const int64_t last = static_cast<int64_t>(result.matches.size()) - 1;
