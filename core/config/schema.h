@@ -5,6 +5,7 @@
 #include <optional>
 #include <string>
 #include <type_traits>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -35,6 +36,11 @@ struct PluginOf : PluginChoice {
 /// A sub-table whose every key names a plugin of that kind (loss terms, matching costs).
 template <class Kind>
 using PluginMapOf = std::vector<std::pair<std::string, PluginOf<Kind>>>;
+
+/// A field of this type holds tables with the keys of T, each under a name of the user's choice:
+/// `[train.schedules.<name>]`.
+template <class T>
+using TableOf = std::vector<std::pair<std::string, T>>;
 
 /// Finds the descriptor of a plugin by kind and name; implemented by the registry.
 class TESSERA_API PluginLookup {
@@ -90,9 +96,18 @@ class TESSERA_API SchemaBase {
             const std::vector<std::string>& also_known = {}) const;
   /// The values of `object` as a table, defaults included.
   ConfigNode write(const void* object) const;
+  /// The part of `object`, an Options of this schema, that is a `Base`: for whoever knows the base
+  /// alone. Null unless describe() called Schema::base(). Good as long as `object` is.
+  template <class Base>
+  const Base* view(const void* object) const {
+    for (const auto& [type, upcast] : bases_)
+      if (*type == typeid(Base)) return static_cast<const Base*>(upcast(object));
+    return nullptr;
+  }
 
  protected:
   std::vector<Field> fields_;
+  std::vector<std::pair<const std::type_info*, const void* (*)(const void*)>> bases_;
   std::function<void(const void*)> validate_;
 };
 
@@ -251,6 +266,15 @@ class Schema : public SchemaBase {
     fields_.push_back(std::move(f));
     return FieldBuilder<T>(fields_.back(), [member](const void* object) -> const T& {
       return static_cast<const Options*>(object)->*member;
+    });
+  }
+
+  /// Lets SchemaBase::view() find the base `Base` of Options.
+  template <class Base>
+  void base() {
+    static_assert(std::is_base_of_v<Base, Options>, "expected a base of Options");
+    bases_.emplace_back(&typeid(Base), [](const void* object) -> const void* {
+      return static_cast<const Base*>(static_cast<const Options*>(object));
     });
   }
 

@@ -17,7 +17,8 @@ struct NamedLoss {
   double weight = 1.0;
 };
 
-/// What an auxiliary network sees of a training step.
+/// What an auxiliary network sees of a training step. References are good for the call of
+/// Auxiliary::model_losses() or own_losses(); tensors may be kept.
 struct AuxiliaryInput {
   const ClipBatch& batch;
   const FeaturePyramid& pyramid;

@@ -8,7 +8,8 @@
 
 namespace tessera {
 
-/// What a feature loss sees of a training step.
+/// What a feature loss sees of a training step. References and the function are good for the call
+/// of FeatureLoss::forward(); tensors may be kept.
 struct FeatureLossInput {
   const Memory& memory;
   const Targets& targets;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <ATen/core/grad_mode.h>
+
 #include <functional>
 #include <map>
 #include <memory>
@@ -35,9 +37,15 @@ struct WholeBatch {
   /// knows. If a rank has several parts, it is for what Loss::batch_sum() announced. Empty: the
   /// identity.
   std::function<at::Tensor(const at::Tensor&)> mean;
+  /// Counts as those stages of the model see the batch that cut its clips into pieces or look at
+  /// them otherwise (Criterion::counts_of), divided likewise. Empty: to be counted, which only a
+  /// batch in one piece allows.
+  std::vector<std::vector<BatchCounts>> stages{};
+  /// See LossInput::gather_over_ranks. Empty: there is one rank.
+  std::function<at::Tensor(const at::Tensor&)> gather_over_ranks{};
 
   /// A batch in one piece.
-  static WholeBatch of(const Targets& targets) { return {BatchCounts::of(targets), 1, {}}; }
+  static WholeBatch of(const Targets& targets) { return {BatchCounts::of(targets), 1, {}, {}, {}}; }
 };
 
 /// What a loss passes to LossInput::mean_over_batch.
@@ -48,15 +56,18 @@ enum class BatchSum {
 };
 
 /// What the criterion found in an earlier stage of the model: predictions and targets over the
-/// pieces of that stage. `matches` [num layers] is empty for a stage that is not matched.
+/// pieces of that stage. `matches` [num layers] is empty for a stage that is not matched; with
+/// `view = "stacked"` their ClipMatch::valid is [R,1]. Pointers are good for the call of
+/// Loss::forward() that they were given to.
 struct StageLosses {
   const StageOutput* output = nullptr;
   const Targets* targets = nullptr;
   std::vector<Matches> matches{};
 };
 
-/// What a loss term sees of one decoder layer. References and pointers are good for the call of
-/// Loss::forward(); tensors may be kept.
+/// What a loss term sees of one decoder layer. References, pointers and functions are good for the
+/// call of Loss::forward(), and so is what matched_masks() and the like return; tensors may be
+/// kept.
 class TESSERA_API LossInput {
  public:
   LossInput(int64_t layer, const LayerPrediction& prediction, const Targets& targets,
@@ -65,9 +76,12 @@ class TESSERA_API LossInput {
         prediction(prediction),
         targets(targets),
         matches(matches),
-        context(context) {}
+        context(context),
+        with_gradients_(at::GradMode::is_enabled()) {}
 
   /// The mask pairs of this layer, whole or at points; mask terms that want the same share them.
+  /// They have gradients if the criterion runs with gradients, even where the term that asks first
+  /// does not.
   const MatchedMasks& matched_masks(const std::optional<PointSampling>& points = {}) const;
   /// The same on the mask head's own cells of `stride` pixels: logits as they are, targets at the
   /// pixel in the middle of each cell, empty where the cells reach beyond them. Throws ConfigError
@@ -102,8 +116,9 @@ class TESSERA_API LossInput {
   const InstanceEmbeddings* embeddings = nullptr;
   std::vector<const StageLosses*> earlier{};  // all stages before, first to last
   const ClipBatch* batch = nullptr;           // the frames, or null
-  /// Rows [R,...] of all ranks in their order, R of each; without gradients. For memories that must
-  /// stay equal on all ranks.
+  /// Rows [R,...] of all ranks in their order, without gradients; each rank has an R of its own.
+  /// For memories that must stay equal on all ranks. Every rank must make the same calls: a term
+  /// without rows of its own passes none ([0,...]).
   std::function<at::Tensor(const at::Tensor&)> gather_over_ranks = [](const at::Tensor& x) {
     return x.detach();
   };
@@ -116,6 +131,7 @@ class TESSERA_API LossInput {
   MatchedMasks masks_at_points(const PointSampling& sampling) const;
   at::Tensor points_of_pairs(const std::string& use, int64_t num_points) const;
 
+  bool with_gradients_;
   mutable std::map<std::optional<PointSampling>, MatchedMasks> masks_;
   mutable std::map<int64_t, MatchedMasks> cells_, resized_;  // by stride
 };
@@ -128,6 +144,9 @@ class TESSERA_API Loss : public Part {
   /// What forward() passes to LossInput::mean_over_batch. Numbers that are not known before the
   /// predictions cost a forward pass more where a batch comes in several parts.
   virtual BatchSum batch_sum() const { return BatchSum::none; }
+  /// Whether forward() reads StageLosses::matches of LossInput::earlier: the model's first stage is
+  /// then matched even where it has no terms of its own.
+  virtual bool reads_earlier_matches() const { return false; }
   /// out: a scalar, already normalised, not yet weighted.
   virtual at::Tensor forward(const LossInput& input) = 0;
 };

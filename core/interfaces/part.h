@@ -23,9 +23,10 @@ class TESSERA_API Part : public torch::nn::Module {
   /// whole part as one segment. Where this is false, whoever wants the part recomputed wraps it.
   virtual bool recomputes_segments() const { return false; }
 
-  /// A buffer that training fills and that is no statistic (a bank of past embeddings): kept in
-  /// checkpoints, left out of weights for inference, never averaged over ranks. The part changes it
-  /// in place, on every rank by the same numbers (LossInput::gather_over_ranks). Shapes are fixed.
+  /// A buffer that training fills and that is no statistic (a bank of past embeddings), of a loss
+  /// term, a matcher or an auxiliary network: kept in checkpoints, left out of weights for
+  /// inference, never averaged over ranks, put back after trial runs. The part changes it in place,
+  /// on every rank by the same numbers (LossInput::gather_over_ranks). Shapes are fixed.
   at::Tensor register_memory(const std::string& name, at::Tensor tensor);
   /// Names of the buffers made by register_memory(), in that order.
   const std::vector<std::string>& memories() const { return memories_; }
@@ -77,8 +78,10 @@ struct ForwardContext {
   std::optional<at::Generator> generator;  // keyed by (seed, epoch, sample); null: torch's default
   std::optional<at::ScalarType> autocast;  // of products in the model; null: the weights' own type
   bool recompute = false;                  // see Part::recomputes_segments
-  std::string prefix{};  // of the names that look() and attend() show ("stages.tracker.")
-  double progress = 0;   // of the training, 0 at its start, 1 at the end of its schedule
+  /// Of the names that look() and attend() show and that random numbers are drawn under
+  /// ("stages.tracker.").
+  std::string prefix{};
+  double progress = 0;  // of the training, 0 at its start, 1 at the end of its schedule
 
   /// For a second run that nobody looks at, when what `probe` and `attention` point to is gone.
   ForwardContext unobserved() const {

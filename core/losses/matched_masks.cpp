@@ -33,6 +33,7 @@ const MatchedMasks& LossInput::matched_masks(const std::optional<PointSampling>&
   const auto found = masks_.find(points);
   if (found != masks_.end()) return found->second;
   expect_masks();
+  const at::AutoGradMode gradients(with_gradients_);
   return masks_.emplace(points, points ? masks_at_points(*points) : masks_of_size(std::nullopt))
       .first->second;
 }
@@ -41,6 +42,7 @@ const MatchedMasks& LossInput::matched_cells(int64_t stride) const {
   const auto found = cells_.find(stride);
   if (found != cells_.end()) return found->second;
   expect_masks();
+  const at::AutoGradMode gradients(with_gradients_);
   return cells_.emplace(stride, masks_on_cells(stride)).first->second;
 }
 
@@ -48,6 +50,7 @@ const MatchedMasks& LossInput::resized_masks(int64_t stride) const {
   const auto found = resized_.find(stride);
   if (found != resized_.end()) return found->second;
   expect_masks();
+  const at::AutoGradMode gradients(with_gradients_);
   return resized_.emplace(stride, masks_of_size(stride)).first->second;
 }
 

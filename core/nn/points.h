@@ -30,7 +30,7 @@ struct PointSampling {
 
 /// Points uniform in 0..1, [count,num_points,2] as `like`: from the context's PointSource if it has
 /// one; else a function of `clip_key` (ClipTargets::random_key) and `use`; else, if the key is 0,
-/// from the context's generator. `use` names the caller.
+/// from the context's generator. `use` names the caller; ForwardContext::prefix comes before it.
 TESSERA_API at::Tensor uniform_points(const ForwardContext& context, const std::string& use,
                                       int64_t count, int64_t num_points, const at::Tensor& like,
                                       uint64_t clip_key = 0);

@@ -16,6 +16,7 @@
 #include "core/error.h"
 #include "launcher/inference/video_inference.h"
 #include "launcher/model/autocast.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/part_times.h"
 #include "launcher/peak_memory.h"
 #include "launcher/training/clip_losses.h"
@@ -61,7 +62,7 @@ class TrainingSteps {
       : model_(model),
         batch_(batch),
         targets_(targets),
-        criterion_(experiment.loss, model.facts()),
+        criterion_(experiment.loss, model.facts(), criterion_stages(model)),
         auxiliaries_(make_auxiliaries(experiment, model.facts())),
         losses_(experiment, model, criterion_, auxiliaries_) {
     criterion_.to(device);

@@ -18,6 +18,7 @@
 #include "launcher/distributed/supervisor.h"
 #include "launcher/distributed/world.h"
 #include "launcher/event_log.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
 #include "launcher/run_main.h"
 #include "launcher/training/device.h"
@@ -49,7 +50,7 @@ TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::
 
 void tell_model(const VisModel& model, std::ostream& out, EventLog& log) {
   int64_t parameters = 0, trained = 0;
-  for (const auto& [name, tensor, is_parameter] : model.named_tensors()) {
+  for (const auto& [name, tensor, is_parameter, is_memory] : model.named_tensors()) {
     if (!is_parameter) continue;
     parameters += tensor.numel();
     if (tensor.requires_grad()) trained += tensor.numel();
@@ -183,7 +184,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     } else {
       start_from_weights(model, experiment, arguments, out, log);
     }
-    Criterion criterion(experiment.loss, model.facts());
+    Criterion criterion(experiment.loss, model.facts(), criterion_stages(model));
     const auto auxiliaries = make_auxiliaries(experiment, model.facts());
     const at::ScalarType type = training_type(options);
     move_to(device, type, model);

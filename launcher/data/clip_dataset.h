@@ -52,6 +52,8 @@ class ClipDataset {
   /// one, the ids that they map to, each under the name of the first category that is mapped to it.
   const CategoryTable& categories() const { return categories_; }
 
+  const NormaliseOptions& normalise() const { return options_.normalise; }
+
   const std::vector<ClipSet>& sets() const { return sets_; }
   /// Of the first set.
   const AnnotationFile& annotations() const { return sets_.front().annotations(); }

@@ -107,6 +107,7 @@ TrainingBatch ClipLoader::make(const Places& places) const {
     result.sample_indices.push_back(sample);
   }
   result.batch = batch_frames(clips, std::move(meta), options_.size_divisor);
+  set_colour_scale(result.batch, dataset_->normalise());
   for (ClipTargets& targets : result.targets)
     pad_masks(targets, result.batch.frames.size(3), result.batch.frames.size(4));
   return result;

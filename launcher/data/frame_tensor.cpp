@@ -143,4 +143,10 @@ ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMet
   return batch;
 }
 
+void set_colour_scale(ClipBatch& batch, const NormaliseOptions& normalise) {
+  if (normalise.by == "clip") return;
+  batch.mean = at::tensor(normalise.mean, at::kFloat);
+  batch.deviation = at::tensor(normalise.deviation, at::kFloat);
+}
+
 }  // namespace tessera::data

@@ -39,4 +39,7 @@ at::Tensor normalised_frames(const std::vector<cv::Mat>& frames, const Normalise
 ClipBatch batch_frames(const std::vector<at::Tensor>& clips, std::vector<ClipMeta> meta,
                        int64_t size_divisor);
 
+/// Sets ClipBatch::mean and deviation, unless each clip has numbers of its own (`by = "clip"`).
+void set_colour_scale(ClipBatch& batch, const NormaliseOptions& normalise);
+
 }  // namespace tessera::data

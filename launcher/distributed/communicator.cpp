@@ -1,8 +1,12 @@
 #include "launcher/distributed/communicator.h"
 
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/scalar_tensor.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/Device.h>
 #include <dlfcn.h>
 
@@ -148,6 +152,31 @@ std::vector<std::string> Communicator::gather(const std::string& bytes) const {
     }
   }
   return parts;
+}
+
+at::Tensor Communicator::gather_rows(const at::Tensor& rows) const {
+  if (size_ == 1) return rows.detach();
+  const auto all_of = [this](const at::Tensor& value) {
+    std::vector<at::Tensor> input{value};
+    std::vector<std::vector<at::Tensor>> output(1);
+    for (int64_t i = 0; i < size_; ++i) output[0].push_back(at::empty_like(value));
+    groups_->group->allgather(output, input)->wait();
+    return output[0];
+  };
+  // Tensors of one size are gathered: every rank sends as many rows as the one that has most.
+  const std::vector<at::Tensor> counts =
+      all_of(at::full({1}, rows.size(0), rows.options().dtype(at::kLong)));
+  std::vector<int64_t> of_ranks;
+  for (const at::Tensor& count : counts) of_ranks.push_back(count.item<int64_t>());
+  std::vector<int64_t> sizes = rows.sizes().vec();
+  sizes[0] = *std::max_element(of_ranks.begin(), of_ranks.end());
+  at::Tensor padded = at::zeros(sizes, rows.options().requires_grad(false));
+  padded.narrow(0, 0, rows.size(0)).copy_(rows.detach());
+  std::vector<at::Tensor> all;
+  if (sizes[0] > 0) all = all_of(padded);
+  if (all.empty()) return padded;
+  for (size_t i = 0; i < all.size(); ++i) all[i] = all[i].narrow(0, 0, of_ranks[i]);
+  return at::cat(all);
 }
 
 std::string Communicator::from_first(const std::string& text) const {

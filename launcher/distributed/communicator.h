@@ -38,6 +38,9 @@ class Communicator {
   void take_from_first(const std::vector<at::Tensor>& tensors) const;
   /// out: the bytes of each rank in their order on rank 0, nothing elsewhere.
   std::vector<std::string> gather(const std::string& bytes) const;
+  /// in: [R,...], R of each rank's own. out: the rows of all ranks in their order, everywhere,
+  /// without gradients.
+  at::Tensor gather_rows(const at::Tensor& rows) const;
   /// out: rank 0's text, everywhere.
   std::string from_first(const std::string& text) const;
   void wait_for_all() const;

@@ -25,6 +25,8 @@ ClipBatch noise_clip(const ClipSize& size, int64_t size_divisor, int64_t clips) 
                           {0, width - size.width, 0, height - size.height});
   batch.padding_mask = at::ones({clips, size.frames, height, width}, at::kBool);
   batch.padding_mask.narrow(2, 0, size.height).narrow(3, 0, size.width).fill_(false);
+  batch.mean = at::full({3}, 0.5);
+  batch.deviation = at::full({3}, 0.25);
   ClipMeta meta;
   meta.video_name = "noise";
   meta.height = meta.original_height = size.height;

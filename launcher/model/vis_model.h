@@ -25,6 +25,7 @@ struct NamedTensor {
   std::string name;  // canonical: the reference implementation's name where one exists
   at::Tensor tensor;
   bool is_parameter = true;
+  bool is_memory = false;  // a buffer of Part::register_memory
 };
 
 /// The names of a model's tensors: canonical, or those before `model.names` (backbone.*, encoder.*,

@@ -1,4 +1,5 @@
 #include "launcher/parity/model_case.h"
+#include "launcher/model/criterion_stages.h"
 
 #include <ATen/ATen.h>
 
@@ -314,10 +315,11 @@ class AttentionSources final : public AttentionRecorder {
 void add_losses(const Experiment& experiment, const VisModel& model, const VisModel::Output& output,
                 const Targets& targets, const ForwardContext& context, bool matched_masks,
                 bool gradients, Sources& sources) {
-  const Predictions& predictions = output.last().predictions;
-  Criterion criterion(experiment.loss, model.facts());
+  const Predictions& predictions = output.stages.front().predictions;
+  Criterion criterion(experiment.loss, model.facts(), criterion_stages(model));
   criterion.eval();
-  const CriterionResult result = criterion.forward(output.memory, predictions, targets, context);
+  const CriterionResult result =
+      criterion.forward({output.memory, output.stages, targets, context});
   for (const NamedLoss& term : result.terms) sources["loss." + term.name] = term.value;
   sources["loss.total"] = result.total;
   const int64_t last = static_cast<int64_t>(result.matches.size()) - 1;

@@ -1,4 +1,5 @@
 #include "launcher/preflight/preflight.h"
+#include "launcher/model/criterion_stages.h"
 
 #include <ATen/ATen.h>
 
@@ -78,7 +79,8 @@ void check_model(const Experiment& experiment, Trained& trained, Findings& findi
     return "";
   });
   findings.attempt("losses", [&] {
-    trained.criterion = std::make_unique<Criterion>(experiment.loss, trained.model->facts());
+    trained.criterion = std::make_unique<Criterion>(experiment.loss, trained.model->facts(),
+                                                    criterion_stages(*trained.model));
     return "";
   });
   findings.attempt("auxiliaries", [&] {

@@ -135,8 +135,8 @@ Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& 
     snapshot.tensors.emplace_back(name, tensor.detach().to(at::kCPU, /*non_blocking=*/false,
                                                            /*copy=*/true));
   };
-  for (const auto& [name, tensor, is_parameter] : model)
-    add(std::string(kCheckpointModel) + name, tensor);
+  for (const NamedTensor& tensor : model)
+    add(std::string(kCheckpointModel) + tensor.name, tensor.tensor);
   for (const auto& [name, optimiser] : optimisers)
     for (const auto& [slot, tensor] : optimiser->state())
       add(optimiser_prefix(name) + slot, tensor);

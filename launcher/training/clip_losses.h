@@ -23,18 +23,19 @@ class ClipLosses {
              const Auxiliaries& auxiliaries);
 
   /// Losses of a piece of the batch `whole`, with their graphs; epoch and number of samples are the
-  /// caller's to state.
-  PartialLoss compute(const ClipBatch& batch, const Targets& targets,
-                      const WholeBatch& whole) const;
+  /// caller's to state. `progress`: ForwardContext::progress.
+  PartialLoss compute(const ClipBatch& batch, const Targets& targets, const WholeBatch& whole,
+                      double progress = 0) const;
   /// Of a batch in one piece.
-  PartialLoss compute(const ClipBatch& batch, const Targets& targets) const {
-    return compute(batch, targets, WholeBatch::of(targets));
+  PartialLoss compute(const ClipBatch& batch, const Targets& targets, double progress = 0) const {
+    return compute(batch, targets, WholeBatch::of(targets), progress);
   }
   /// Model and criterion without a graph: for what the criterion passes to `whole.mean`.
-  void run_criterion(const ClipBatch& batch, const Targets& targets, const WholeBatch& whole) const;
+  void run_criterion(const ClipBatch& batch, const Targets& targets, const WholeBatch& whole,
+                     double progress) const;
 
  private:
-  ForwardContext context() const;
+  ForwardContext context(double progress) const;
   void add_auxiliary(size_t index, const AuxiliaryInput& input, const ForwardContext& context,
                      PartialLoss& loss) const;
 
@@ -53,8 +54,8 @@ void move_to(at::Device device, at::ScalarType type, ClipBatch& batch, Targets& 
 /// Moves a module's tensors; those that are floating-point become numbers of `type`, counters stay.
 void move_to(at::Device device, at::ScalarType type, torch::nn::Module& module);
 
-/// What the model's optimiser sees: the model's tensors, and the loss terms' parameters as
-/// "loss.<name>".
+/// What the model's optimiser and its checkpoints see: the model's tensors, and the parameters and
+/// memories (Part::register_memory) of matchers and loss terms as "loss.<name>".
 std::vector<NamedTensor> tensors_to_train(const VisModel& model, const Criterion& criterion);
 
 /// An auxiliary network as training takes it, its tensors as "auxiliary.<name>.<tensor>".

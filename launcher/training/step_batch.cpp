@@ -21,6 +21,7 @@ std::vector<data::TrainingBatch> cut_into_parts(const data::TrainingBatch& batch
       return std::decay_t<decltype(all)>(all.begin() + first, all.begin() + first + size);
     };
     data::TrainingBatch part;
+    part.batch = batch.batch;
     part.batch.frames = batch.batch.frames.narrow(0, first, size);
     part.batch.padding_mask = batch.batch.padding_mask.narrow(0, first, size);
     part.batch.meta = cut(batch.batch.meta);
@@ -37,7 +38,12 @@ BatchNormaliser::BatchNormaliser(const ClipLosses& losses, const VisModel& model
     : losses_(losses),
       model_(model),
       criterion_(criterion),
-      communicator_(communicator && communicator->size() > 1 ? communicator : nullptr) {}
+      communicator_(communicator && communicator->size() > 1 ? communicator : nullptr) {
+  if (communicator_)
+    whole_.gather_over_ranks = [this](const at::Tensor& rows) {
+      return communicator_->gather_rows(rows);
+    };
+}
 
 at::Tensor BatchNormaliser::mean_over_ranks(const at::Tensor& value) const {
   return communicator_ ? communicator_->mean(value) : value;
@@ -45,14 +51,14 @@ at::Tensor BatchNormaliser::mean_over_ranks(const at::Tensor& value) const {
 
 void BatchNormaliser::prepare(const std::vector<data::TrainingBatch>& parts,
                               const std::function<void(data::TrainingBatch&)>& move,
-                              const std::function<void(int64_t part)>& seed) {
+                              const std::function<void(int64_t part)>& seed, double progress) {
   count(parts);
   means_.clear();
   if (parts.size() == 1) {
     whole_.mean = [this](const at::Tensor& value) { return mean_over_ranks(value); };
     return;
   }
-  if (criterion_.needs_predictions_of_batch(whole_.counts)) run_all(parts, move, seed);
+  if (criterion_.needs_predictions_of_batch(whole_)) run_all(parts, move, seed, progress);
   whole_.mean = [this](const at::Tensor&) {
     if (next_mean_ >= means_.size())
       throw RuntimeError(
@@ -69,30 +75,45 @@ const WholeBatch& BatchNormaliser::next_part() {
 }
 
 void BatchNormaliser::count(const std::vector<data::TrainingBatch>& parts) {
-  BatchCounts counts;
-  for (const data::TrainingBatch& part : parts) counts += BatchCounts::of(part.targets);
-  const auto num_parts = static_cast<double>(parts.size());
-  const at::Tensor mean =
-      mean_over_ranks(at::tensor({counts.clips, counts.clips_with_instances, counts.instances,
-                                  counts.instance_frames, counts.valid_frames},
-                                 at::kDouble) /
-                      num_parts);
-  const auto* number = mean.const_data_ptr<double>();
-  whole_.counts = {.clips = number[0],
-                   .clips_with_instances = number[1],
-                   .instances = number[2],
-                   .instance_frames = number[3],
-                   .valid_frames = number[4],
-                   .most_instances = communicator_ ? communicator_->maximum(counts.most_instances)
-                                                   : counts.most_instances};
+  whole_.counts = {};
+  whole_.stages.clear();
+  for (const data::TrainingBatch& part : parts) {
+    whole_.counts += BatchCounts::of(part.targets);
+    const auto of_stages = criterion_.counts_of(part.targets);
+    whole_.stages.resize(of_stages.size());
+    for (size_t stage = 0; stage < of_stages.size(); ++stage) {
+      whole_.stages[stage].resize(of_stages[stage].size());
+      for (size_t i = 0; i < of_stages[stage].size(); ++i)
+        whole_.stages[stage][i] += of_stages[stage][i];
+    }
+  }
+  std::vector<BatchCounts*> all{&whole_.counts};
+  for (auto& stage : whole_.stages)
+    for (BatchCounts& counts : stage) all.push_back(&counts);
+  divide(all, static_cast<double>(parts.size()));
   whole_.pieces = static_cast<int64_t>(parts.size()) * (communicator_ ? communicator_->size() : 1);
+}
+
+void BatchNormaliser::divide(const std::vector<BatchCounts*>& all, double num_parts) const {
+  std::vector<double> sums;
+  for (const BatchCounts* counts : all)
+    sums.insert(sums.end(), {counts->clips, counts->clips_with_instances, counts->instances,
+                             counts->instance_frames, counts->valid_frames});
+  const at::Tensor mean = mean_over_ranks(at::tensor(sums, at::kDouble) / num_parts);
+  const auto* number = mean.const_data_ptr<double>();
+  for (BatchCounts* counts : all) {
+    for (double* to : {&counts->clips, &counts->clips_with_instances, &counts->instances,
+                       &counts->instance_frames, &counts->valid_frames})
+      *to = *number++;
+    if (communicator_) counts->most_instances = communicator_->maximum(counts->most_instances);
+  }
 }
 
 void BatchNormaliser::run_all(const std::vector<data::TrainingBatch>& parts,
                               const std::function<void(data::TrainingBatch&)>& move,
-                              const std::function<void(int64_t part)>& seed) {
+                              const std::function<void(int64_t part)>& seed, double progress) {
   KeptBuffers buffers;
-  buffers.add(model_.named_tensors());
+  buffers.add(tensors_to_train(model_, criterion_));
   for (size_t part = 0; part < parts.size(); ++part) {
     data::TrainingBatch moved = parts[part];
     move(moved);
@@ -107,7 +128,7 @@ void BatchNormaliser::run_all(const std::vector<data::TrainingBatch>& parts,
       return value;
     };
     seed(static_cast<int64_t>(part));
-    losses_.run_criterion(moved.batch, moved.targets, whole_);
+    losses_.run_criterion(moved.batch, moved.targets, whole_, progress);
     if (place != means_.size())
       throw RuntimeError(
           "training step: expected losses that ask for as many sums in every part, "

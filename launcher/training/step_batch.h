@@ -24,10 +24,11 @@ class BatchNormaliser {
                   const Communicator* communicator);
 
   /// For a new step. `move` brings a part to the model's device, `seed` makes a forward pass draw
-  /// what compute() of that part will. Every rank calls it with the same number of parts.
+  /// what compute() of that part will, `progress` is the step's. Every rank calls it with the same
+  /// number of parts.
   void prepare(const std::vector<data::TrainingBatch>& parts,
                const std::function<void(data::TrainingBatch&)>& move,
-               const std::function<void(int64_t part)>& seed);
+               const std::function<void(int64_t part)>& seed, double progress = 0);
 
   /// For the next part to be computed.
   const WholeBatch& next_part();
@@ -35,9 +36,11 @@ class BatchNormaliser {
  private:
   at::Tensor mean_over_ranks(const at::Tensor& value) const;
   void count(const std::vector<data::TrainingBatch>& parts);
+  /// Sums over this rank's parts become means over all parts of all ranks.
+  void divide(const std::vector<BatchCounts*>& all, double num_parts) const;
   void run_all(const std::vector<data::TrainingBatch>& parts,
                const std::function<void(data::TrainingBatch&)>& move,
-               const std::function<void(int64_t part)>& seed);
+               const std::function<void(int64_t part)>& seed, double progress);
 
   const ClipLosses& losses_;
   const VisModel& model_;

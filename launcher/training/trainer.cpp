@@ -36,6 +36,8 @@ class ClipLossSource final : public LossSource {
         device_(device),
         type_(training_type(experiment.train)) {}
 
+  void set_progress(double progress) override { progress_ = progress; }
+
   void fetch() override {
     parts_.clear();
     parts_ = cut_into_parts(loader_.next(), num_parts_);
@@ -52,13 +54,14 @@ class ClipLossSource final : public LossSource {
     normaliser_.prepare(
         parts_,
         [this](data::TrainingBatch& part) { move_to(device_, type_, part.batch, part.targets); },
-        seed);
+        seed, progress_);
   }
 
   PartialLoss compute(int64_t part) override {
     data::TrainingBatch& batch = parts_.at(static_cast<size_t>(part));
     move_to(device_, type_, batch.batch, batch.targets);
-    PartialLoss loss = losses_.compute(batch.batch, batch.targets, normaliser_.next_part());
+    PartialLoss loss =
+        losses_.compute(batch.batch, batch.targets, normaliser_.next_part(), progress_);
     loss.epoch = batch.epoch;
     loss.num_samples = static_cast<int64_t>(batch.sample_indices.size());
     batch.batch.frames = batch.batch.padding_mask = at::Tensor();  // not needed again
@@ -77,6 +80,7 @@ class ClipLossSource final : public LossSource {
   data::ClipLoader& loader_;
   at::Device device_;
   at::ScalarType type_;
+  double progress_ = 0;
   std::vector<data::TrainingBatch> parts_;
 };
 
@@ -112,9 +116,18 @@ std::vector<std::shared_ptr<Auxiliary>> make_auxiliaries(const Experiment& exper
 }
 
 void expect_trainable(const Experiment& experiment, const VisModel& model) {
-  if (experiment.loss.terms.empty() && experiment.loss.features.empty())
+  bool has_terms = !experiment.loss.terms.empty() || !experiment.loss.features.empty();
+  for (const auto& [name, stage] : experiment.loss.stages)
+    has_terms = has_terms || !stage.terms.empty();
+  if (!has_terms)
     throw ConfigError(
-        "loss: expected at least one of loss.terms and loss.features to train with, got none.");
+        "loss: expected at least one of loss.terms, loss.features and loss.stages.<name>.terms to "
+        "train with, got none.");
+  if (!experiment.auxiliaries.empty() &&
+      (model.num_stages() > 1 || (model.num_stages() == 1 && model.stage_spec(0).piece_frames > 0)))
+    throw ConfigError(
+        "auxiliaries: expected a model of one stage that predicts for whole clips, got one with "
+        "further stages or with pieces. Remove the auxiliary networks.");
   const int64_t fixed = model.needs().fixed_frames, frames = experiment.data.num_frames;
   if (fixed > 0 && fixed != frames)
     throw ConfigError("data.num_frames: expected " + std::to_string(fixed) +

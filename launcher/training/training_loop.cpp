@@ -131,7 +131,7 @@ class TrainingLoop {
     std::vector<at::Tensor> tensors;
     for (const auto& tensor : all_tensors_) {
       tensors.push_back(tensor.tensor);
-      if (!tensor.is_parameter && tensor.tensor.is_floating_point())
+      if (!tensor.is_parameter && !tensor.is_memory && tensor.tensor.is_floating_point())
         buffers_.push_back({tensor.tensor, 0});
     }
     communicator_.take_from_first(tensors);
@@ -242,6 +242,8 @@ class TrainingLoop {
       return seconds;
     };
     enter(Phase::waiting_for_data);
+    source_.set_progress(static_cast<double>(state_.iteration) /
+                         static_cast<double>(length_.iterations));
     source_.fetch();
     times.data += lap();
     enter(Phase::forward);

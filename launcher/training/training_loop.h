@@ -43,6 +43,9 @@ struct PartialLoss {
 class LossSource {
  public:
   virtual ~LossSource() = default;
+  /// The part of the schedule that was done before the next step, 0..1; known to all its forward
+  /// passes. Called before fetch().
+  virtual void set_progress(double) {}
   /// Waits for the clips of the next step.
   virtual void fetch() = 0;
   /// A part of what was fetched, as numbers (epoch, samples): every random draw of compute()

@@ -44,8 +44,8 @@ LoadReport load_weights(const std::vector<NamedTensor>& model, const std::filesy
 void save_weights(const std::vector<NamedTensor>& model, const std::filesystem::path& file,
                   const TensorMetadata& metadata) {
   TensorList tensors;
-  for (const auto& [name, tensor, is_parameter] : model)
-    if (!is_training_only(name)) tensors.emplace_back(name, tensor);
+  for (const NamedTensor& tensor : model)
+    if (!is_training_only(tensor.name)) tensors.emplace_back(tensor.name, tensor.tensor);
   write_safetensors(file, tensors, metadata);
 }
 

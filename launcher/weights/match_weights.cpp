@@ -58,7 +58,7 @@ WeightMatch match_weights(const std::vector<NamedTensor>& model, const TensorLis
   std::map<std::string, const at::Tensor*> tensors;
   for (const auto& [name, tensor] : renamed.tensors) tensors.emplace(name, &tensor);
   PatternList skip(options.skip, "skip"), reset(options.reset, "reset");
-  for (const auto& [name, tensor, is_parameter] : model) {
+  for (const auto& [name, tensor, is_parameter, is_memory] : model) {
     const auto found = tensors.find(name);
     const bool is_skipped = skip.matches(name), is_reset = reset.matches(name);
     if (is_skipped || is_reset) {

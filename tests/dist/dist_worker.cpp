@@ -61,6 +61,17 @@ void check_communicator(const Communicator& ranks, at::Device device) {
   for (size_t i = 0; i < parts.size(); ++i)
     expect(parts[i] == std::string(i * 1000, static_cast<char>('a' + i)), "every rank's text");
   expect(ranks.from_first(ranks.is_first() ? "first" : "another") == "first", "rank 0's text");
+
+  // Rank r gives r rows, rank 0 none.
+  const auto rows_of = [](int64_t rank) {
+    return (at::arange(rank * 3, at::kDouble) + static_cast<double>(100 * rank)).view({rank, 3});
+  };
+  std::vector<at::Tensor> rows;
+  for (int64_t rank = 0; rank < ranks.size(); ++rank) rows.push_back(rows_of(rank));
+  const at::Tensor gathered = ranks.gather_rows(rows_of(ranks.rank()).requires_grad_());
+  expect(gathered.equal(at::cat(rows)), "the rows of all ranks in their order");
+  expect(!gathered.requires_grad(), "rows without gradients");
+  expect(ranks.gather_rows(at::zeros({0, 2})).size(0) == 0, "no rows of any rank");
 }
 
 /// Parameters that every rank, odd ranks alone, and no rank uses; one larger than a bucket.

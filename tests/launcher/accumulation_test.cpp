@@ -5,6 +5,8 @@
 
 #include <map>
 
+#include "core/error.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
 #include "launcher/training/step_batch.h"
 #include "launcher/training/trainer.h"
@@ -52,9 +54,10 @@ struct Step {
 
 class Trained {
  public:
-  explicit Trained(const std::string& name)
-      : system_(name),
-        criterion_((at::manual_seed(5), system_.experiment.loss), system_.model.facts()),
+  explicit Trained(const std::string& name, const std::vector<std::string>& overrides = {})
+      : system_(name, overrides),
+        criterion_((at::manual_seed(5), system_.experiment.loss), system_.model.facts(),
+                   criterion_stages(system_.model)),
         auxiliaries_(make_auxiliaries(system_.experiment, system_.model.facts())),
         losses_(system_.experiment, system_.model, criterion_, auxiliaries_) {
     // In evaluation mode there is neither dropout nor batch statistics, which no cut keeps. In
@@ -115,10 +118,8 @@ class Trained {
   ClipLosses losses_;
 };
 
-class Accumulation : public testing::TestWithParam<const char*> {};
-
-TEST_P(Accumulation, GivesTheWholeBatchsLossesAndGradientsForEveryCut) {
-  Trained trained(GetParam());
+/// Compares the batch in one part with the batch in two and in four.
+void expect_same_in_parts(Trained& trained) {
   // Few, none, more than any of these models has queries in a frame, some.
   const data::TrainingBatch batch = batch_of(trained.system(), {2, 0, 12, 5});
   const Step whole = trained.step(batch, 1);
@@ -138,6 +139,28 @@ TEST_P(Accumulation, GivesTheWholeBatchsLossesAndGradientsForEveryCut) {
   }
 }
 
+class Accumulation : public testing::TestWithParam<const char*> {};
+
+TEST_P(Accumulation, GivesTheWholeBatchsLossesAndGradientsForEveryCut) {
+  Trained trained(GetParam());
+  expect_same_in_parts(trained);
+}
+
+/// Each frame is matched and normalised by itself: more instances are in some frames than in
+/// others.
+TEST(AccumulationOfPieces, GivesTheWholeBatchsLossesAndGradientsForEveryCut) {
+  const std::string apart = "model.frames=\"apart\"", summed = "loss.pieces=\"summed\"";
+  const std::vector<std::vector<std::string>> cases{{apart},
+                                                    {apart, summed},
+                                                    {apart, summed, "loss.keep_absent=true"},
+                                                    {"loss.view=\"stacked\""}};
+  for (const std::vector<std::string>& overrides : cases) {
+    SCOPED_TRACE(join(overrides));
+    Trained trained("smoke/mask2former_vis", overrides);
+    expect_same_in_parts(trained);
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Systems, Accumulation,
                          testing::Values("smoke/vistr", "smoke/deformable_vistr", "smoke/simvtr",
                                          "smoke/mask2former_vis", "smoke/mssts", "smoke/ifc",
@@ -147,7 +170,7 @@ TEST(BatchNormaliser, RunsForwardOnlyForWhatTheGroundTruthDoesNotTell) {
   Trained trained("smoke/simvtr");
   const auto needs = [&](const std::vector<int64_t>& instances) {
     return trained.criterion().needs_predictions_of_batch(
-        BatchCounts::of(batch_of(trained.system(), instances).targets));
+        WholeBatch::of(batch_of(trained.system(), instances).targets));
   };
   EXPECT_FALSE(needs({10, 0}));
   EXPECT_TRUE(needs({11, 0}));
