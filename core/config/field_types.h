@@ -116,6 +116,30 @@ struct FieldType<PluginMapOf<Kind>> {
   }
 };
 
+/// Tables of one struct, each under a name of the user's choice.
+template <class T>
+struct FieldType<TableOf<T>> {
+  static std::string plugin_kind() { return ""; }
+  static std::string name() { return "tables by name"; }
+  static std::function<const SchemaBase*()> nested() { return FieldType<T>::nested(); }
+  static void read(TableOf<T>& out, const ConfigNode& node, const std::string& path,
+                   ReadContext& context) {
+    if (!node.is_table()) return expected(node, path, "a table of tables", context);
+    out.clear();
+    for (const auto& [key, child] : node.table()) {
+      out.emplace_back(key, T{});
+      FieldType<T>::read(out.back().second, child, path + "." + key, context);
+    }
+  }
+  static void read_absent(TableOf<T>&, const std::string&, ReadContext&) {}
+  static std::optional<ConfigNode> write(const TableOf<T>& value) {
+    if (value.empty()) return std::nullopt;
+    ConfigNode table;
+    for (const auto& [key, entry] : value) table.set(key, *FieldType<T>::write(entry));
+    return table;
+  }
+};
+
 /// A nested struct with its own describe().
 template <class T>
 struct FieldType<T, std::void_t<decltype(&T::describe)>> {
