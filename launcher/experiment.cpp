@@ -27,9 +27,9 @@ ClipFacts Experiment::clip_facts() const {
   return {data.num_frames, data.num_categories};
 }
 
-Experiment load_experiment(const std::filesystem::path& file,
-                           const std::vector<std::string>& overrides, Registry& registry) {
-  const ConfigNode root = read_experiment(file, overrides);
+namespace {
+
+Experiment experiment_of(const ConfigNode& root, Registry& registry) {
   // Plugin folders must be known before the plugins' own options can be read.
   if (const ConfigNode* path = root.find_path("plugins.path"); path && path->is_array())
     for (const auto& entry : path->array())
@@ -43,8 +43,23 @@ Experiment load_experiment(const std::filesystem::path& file,
   return experiment;
 }
 
+}  // namespace
+
+Experiment load_experiment(const std::filesystem::path& file,
+                           const std::vector<std::string>& overrides, Registry& registry) {
+  return experiment_of(read_experiment(file, overrides), registry);
+}
+
 std::string resolved_toml(const Experiment& experiment) {
   return to_toml(schema_of<Experiment>().write(&experiment));
+}
+
+std::string resolved_again(const std::string& resolved, Registry& registry) {
+  try {
+    return resolved_toml(experiment_of(parse_toml(resolved, "resolved.toml"), registry));
+  } catch (const Error&) {
+    return resolved;  // of parts that are not here: compared as it is
+  }
 }
 
 }  // namespace tessera

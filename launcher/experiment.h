@@ -43,4 +43,9 @@ Experiment load_experiment(const std::filesystem::path& file,
 /// The experiment with every default written out, as TOML: `resolved.toml`.
 std::string resolved_toml(const Experiment& experiment);
 
+/// What resolved_toml() makes today of a `resolved.toml` that another version wrote: new options
+/// have their defaults, options without an effect are gone. The text itself where it cannot be read
+/// (its plugins may be missing).
+std::string resolved_again(const std::string& resolved, Registry& registry);
+
 }  // namespace tessera

@@ -85,6 +85,10 @@ int main(int argc, char** argv) {
         const parity::Table table =
             parity::read_table(std::filesystem::path(tables) / (parity::table_name(c) + ".toml"));
         if (show_toml) {
+          if (table.kind == "learning_rates")
+            throw ConfigError(folder +
+                              ": expected a case of a model for --show-toml, got one of "
+                              "learning rates.");
           std::cout << parity::case_toml(c, table, registry);
           continue;
         }
@@ -92,7 +96,8 @@ int main(int argc, char** argv) {
         comparisons = table.kind == "model" ? parity::check_model_case(c, table, registry, type)
                       : table.kind == "backbone"
                           ? parity::check_backbone_case(c, table, registry, type)
-                          : parity::check_operator_case(c);
+                      : table.kind == "learning_rates" ? parity::check_learning_rate_case(c, table)
+                                                       : parity::check_operator_case(c);
       }
       bool passed = !comparisons.empty();
       for (const auto& comparison : comparisons) passed = passed && comparison.passed;

@@ -24,11 +24,88 @@ void ReadContext::throw_if_failed() const {
   throw ConfigError(text);
 }
 
+namespace {
+
+/// The kinds that have an option of that name, without the kind `except`.
+std::vector<size_t> kinds_with(const KindField& field, const std::string& option, size_t except) {
+  std::vector<size_t> found;
+  for (size_t i = 0; i < field.kinds.size(); ++i)
+    for (const Field& own : field.kinds[i].schema->fields())
+      if (i != except && own.name == option) found.push_back(i);
+  return found;
+}
+
+/// Whether the value is what a kind has where the file is silent.
+bool is_default(const KindSchema& kind, const std::string& option, const ConfigNode& value) {
+  const auto fresh = kind.make(nullptr);
+  const ConfigNode before = kind.schema->write(fresh.get());
+  ReadContext ignored;
+  for (const Field& field : kind.schema->fields())
+    if (field.name == option) field.read(fresh.get(), value, option, ignored);
+  return !ignored.failed() && kind.schema->write(fresh.get()) == before;
+}
+
+}  // namespace
+
+void SchemaBase::read_kind(void* object, const ConfigNode& node, const std::string& path,
+                           ReadContext& context, std::vector<std::string>& known) const {
+  const KindField& field = *kind_field_;
+  const std::string prefix = path.empty() ? "" : path + ".";
+  std::vector<std::string> names;
+  for (const KindSchema& kind : field.kinds) names.push_back(kind.name);
+  known.push_back(field.key);
+  size_t chosen = field.chosen(object);
+  const void* from = field.options(object);
+  if (const ConfigNode* key = node.find(field.key)) {
+    const auto* text = std::get_if<std::string>(&key->value);
+    const auto found = text ? std::find(names.begin(), names.end(), *text) : names.end();
+    if (found == names.end()) {
+      std::vector<std::string> quoted;
+      for (const std::string& name : names) quoted.push_back('"' + name + '"');
+      context.error(key->source, prefix + field.key,
+                    "expected one of " + join(quoted) + ", got " +
+                        (text ? to_toml_value(*key) : key->description()) + "." +
+                        (text ? suggestion(*text, names) : ""));
+      for (const auto& [option, value] : node.table())
+        if (!kinds_with(field, option, field.kinds.size()).empty()) known.push_back(option);
+      return;
+    }
+    const auto index = static_cast<size_t>(found - names.begin());
+    if (index != chosen) from = nullptr;
+    chosen = index;
+  }
+  const KindSchema& kind = field.kinds[chosen];
+  for (const Field& own : kind.schema->fields()) known.push_back(own.name);
+  for (const auto& [option, value] : node.table()) {
+    if (std::find(known.begin(), known.end(), option) != known.end()) continue;
+    std::vector<std::string> others;
+    bool harmless = false;
+    for (const size_t other : kinds_with(field, option, chosen)) {
+      others.push_back('"' + field.kinds[other].name + '"');
+      // Version 0.1 wrote the options of all kinds into resolved.toml.
+      harmless = harmless || is_default(field.kinds[other], option, value);
+    }
+    if (others.empty()) continue;  // an unknown key, reported by the caller
+    known.push_back(option);
+    if (!harmless)
+      context.error(value.source, prefix + option,
+                    "expected an option of " + field.key + " = \"" + kind.name + "\", got one of " +
+                        field.key + " = " + join(others, " or ") + ". Remove it, or change " +
+                        prefix + field.key);
+  }
+  const auto options = kind.make(from);
+  std::vector<std::string> keys;
+  for (const auto& entry : node.table()) keys.push_back(entry.first);
+  kind.schema->read(options.get(), node, path, context, keys);
+  field.choose(object, chosen, options);
+}
+
 void SchemaBase::read(void* object, const ConfigNode& node, const std::string& path,
                       ReadContext& context, const std::vector<std::string>& also_known) const {
   const std::string prefix = path.empty() ? "" : path + ".";
   std::vector<std::string> known = also_known;
   for (const auto& field : fields_) known.push_back(field.name);
+  if (kind_field_) read_kind(object, node, path, context, known);
   for (const auto& [key, child] : node.table())
     if (std::find(known.begin(), known.end(), key) == known.end())
       context.error(child.source, prefix + key,
@@ -55,8 +132,16 @@ void SchemaBase::read(void* object, const ConfigNode& node, const std::string& p
 
 ConfigNode SchemaBase::write(const void* object) const {
   ConfigNode table;
+  if (kind_field_)
+    table.set(kind_field_->key,
+              ConfigNode(ConfigNode::Value(kind_field_->kinds[kind_field_->chosen(object)].name)));
   for (const auto& field : fields_)
     if (auto value = field.write(object)) table.set(field.name, std::move(*value));
+  if (kind_field_) {
+    const KindSchema& kind = kind_field_->kinds[kind_field_->chosen(object)];
+    const ConfigNode own = kind.schema->write(kind_field_->options(object));
+    for (const auto& [key, child] : own.table()) table.set(key, child);
+  }
   return table;
 }
 

@@ -86,11 +86,30 @@ struct Field {
   std::function<std::optional<ConfigNode>(const void* object)> write;
 };
 
+/// One of the kinds that a table chooses among, with the options that it alone has; see kinds.h.
+struct KindSchema {
+  std::string name, doc;
+  const SchemaBase* schema = nullptr;
+  /// Options like those at `from`, or the defaults where that is null.
+  std::function<std::shared_ptr<void>(const void* from)> make;
+};
+
+/// The key of a table that names its kind, as `kind = "cosine"`.
+struct KindField {
+  std::string key, doc;
+  std::vector<KindSchema> kinds;  // the default first
+  std::function<size_t(const void* object)> chosen;
+  std::function<const void*(const void* object)> options;  // of the kind that is chosen
+  std::function<void(void* object, size_t kind, std::shared_ptr<void> options)> choose;
+};
+
 /// The fields of one options struct, type-erased. The one table that feeds the TOML check,
 /// `plugins describe`, the reference documents and `resolved.toml`.
 class TESSERA_API SchemaBase {
  public:
   const std::vector<Field>& fields() const { return fields_; }
+  /// The key that chooses among kinds with options of their own, or nullptr.
+  const KindField* kind_field() const { return kind_field_ ? &*kind_field_ : nullptr; }
   /// Reads `node` (a table) into `object`; unknown keys, wrong types and ranges go to `context`.
   void read(void* object, const ConfigNode& node, const std::string& path, ReadContext& context,
             const std::vector<std::string>& also_known = {}) const;
@@ -108,8 +127,16 @@ class TESSERA_API SchemaBase {
  protected:
   std::vector<Field> fields_;
   std::vector<std::pair<const std::type_info*, const void* (*)(const void*)>> bases_;
+  std::optional<KindField> kind_field_;
   std::function<void(const void*)> validate_;
+
+ private:
+  void read_kind(void* object, const ConfigNode& node, const std::string& path,
+                 ReadContext& context, std::vector<std::string>& known) const;
 };
+
+template <class Base>
+class KindOf;  // kinds.h
 
 namespace config_detail {
 
@@ -276,6 +303,28 @@ class Schema : public SchemaBase {
     bases_.emplace_back(&typeid(Base), [](const void* object) -> const void* {
       return static_cast<const Base*>(static_cast<const Options*>(object));
     });
+  }
+
+  /// Binds `key` to the part of a family that the table chooses, see kinds.h. The part's own
+  /// options stand in the same table; an option that only other kinds have is an error that names
+  /// them.
+  template <class Base>
+  void kind(const std::string& key, KindOf<Base> Options::*member, const std::string& doc) {
+    KindField field;
+    field.key = key;
+    field.doc = doc;
+    for (const auto& kind : Base::kinds())
+      field.kinds.push_back({kind.name, kind.doc, kind.schema, kind.make});
+    field.chosen = [member](const void* object) {
+      return (static_cast<const Options*>(object)->*member).index();
+    };
+    field.options = [member](const void* object) {
+      return (static_cast<const Options*>(object)->*member).options();
+    };
+    field.choose = [member](void* object, size_t kind, std::shared_ptr<void> options) {
+      static_cast<Options*>(object)->*member = KindOf<Base>(kind, std::move(options));
+    };
+    kind_field_ = std::move(field);
   }
 
   /// A rule over several fields; `check` throws ConfigError with a sentence that names them.

@@ -28,6 +28,20 @@ nlohmann::json schema_json(const SchemaBase& schema, const ConfigNode& defaults)
     if (field.nested) entry["fields"] = schema_json(*field.nested(), value ? *value : ConfigNode());
     fields.push_back(std::move(entry));
   }
+  if (const KindField* choice = schema.kind_field()) {
+    nlohmann::json entry{{"name", choice->key},
+                         {"type", "string"},
+                         {"doc", choice->doc},
+                         {"required", false},
+                         {"default", choice->kinds.at(0).name},
+                         {"kinds", nlohmann::json::array()}};
+    for (const KindSchema& kind : choice->kinds)
+      entry["kinds"].push_back(
+          {{"name", kind.name},
+           {"doc", kind.doc},
+           {"fields", schema_json(*kind.schema, kind.schema->write(kind.make(nullptr).get()))}});
+    fields.push_back(std::move(entry));
+  }
   return fields;
 }
 

@@ -37,10 +37,11 @@ namespace fs = std::filesystem;
 
 /// Where the run begins. Refuses to go on with an experiment that would not be the same run.
 TrainState starting_state(const std::optional<fs::path>& checkpoint, const std::string& resolved,
-                          bool allow_changes) {
+                          bool allow_changes, Registry& registry) {
   if (!checkpoint) return {};
   TrainState state = read_train_state(*checkpoint);
-  const auto differences = experiment_differences(state.experiment, resolved);
+  const auto differences =
+      experiment_differences(resolved_again(state.experiment, registry), resolved);
   if (!allow_changes && !differences.empty())
     throw ConfigError(
         checkpoint->string() + ": expected the experiment that it was made with, got changes:\n  " +
@@ -87,7 +88,8 @@ void show_last_words(const fs::path& records, std::ostream& out, EventLog& log) 
 EventLog::Fields result_fields(const TrainResult& result) {
   EventLog::Fields fields{{"iteration", result.iteration},
                           {"checkpoint", result.checkpoint.string()},
-                          {"preempted", result.preempted}};
+                          {"preempted", result.preempted},
+                          {"stopped_early", result.stopped_early}};
   if (result.best) fields["best_AP"] = *result.best;
   return fields;
 }
@@ -159,7 +161,8 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   TrainSettings settings;
   settings.resume = shared_checkpoint(folder, arguments.resume, world, log);
   if (!settings.resume) expect_initial_weights(experiment.weights, arguments.experiment);
-  const TrainState state = starting_state(settings.resume, resolved, arguments.allow_changes);
+  const TrainState state =
+      starting_state(settings.resume, resolved, arguments.allow_changes, registry);
   if (world.is_first()) {
     folder.expect_no_checkpoint_after(state.iteration);
     folder.write_resolved(resolved);
@@ -227,9 +230,16 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
     supervisor.finish();
     out << "checkpoint: " << result.checkpoint.string() << '\n'
         << "weights for inference: " << folder.last_weights().string() << '\n';
+    if (options.ema) out << "averaged weights: " << folder.averaged_weights().string() << '\n';
     if (result.best)
       out << "best weights: " << folder.best_weights().string() << " (AP " << 100 * *result.best
           << ")\n";
+    if (result.stopped_early)
+      log.tell(out, "patience",
+               "training ended early at iteration " + std::to_string(result.iteration) +
+                   ": no higher AP in " + std::to_string(*options.patience) +
+                   " validations (train.patience)",
+               {{"iteration", result.iteration}});
     out << "metrics: " << folder.metrics().string() << std::endl;
     log.write(EventLog::Level::info, "result",
               "trained to iteration " + std::to_string(result.iteration), result_fields(result));

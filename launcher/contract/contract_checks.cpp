@@ -35,6 +35,8 @@ void check_documented(const SchemaBase& schema, const std::string& prefix) {
                         field.name + ".");
     if (field.nested) check_documented(*field.nested(), prefix + field.name + ".");
   }
+  if (const KindField* choice = schema.kind_field())
+    for (const KindSchema& kind : choice->kinds) check_documented(*kind.schema, prefix);
 }
 
 void expect_equal(const std::vector<at::Tensor>& a, const std::vector<at::Tensor>& b,

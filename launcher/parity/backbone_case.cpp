@@ -13,6 +13,7 @@ bool is_backbone_case(const Case& c) {
 }
 
 std::string table_name(const Case& c) {
+  if (is_learning_rate_case(c)) return c.system + "_learning_rates";
   return is_backbone_case(c) ? "backbones" : c.system;
 }
 

@@ -36,7 +36,8 @@ std::vector<Comparison> check_window_case(const Case& parity_case, const Table& 
 /// The same for operators and assignment problems.
 std::vector<Comparison> check_operator_case(const Case& parity_case);
 
-/// The table of a case: that of its system, or `backbones` for a backbone by itself.
+/// The table of a case: that of its system, `backbones` for a backbone by itself, or
+/// `<system>_learning_rates`.
 std::string table_name(const Case& parity_case);
 
 /// Whether a case is of a backbone alone, its keys the backbone's own: as case.json's `kind` says,
@@ -47,6 +48,12 @@ std::vector<Comparison> check_backbone_case(const Case& parity_case, const Table
 /// Whether a case is of an optimiser's steps, float32 throughout.
 bool is_optimiser_case(const Case& parity_case);
 std::vector<Comparison> check_optimiser_case(const Case& parity_case);
+
+/// Whether a case is of the learning rates that a recipe gives each parameter: it stores `lr`.
+bool is_learning_rate_case(const Case& parity_case);
+/// Compares the rates, `[steps, parameters]`, and the layer-wise factors, `[parameters]`, in double
+/// and relative to each rate.
+std::vector<Comparison> check_learning_rate_case(const Case& parity_case, const Table& table);
 
 /// Whether a case is of one network of core/nn by itself, float32 and without a table.
 bool is_layer_case(const Case& parity_case);

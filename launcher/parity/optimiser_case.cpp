@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include "core/config/toml_reader.h"
 #include "core/error.h"
 #include "launcher/training/optimiser.h"
 
@@ -10,19 +11,10 @@ namespace {
 
 /// What the case's config sets; a switch that our AdaBelief does not have must be as ours.
 OptimiserOptions options_of(const Case& c) {
-  OptimiserOptions options;
-  options.kind = "adabelief";
+  std::string toml = "kind = \"adabelief\"\n";
   for (const auto& [key, value] : c.config.items()) {
-    if (key == "lr")
-      options.lr = value;
-    else if (key == "weight_decay")
-      options.weight_decay = value;
-    else if (key == "betas")
-      options.betas = value.get<std::vector<double>>();
-    else if (key == "eps")
-      options.eps = value;
-    else if (key == "rectify")
-      options.rectify = value;
+    if (key == "lr" || key == "weight_decay" || key == "betas" || key == "eps" || key == "rectify")
+      toml += key + " = " + value.dump() + "\n";
     else if (key == "weight_decouple" || key == "degenerated_to_sgd" || key == "amsgrad" ||
              key == "fixed_decay") {
       const bool ours = key == "weight_decouple" || key == "degenerated_to_sgd";
@@ -35,6 +27,11 @@ OptimiserOptions options_of(const Case& c) {
                         ": expected a key of an AdaBelief case, got this one.");
     }
   }
+  OptimiserOptions options;
+  ReadContext context;
+  schema_of<OptimiserOptions>().read(&options, parse_toml(toml, (c.folder / "case.json").string()),
+                                     "config", context);
+  context.throw_if_failed();
   return options;
 }
 

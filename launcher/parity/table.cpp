@@ -37,9 +37,16 @@ void Variant::describe(Schema<Variant>& schema) {
   schema.field("gradients", &Variant::gradients, "Compute this loss's gradients, too.");
 }
 
+void RecipeRule::describe(Schema<RecipeRule>& schema) {
+  schema.field("tensors", &RecipeRule::tensors, "Regular expression on stored names.").required();
+  schema.field("key", &RecipeRule::key, "A key of the case's config that decides.");
+  schema.field("values", &RecipeRule::values, "Values of the key that the rule holds for.");
+  schema.field("train", &RecipeRule::train, "The [train] table; $(key), $(key.0).").required();
+}
+
 void Table::describe(Schema<Table>& schema) {
   schema.field("kind", &Table::kind, "What the cases are of.")
-      .one_of({"model", "backbone", "operator"});
+      .one_of({"model", "backbone", "operator", "learning_rates"});
   schema.field("experiment", &Table::experiment, "Experiment file, relative to the table.");
   schema.field("include", &Table::include, "Table whose rules follow this one's.");
   schema.field("set", &Table::set, "Overrides for every case.");
@@ -52,6 +59,7 @@ void Table::describe(Schema<Table>& schema) {
   schema.field("config", &Table::config, "Rules from the case's config to overrides.");
   schema.field("tensor", &Table::tensor, "Rules from stored tensors to ours.");
   schema.field("variant", &Table::variant, "Further computations of the loss.");
+  schema.field("recipe", &Table::recipe, "The [train] table of cases of learning rates.");
 }
 
 Table read_table(const std::filesystem::path& file) {

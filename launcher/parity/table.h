@@ -48,9 +48,19 @@ struct Variant {
   static void describe(Schema<Variant>& schema);
 };
 
+/// The `[train]` table of a case of learning rates, for the stored tensors that `tensors` matches.
+struct RecipeRule {
+  std::string tensors;              // regular expression on the whole name
+  std::string key;                  // a key of the case's config that decides, or ""
+  std::vector<std::string> values;  // the values of `key`, as TOML, that the rule holds for
+  std::string train;                // TOML; `$(key)` is the value of the case's config, `$(key.0)`
+                                    // the first of a list
+  static void describe(Schema<RecipeRule>& schema);
+};
+
 /// `tests/parity/<system>.toml`: all that is particular to a system's cases.
 struct Table {
-  std::string kind = "model";    // model, backbone or operator
+  std::string kind = "model";    // model, backbone, operator or learning_rates
   std::string experiment;        // relative to the table
   std::string include;           // another table whose rules follow this one's, relative
   std::vector<std::string> set;  // overrides for every case
@@ -63,6 +73,7 @@ struct Table {
   std::vector<ConfigRule> config;
   std::vector<TensorRule> tensor;
   std::vector<Variant> variant;
+  std::vector<RecipeRule> recipe;
   static void describe(Schema<Table>& schema);
 };
 

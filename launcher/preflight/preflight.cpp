@@ -56,9 +56,10 @@ void check_batch(const Experiment& experiment, int64_t ranks, Findings& findings
 void check_schedule(const std::string& key, const ScheduleOptions& schedule,
                     const TrainOptions& options, Findings& findings) {
   const auto length = static_cast<double>(options.epochs ? *options.epochs : *options.iterations);
-  if (schedule.drops.empty() || schedule.drops.back() < length) return;
+  const std::vector<double> drops = schedule.kind->drops();
+  if (drops.empty() || drops.back() < length) return;
   char drop[32];
-  std::snprintf(drop, sizeof(drop), "%.6g", schedule.drops.back());
+  std::snprintf(drop, sizeof(drop), "%.6g", drops.back());
   findings.warn("schedule", key + ".drops: the drop at " + drop +
                                 (options.epochs ? " epochs" : " iterations") +
                                 " comes after the end of the training.");
@@ -228,6 +229,8 @@ Findings check_experiment(const Experiment& experiment, const std::string& file,
   Findings findings;
   check_batch(experiment, ranks, findings);
   check_schedule("train.schedule", experiment.train.schedule, experiment.train, findings);
+  for (const auto& [name, schedule] : experiment.train.schedules)
+    check_schedule("train.schedules." + name, schedule, experiment.train, findings);
   for (const AuxiliaryOptions& auxiliary : experiment.auxiliaries)
     if (auxiliary.schedule)
       check_schedule("auxiliaries." + auxiliary.name + ".schedule", *auxiliary.schedule,
@@ -239,7 +242,7 @@ Findings check_experiment(const Experiment& experiment, const std::string& file,
       const TrainOptions& options = experiment.train;
       const auto clips = static_cast<double>(opened.train->size());
       const auto length =
-          ScheduleLength::of(options, clips / static_cast<double>(options.total_batch));
+          schedule_length(options, clips / static_cast<double>(options.total_batch));
       return std::to_string(length.iterations) + " iterations.";
     });
   Trained trained;

@@ -1,5 +1,7 @@
 #include "launcher/reference/reference.h"
 
+#include <algorithm>
+
 #include "launcher/experiment.h"
 
 namespace tessera {
@@ -23,6 +25,15 @@ bool is_list(const Field& field) {
   return field.type.starts_with("list");
 }
 
+bool is_named_tables(const Field& field) {
+  return field.type == "tables by name";
+}
+
+/// What stands between the key of a nested table and the keys in it.
+const char* joint(const Field& field) {
+  return is_list(field) ? "[]." : is_named_tables(field) ? ".<name>." : ".";
+}
+
 /// A table with one entry in every list of tables.
 ConfigNode one_entry_each(const SchemaBase& schema) {
   ConfigNode table;
@@ -30,6 +41,11 @@ ConfigNode one_entry_each(const SchemaBase& schema) {
     if (!field.nested) continue;
     ConfigNode child = one_entry_each(*field.nested());
     if (is_list(field)) child = ConfigNode(ConfigNode::Array{std::move(child)});
+    if (is_named_tables(field)) {
+      ConfigNode tables;
+      tables.set("<name>", std::move(child));
+      child = std::move(tables);
+    }
     table.set(field.name, std::move(child));
   }
   return table;
@@ -45,16 +61,66 @@ ConfigNode defaults_of(const SchemaBase& schema, void* object) {
 /// The defaults of a field's own keys.
 ConfigNode inner_defaults(const ConfigNode* value) {
   if (value && value->is_array() && !value->array().empty()) value = &value->array().front();
+  if (const ConfigNode* entry = value ? value->find("<name>") : nullptr) value = entry;
   return value && value->is_table() ? *value : ConfigNode();
+}
+
+void add_row(const std::string& key, const std::string& type, const std::string& fallback,
+             const std::string& doc, std::string& out) {
+  out += "| `" + key + "` | " + cell(type) + " | " + fallback + " | " + cell(doc) + " |\n";
+}
+
+std::string type_of(const Field& field) {
+  return field.range.empty() ? field.type : field.type + ", " + field.range;
+}
+
+/// The key that chooses a kind, and what the kinds are.
+void add_kinds(const KindField& choice, const std::string& prefix, std::string& out) {
+  std::vector<std::string> names, docs;
+  for (const KindSchema& kind : choice.kinds) {
+    names.push_back('"' + kind.name + '"');
+    docs.push_back("`" + kind.name + "`: " + kind.doc);
+  }
+  add_row(prefix + choice.key, "string, one of " + join(names), code(names.at(0)),
+          choice.doc + " " + join(docs, " "), out);
+}
+
+/// The options that only some kinds have, once for all kinds that have the same.
+void add_options_of_kinds(const KindField& choice, const std::string& prefix, std::string& out) {
+  struct Row {
+    const Field* field;
+    std::string fallback;
+    std::vector<std::string> kinds;
+  };
+  std::vector<Row> rows;
+  for (const KindSchema& kind : choice.kinds) {
+    const ConfigNode defaults = kind.schema->write(kind.make(nullptr).get());
+    for (const Field& field : kind.schema->fields()) {
+      const ConfigNode* value = defaults.find(field.name);
+      const std::string fallback = field.required ? "required"
+                                   : value        ? code(to_toml_value(*value))
+                                                  : "";
+      const auto same = std::find_if(rows.begin(), rows.end(), [&](const Row& row) {
+        return row.field->name == field.name && row.field->doc == field.doc &&
+               row.fallback == fallback && type_of(*row.field) == type_of(field);
+      });
+      if (same != rows.end())
+        same->kinds.push_back("`" + kind.name + "`");
+      else
+        rows.push_back({&field, fallback, {"`" + kind.name + "`"}});
+    }
+  }
+  for (const Row& row : rows)
+    add_row(prefix + row.field->name, type_of(*row.field), row.fallback,
+            "Only " + join(row.kinds) + ": " + row.field->doc, out);
 }
 
 void add_keys(const SchemaBase& schema, const ConfigNode& defaults, const std::string& prefix,
               std::string& out) {
+  if (schema.kind_field()) add_kinds(*schema.kind_field(), prefix, out);
   for (const Field& field : schema.fields()) {
     const ConfigNode* value = defaults.find(field.name);
     const std::string key = prefix + field.name;
-    std::string type = field.type;
-    if (!field.range.empty()) type += ", " + field.range;
     std::string fallback;
     if (field.required)
       fallback = "required";
@@ -62,10 +128,11 @@ void add_keys(const SchemaBase& schema, const ConfigNode& defaults, const std::s
       fallback = is_list(field) ? code("[]") : "";
     else if (value)
       fallback = code(to_toml_value(*value));
-    out += "| `" + key + "` | " + cell(type) + " | " + fallback + " | " + cell(field.doc) + " |\n";
+    add_row(key, type_of(field), fallback, field.doc, out);
     if (!field.nested) continue;
-    add_keys(*field.nested(), inner_defaults(value), key + (is_list(field) ? "[]." : "."), out);
+    add_keys(*field.nested(), inner_defaults(value), key + joint(field), out);
   }
+  if (schema.kind_field()) add_options_of_kinds(*schema.kind_field(), prefix, out);
 }
 
 constexpr const char* kHead = "| key | type | default | meaning |\n|---|---|---|---|\n";
@@ -78,7 +145,7 @@ std::string generated_by(const std::string& command) {
 }  // namespace
 
 std::string markdown_table(const SchemaBase& schema, const ConfigNode& defaults) {
-  if (schema.fields().empty()) return "No options.\n";
+  if (schema.fields().empty() && !schema.kind_field()) return "No options.\n";
   std::string out = kHead;
   add_keys(schema, defaults, "", out);
   return out;

@@ -96,6 +96,8 @@ TrainState state_of(const TensorMetadata& metadata, const std::filesystem::path&
   state.consumed_samples = reader.number<int64_t>("consumed_samples");
   state.seed = reader.number<int64_t>("seed");
   if (metadata.count("best")) state.best = reader.number<double>("best");
+  if (metadata.count("validations_since_best"))
+    state.validations_since_best = reader.number<int64_t>("validations_since_best");
   state.experiment = reader.text("experiment");
   return state;
 }
@@ -115,6 +117,20 @@ SafetensorsFile read_whole(const std::filesystem::path& file) {
   return content;
 }
 
+void load_average(const SafetensorsFile& content, const std::filesystem::path& file,
+                  WeightAverage& average) {
+  TensorList averages;
+  for (const auto& [name, tensor] : content.tensors)
+    if (name.starts_with(kCheckpointAverage))
+      averages.emplace_back(name.substr(kCheckpointAverage.size()), tensor);
+  if (averages.empty()) return average.begin();
+  try {
+    average.load(averages);
+  } catch (const DataError& error) {
+    throw DataError(file.string() + ": " + error.what());
+  }
+}
+
 /// Why a checkpoint cannot be used, or "".
 std::string damage_of(const std::filesystem::path& file) {
   try {
@@ -128,7 +144,7 @@ std::string damage_of(const std::filesystem::path& file) {
 }  // namespace
 
 Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& model,
-                       const NamedOptimisers& optimisers) {
+                       const NamedOptimisers& optimisers, const WeightAverage* average) {
   Snapshot snapshot;
   snapshot.iteration = state.iteration;
   auto add = [&](const std::string& name, const at::Tensor& tensor) {
@@ -140,12 +156,17 @@ Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& 
   for (const auto& [name, optimiser] : optimisers)
     for (const auto& [slot, tensor] : optimiser->state())
       add(optimiser_prefix(name) + slot, tensor);
+  if (average)
+    for (const auto& [name, tensor] : average->averages())
+      add(std::string(kCheckpointAverage) + name, tensor);
   snapshot.metadata = {{"format", std::string(kCheckpointFormat)},
                        {"iteration", std::to_string(state.iteration)},
                        {"consumed_samples", std::to_string(state.consumed_samples)},
                        {"seed", std::to_string(state.seed)},
                        {"experiment", state.experiment}};
   if (state.best) snapshot.metadata["best"] = exact_text(*state.best);
+  if (state.validations_since_best > 0)
+    snapshot.metadata["validations_since_best"] = std::to_string(state.validations_since_best);
   if (!state.categories.empty()) snapshot.metadata[std::string(kCategoriesKey)] = state.categories;
   return snapshot;
 }
@@ -154,10 +175,14 @@ std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapsho
                                        int64_t keep_last) {
   snapshot.metadata["checksum"] = checksum(snapshot.tensors, snapshot.metadata);
   TensorList weights;
-  for (const auto& [name, tensor] : snapshot.tensors)
+  std::map<std::string, at::Tensor> averages;
+  for (const auto& [name, tensor] : snapshot.tensors) {
     if (name.starts_with(kCheckpointModel) &&
         !is_training_only(name.substr(kCheckpointModel.size())))
       weights.emplace_back(name.substr(kCheckpointModel.size()), tensor);
+    if (name.starts_with(kCheckpointAverage))
+      averages.emplace(name.substr(kCheckpointAverage.size()), tensor);
+  }
   TensorMetadata notes;
   for (const std::string_view key :
        {std::string_view("iteration"), std::string_view("experiment"), kCategoriesKey})
@@ -165,6 +190,11 @@ std::filesystem::path write_checkpoint(const RunFolder& folder, Snapshot snapsho
         found != snapshot.metadata.end())
       notes.insert(*found);
   write_safetensors(folder.last_weights(), weights, notes);
+  if (!averages.empty()) {
+    for (auto& [name, tensor] : weights)
+      if (const auto found = averages.find(name); found != averages.end()) tensor = found->second;
+    write_safetensors(folder.averaged_weights(), weights, notes);
+  }
   // After the weights: a run that is killed between the two writes both again, whereas one whose
   // last checkpoint is there has nothing left to do.
   const std::filesystem::path file = folder.checkpoint(snapshot.iteration);
@@ -184,7 +214,7 @@ TrainState read_train_state(const std::filesystem::path& file) {
 }
 
 TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
-                           const NamedOptimisers& optimisers) {
+                           const NamedOptimisers& optimisers, WeightAverage* average) {
   const SafetensorsFile content = read_whole(file);
   const TrainState state = state_of(content.metadata, file);
   WeightsOptions options;
@@ -203,6 +233,7 @@ TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<
                       error.what());
     }
   }
+  if (average) load_average(content, file, *average);
   return state;
 }
 

@@ -8,6 +8,7 @@
 
 #include "launcher/training/optimiser.h"
 #include "launcher/training/run_folder.h"
+#include "launcher/training/weight_average.h"
 
 namespace tessera {
 
@@ -21,6 +22,7 @@ struct TrainState {
   std::optional<double> best;  // best validation score so far
   std::string experiment;      // resolved.toml of the run
   std::string categories;      // of the training data, as categories.h writes them; may be ""
+  int64_t validations_since_best = 0;  // validations in a row whose score was not the best
 };
 
 /// Optimisers by the name of what they train: "" is the model, others are auxiliary networks.
@@ -30,15 +32,16 @@ using NamedOptimisers = std::vector<std::pair<std::string, Optimiser*>>;
 struct Snapshot {
   int64_t iteration = 0;
   TensorList tensors;  // "model.<name>", "optimiser.<slot>.<name>",
-                       // "auxiliary.<network>.optimiser.<slot>.<name>", on the CPU
+                       // "auxiliary.<network>.optimiser.<slot>.<name>", "ema.<name>", on the CPU
   TensorMetadata metadata;
 };
 
-/// Copies a run's state to memory of its own.
+/// Copies a run's state to memory of its own. `average` may be null.
 Snapshot take_snapshot(const TrainState& state, const std::vector<NamedTensor>& model,
-                       const NamedOptimisers& optimisers);
+                       const NamedOptimisers& optimisers, const WeightAverage* average = nullptr);
 
-/// Writes `last.safetensors` (weights only, canonical names), then
+/// Writes `last.safetensors` (weights only, canonical names), `ema.safetensors` where there are
+/// averaged weights (with the model's own tensors where a tensor has no average), then
 /// `checkpoint-<iteration>.safetensors` (with the state as metadata and a checksum over all of it).
 /// Each file appears whole or not at all. Keeps the newest `keep_last` checkpoints. Returns the
 /// checkpoint's path. Throws RuntimeError.
@@ -55,9 +58,11 @@ std::filesystem::path save_checkpoint(const RunFolder& folder, const TrainState&
 TrainState read_train_state(const std::filesystem::path& file);
 
 /// Puts a checkpoint into the model and the optimisers. Throws DataError naming the file where it
-/// is cut short, damaged, no checkpoint, or of another model.
+/// is cut short, damaged, no checkpoint, or of another model. `average`, where there is one, takes
+/// over the checkpoint's, or begins with the checkpoint's weights if it has none (a run that was
+/// resumed with averaging switched on).
 TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
-                           const NamedOptimisers& optimisers);
+                           const NamedOptimisers& optimisers, WeightAverage* average = nullptr);
 TrainState load_checkpoint(const std::filesystem::path& file, const std::vector<NamedTensor>& model,
                            Optimiser& optimiser);
 

@@ -12,10 +12,11 @@ namespace {
 
 /// What may change when a run goes on: where it runs, how long, what it shows, what comes after.
 constexpr auto kFreeKeys = std::to_array<std::string_view>(
-    {"description", "plugins", "inference", "weights", "train.epochs", "train.iterations",
-     "train.log_every", "train.evaluate_every", "train.keep_last", "train.threads", "train.device",
-     "train.checkpoint_every", "train.recompute", "train.mask_rows", "train.memory", "data.workers",
-     "data.validation", "data.categories", "train.distributed"});
+    {"description",     "plugins",          "inference",       "weights",
+     "train.epochs",    "train.iterations", "train.log_every", "train.evaluate_every",
+     "train.keep_last", "train.threads",    "train.device",    "train.checkpoint_every",
+     "train.patience",  "train.recompute",  "train.mask_rows", "train.memory",
+     "data.workers",    "data.validation",  "data.categories", "train.distributed"});
 
 bool is_free(const std::string& path) {
   for (const std::string_view key : kFreeKeys)

@@ -31,6 +31,9 @@ class Trial {
     freeze_parameters(tensors, options.frozen);
     add_learner(tensors, Optimiser(options.optimiser,
                                    make_groups(tensors, options.optimiser, options.groups)));
+    if (options.ema)
+      for (const auto& [name, average] : WeightAverage(*options.ema, tensors).averages())
+        later_ += static_cast<int64_t>(average.nbytes());
     model.train();
     criterion.train();
     for (size_t i = 0; i < auxiliaries.size(); ++i) {

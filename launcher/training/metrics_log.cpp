@@ -70,9 +70,12 @@ void MetricsLog::write(const StepMetrics& metrics) {
 }
 
 void MetricsLog::write_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
-                                  double seconds) {
+                                  double seconds, std::optional<int64_t> validations_since_best,
+                                  bool stopped) {
   Json json{{"iteration", iteration}, {"validation", Json::object()}, {"seconds", seconds}};
   for (const evaluation::Stat& stat : stats) json["validation"][stat.name] = stat.value;
+  if (validations_since_best) json["validations_since_best"] = *validations_since_best;
+  if (stopped) json["stopped"] = "patience";
   write_line(json.dump());
   if (!tensorboard_) return;
   TensorBoardLog::Scalars scalars;

@@ -36,9 +36,12 @@ class MetricsLog {
   MetricsLog(std::filesystem::path file, int64_t last_iteration, bool for_tensorboard = false);
 
   void write(const StepMetrics& metrics);
-  /// A line {"iteration", "validation": {name: value}, "seconds": of the validation}.
+  /// A line {"iteration", "validation": {name: value}, "seconds": of the validation}, under
+  /// train.patience with "validations_since_best", and "stopped": "patience" where that ends the
+  /// run.
   void write_validation(int64_t iteration, const std::vector<evaluation::Stat>& stats,
-                        double seconds);
+                        double seconds, std::optional<int64_t> validations_since_best = {},
+                        bool stopped = false);
 
  private:
   void write_line(const std::string& line);

@@ -1,12 +1,8 @@
 #include "launcher/training/optimiser.h"
 
 #include <ATen/core/grad_mode.h>
-#include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_fused_adam.h>
-#include <ATen/ops/_fused_adamw.h>
-#include <ATen/ops/_fused_sgd.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
@@ -17,7 +13,6 @@
 
 #include "core/error.h"
 #include "core/structures/shape.h"
-#include "launcher/training/adabelief.h"
 
 namespace tessera {
 namespace {
@@ -37,10 +32,6 @@ std::vector<at::Tensor> gradients_of(const std::vector<at::Tensor>& parameters) 
     if (parameter.grad().defined()) gradients.push_back(parameter.grad());
   return gradients;
 }
-
-struct AdaBeliefLists {
-  std::vector<at::Tensor> parameters, gradients, means, variances;
-};
 
 }  // namespace
 
@@ -63,23 +54,13 @@ void Optimiser::zero_grad() {
     for (auto& parameter : group.parameters) parameter.mutable_grad().reset();
 }
 
-std::vector<Optimiser::SlotField> Optimiser::slot_fields() const {
-  if (options_.kind == "adabelief")
-    return {{"exp_avg", &Slots::first}, {"exp_avg_var", &Slots::second}, {"step", &Slots::step}};
-  if (options_.kind != "sgd")
-    return {{"exp_avg", &Slots::first}, {"exp_avg_sq", &Slots::second}, {"step", &Slots::step}};
-  if (options_.momentum > 0) return {{"momentum_buffer", &Slots::first}};
-  return {};
-}
-
 at::TensorOptions Optimiser::step_options(const at::Tensor& parameter) const {
-  // The fused steps count on the parameter's device; AdaBelief's rate is worked out on the CPU.
   const auto options = parameter.options().dtype(at::kFloat).requires_grad(false);
-  return options_.kind == "adabelief" ? options.device(at::kCPU) : options;
+  return options_.kind->counts_on_cpu() ? options.device(at::kCPU) : options;
 }
 
 void Optimiser::make_slots(Slots& slots, const at::Tensor& parameter) const {
-  for (const SlotField& field : slot_fields())
+  for (const SlotField& field : options_.kind->slots())
     slots.*field.member = field.member == &Slots::step ? at::zeros({}, step_options(parameter))
                                                        : at::zeros_like(parameter);
   slots.used = true;
@@ -87,67 +68,40 @@ void Optimiser::make_slots(Slots& slots, const at::Tensor& parameter) const {
 
 int64_t Optimiser::state_bytes() const {
   int64_t tensors = 0, bytes = 0;  // tensors of a parameter's size
-  for (const SlotField& field : slot_fields()) tensors += field.member != &Slots::step ? 1 : 0;
+  for (const SlotField& field : options_.kind->slots())
+    tensors += field.member != &Slots::step ? 1 : 0;
   for (const at::Tensor& parameter : parameters())
     bytes += tensors * static_cast<int64_t>(parameter.nbytes());
   return bytes;
 }
 
-void Optimiser::step(double lr_factor) {
+void Optimiser::step(const std::vector<double>& lr_factors) {
   const at::NoGradGuard no_grad;
-  for (size_t g = 0; g < groups_.size(); ++g) step_group(groups_[g], slots_[g], lr_factor);
+  for (size_t g = 0; g < groups_.size(); ++g) step_group(groups_[g], slots_[g], lr_factors.at(g));
 }
 
 void Optimiser::step_group(const ParameterGroup& group, std::vector<Slots>& slots,
                            double lr_factor) {
-  std::vector<at::Tensor> parameters, gradients, first, second, steps;
+  StepTensors tensors;
   for (size_t i = 0; i < group.parameters.size(); ++i) {
     const at::Tensor& parameter = group.parameters[i];
     if (!parameter.grad().defined()) continue;
     if (!slots[i].used) make_slots(slots[i], parameter);
-    parameters.push_back(parameter);
-    gradients.push_back(aligned_gradient(parameter));
-    if (slots[i].first.defined()) first.push_back(slots[i].first);
-    if (slots[i].second.defined()) second.push_back(slots[i].second);
-    if (slots[i].step.defined()) steps.push_back(slots[i].step);
+    tensors.parameters.push_back(parameter);
+    tensors.gradients.push_back(aligned_gradient(parameter));
+    if (slots[i].first.defined()) tensors.first.push_back(slots[i].first);
+    if (slots[i].second.defined()) tensors.second.push_back(slots[i].second);
+    if (slots[i].step.defined()) tensors.steps.push_back(slots[i].step);
   }
-  if (parameters.empty()) return;
-  const double lr = group.lr * lr_factor;
-  if (options_.kind == "sgd") {
-    // A buffer of zeros makes the first step the gradient itself, as torch.optim's first step is.
-    at::_fused_sgd_(parameters, gradients, first, group.weight_decay, options_.momentum, lr,
-                    /*dampening=*/0.0, /*nesterov=*/false, /*maximize=*/false,
-                    /*is_first_step=*/false);
-    return;
-  }
-  at::_foreach_add_(steps, 1);
-  const double beta1 = options_.betas[0], beta2 = options_.betas[1];
-  if (options_.kind == "adabelief") {
-    // Parameters that were without a gradient for some steps are behind with their count.
-    std::map<float, AdaBeliefLists> by_step;
-    for (size_t i = 0; i < parameters.size(); ++i) {
-      AdaBeliefLists& lists = by_step[steps[i].item<float>()];
-      lists.parameters.push_back(parameters[i]);
-      lists.gradients.push_back(gradients[i]);
-      lists.means.push_back(first[i]);
-      lists.variances.push_back(second[i]);
-    }
-    for (const auto& [count, lists] : by_step)
-      adabelief_step(lists.parameters, lists.gradients, lists.means, lists.variances, count,
-                     {lr, group.weight_decay, beta1, beta2, options_.eps, options_.rectify});
-  } else if (options_.kind == "adamw")
-    at::_fused_adamw_(parameters, gradients, first, second, {}, steps, lr, beta1, beta2,
-                      group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
-  else
-    at::_fused_adam_(parameters, gradients, first, second, {}, steps, lr, beta1, beta2,
-                     group.weight_decay, options_.eps, /*amsgrad=*/false, /*maximize=*/false);
+  if (tensors.parameters.empty()) return;
+  options_.kind->step(tensors, group.lr * lr_factor, group.weight_decay);
 }
 
 TensorList Optimiser::state() const {
   TensorList state;
   for (size_t g = 0; g < groups_.size(); ++g)
     for (size_t i = 0; i < slots_[g].size(); ++i)
-      for (const SlotField& field : slot_fields())
+      for (const SlotField& field : options_.kind->slots())
         if (slots_[g][i].used)
           state.emplace_back(std::string(field.name) + "." + groups_[g].names[i],
                              slots_[g][i].*field.member);
@@ -162,11 +116,11 @@ void Optimiser::load_state(const TensorList& state) {
     for (size_t i = 0; i < slots_[g].size(); ++i) {
       Slots& slots = loaded[g][i] = {};
       size_t count = 0;
-      for (const SlotField& field : slot_fields())
+      for (const SlotField& field : options_.kind->slots())
         count += given.count(std::string(field.name) + "." + groups_[g].names[i]);
       if (count == 0) continue;  // had no step yet
       make_slots(slots, groups_[g].parameters[i]);
-      for (const SlotField& field : slot_fields()) {
+      for (const SlotField& field : options_.kind->slots()) {
         const std::string name = std::string(field.name) + "." + groups_[g].names[i];
         const auto found = given.find(name);
         if (found == given.end()) {
@@ -185,7 +139,7 @@ void Optimiser::load_state(const TensorList& state) {
   }
   for (const auto& [name, tensor] : given) mistakes.push_back(name + " (unknown)");
   if (!mistakes.empty())
-    throw DataError("optimiser state: expected that of this " + options_.kind +
+    throw DataError("optimiser state: expected that of this " + options_.kind.name() +
                     " and these parameters, got differences: " + join(mistakes) + ".");
   slots_ = std::move(loaded);
 }

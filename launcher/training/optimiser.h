@@ -18,6 +18,7 @@ struct ParameterGroup {
   double weight_decay = 0;
   std::vector<std::string> names;  // canonical
   std::vector<at::Tensor> parameters;
+  std::string schedule{};  // one of train.schedules; "" for the network's own
 };
 
 /// Switches off the gradients of every parameter that one of `patterns` is found in. Throws
@@ -26,14 +27,15 @@ void freeze_parameters(const std::vector<NamedTensor>& model,
                        const std::vector<std::string>& patterns);
 
 /// Sorts the parameters that take gradients into groups: the first pattern that is found in a name
-/// takes it, the rest is the last group. Empty groups are left out. Throws ConfigError naming every
-/// pattern that takes no parameter and is not optional.
+/// takes it, the rest is the last group. A pattern with layer-wise decay makes a group for each
+/// layer, the first layer first. Empty groups are left out. Throws ConfigError naming every pattern
+/// that takes no parameter and is not optional, and parameters whose layer is not below num_layers.
 std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
                                         const OptimiserOptions& options,
                                         const std::vector<ParameterGroupOptions>& patterns);
 
-/// AdamW, Adam or SGD as torch.optim has them, in ATen's fused form: one call a group; or
-/// AdaBelief.
+/// Makes the steps of all groups by the rule that OptimiserOptions::kind names, and keeps its
+/// state.
 class Optimiser {
  public:
   Optimiser(const OptimiserOptions& options, std::vector<ParameterGroup> groups);
@@ -44,8 +46,11 @@ class Optimiser {
 
   /// Forgets all gradients.
   void zero_grad();
-  /// One step; every learning rate is times `lr_factor`. Parameters without a gradient stay.
-  void step(double lr_factor);
+  /// One step; the learning rate of each group is times its factor, in the order of groups().
+  /// Parameters without a gradient stay.
+  void step(const std::vector<double>& lr_factors);
+  /// The same with one factor for all groups.
+  void step(double lr_factor) { step(std::vector<double>(groups_.size(), lr_factor)); }
 
   /// Bytes that the state of all parameters takes once each had a step.
   int64_t state_bytes() const;
@@ -58,17 +63,7 @@ class Optimiser {
   void load_state(const TensorList& state);
 
  private:
-  struct Slots {
-    at::Tensor first;   // mean of gradients (adam, adabelief), momentum buffer (sgd)
-    at::Tensor second;  // mean of their squares (adam), variance (adabelief)
-    at::Tensor step;    // [] float, steps so far (adam, adabelief)
-    bool used = false;
-  };
-  struct SlotField {
-    const char* name;
-    at::Tensor Slots::*member;
-  };
-  std::vector<SlotField> slot_fields() const;
+  using Slots = OptimiserSlots;
   at::TensorOptions step_options(const at::Tensor& parameter) const;
   void make_slots(Slots& slots, const at::Tensor& parameter) const;
   void step_group(const ParameterGroup& group, std::vector<Slots>& slots, double lr_factor);

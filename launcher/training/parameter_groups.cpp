@@ -1,3 +1,6 @@
+#include <charconv>
+#include <cmath>
+#include <map>
 #include <regex>
 
 #include "core/error.h"
@@ -17,6 +20,31 @@ std::string some_names(const std::vector<NamedTensor>& model) {
   if (count > kShownNames) names.resize(kShownNames);
   return " Parameters are named " + join(names) +
          (count > kShownNames ? ", ... (" + std::to_string(count) + " in all)." : ".");
+}
+
+/// The group's layer, or the number that its pattern captures; -1 where that is no number.
+int64_t layer_of(const std::string& name, const std::regex& regex,
+                 const ParameterGroupOptions& group) {
+  if (group.layer) return *group.layer;
+  std::smatch match;
+  std::regex_search(name, match, regex);
+  const std::string digits = match[1].str();
+  int64_t layer = -1;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), layer);
+  return error == std::errc() && end == digits.data() + digits.size() ? layer : -1;
+}
+
+ParameterGroup group_of(const ParameterGroupOptions& group, const OptimiserOptions& options,
+                        int64_t layer) {
+  double lr = group.lr.value_or(options.lr * group.lr_factor.value_or(1.0));
+  if (group.layer_decay)
+    lr *= std::pow(*group.layer_decay, static_cast<double>(*group.num_layers - 1 - layer));
+  return {group.pattern,
+          lr,
+          group.weight_decay.value_or(options.weight_decay),
+          {},
+          {},
+          group.schedule.value_or("")};
 }
 
 }  // namespace
@@ -42,21 +70,14 @@ void freeze_parameters(const std::vector<NamedTensor>& model,
 std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
                                         const OptimiserOptions& options,
                                         const std::vector<ParameterGroupOptions>& patterns) {
-  std::vector<ParameterGroup> groups;
   std::vector<std::regex> regexes;
   std::vector<bool> found(patterns.size(), false);  // in any parameter, taken or frozen
-  for (size_t i = 0; i < patterns.size(); ++i) {
-    const auto& group = patterns[i];
-    const std::string where = "train.groups[" + std::to_string(i) + "].pattern";
-    regexes.push_back(compile_pattern(group.pattern, where));
-    groups.push_back({group.pattern,
-                      group.lr.value_or(options.lr * group.lr_factor.value_or(1.0)),
-                      group.weight_decay.value_or(options.weight_decay),
-                      {},
-                      {}});
-  }
-  groups.push_back({"", options.lr, options.weight_decay, {}, {}});
+  for (size_t i = 0; i < patterns.size(); ++i)
+    regexes.push_back(
+        compile_pattern(patterns[i].pattern, "train.groups[" + std::to_string(i) + "].pattern"));
 
+  std::vector<std::string> mistakes;
+  std::map<std::pair<size_t, int64_t>, ParameterGroup> taken;  // by pattern and layer
   for (const auto& tensor : model) {
     if (!tensor.is_parameter) continue;
     size_t taker = patterns.size();
@@ -66,13 +87,32 @@ std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
       taker = i;
     }
     if (!tensor.tensor.requires_grad()) continue;
-    groups[taker].names.push_back(tensor.name);
-    groups[taker].parameters.push_back(tensor.tensor);
+    int64_t layer = 0;
+    if (taker < patterns.size() && patterns[taker].layer_decay) {
+      layer = layer_of(tensor.name, regexes[taker], patterns[taker]);
+      if (layer < 0 || layer >= *patterns[taker].num_layers) {
+        mistakes.push_back(
+            "train.groups[" + std::to_string(taker) +
+            "]: expected layers below num_layers = " + std::to_string(*patterns[taker].num_layers) +
+            " in '" + patterns[taker].pattern + "', got the parameter " + tensor.name + ".");
+        continue;
+      }
+    }
+    auto place = taken.find({taker, layer});
+    if (place == taken.end()) {
+      ParameterGroup group = taker < patterns.size()
+                                 ? group_of(patterns[taker], options, layer)
+                                 : ParameterGroup{"", options.lr, options.weight_decay, {}, {}};
+      place = taken.emplace(std::pair(taker, layer), std::move(group)).first;
+    }
+    place->second.names.push_back(tensor.name);
+    place->second.parameters.push_back(tensor.tensor);
   }
 
-  std::vector<std::string> mistakes;
+  if (!mistakes.empty()) throw ConfigError(join(mistakes, "\n"));
   for (size_t i = 0; i < patterns.size(); ++i) {
-    if (patterns[i].optional || !groups[i].names.empty()) continue;
+    const auto first = taken.lower_bound({i, 0});
+    if (patterns[i].optional || (first != taken.end() && first->first.first == i)) continue;
     mistakes.push_back("train.groups[" + std::to_string(i) +
                        "].pattern: expected a pattern that takes a parameter, got '" +
                        patterns[i].pattern + "', " +
@@ -81,7 +121,8 @@ std::vector<ParameterGroup> make_groups(const std::vector<NamedTensor>& model,
                        " Correct it, or set optional = true.");
   }
   if (!mistakes.empty()) throw ConfigError(join(mistakes, "\n") + some_names(model));
-  std::erase_if(groups, [](const ParameterGroup& group) { return group.names.empty(); });
+  std::vector<ParameterGroup> groups;
+  for (auto& [key, group] : taken) groups.push_back(std::move(group));
   return groups;
 }
 

@@ -22,6 +22,7 @@ class RunFolder {
   std::filesystem::path metrics() const { return path_ / "metrics.jsonl"; }
   std::filesystem::path last_weights() const { return path_ / "last.safetensors"; }
   std::filesystem::path best_weights() const { return path_ / "best.safetensors"; }
+  std::filesystem::path averaged_weights() const { return path_ / "ema.safetensors"; }
   /// A rank's own, see rank_file.h.
   std::filesystem::path profile(int64_t rank = 0) const {
     return rank_file(path_ / "profile", rank);

@@ -2,97 +2,10 @@
 
 #include "launcher/model/autocast.h"
 #include "launcher/training/memory_limit.h"
+#include "launcher/training/schedule.h"
 #include "launcher/weights/patterns.h"
 
 namespace tessera {
-
-void OptimiserOptions::describe(Schema<OptimiserOptions>& schema) {
-  schema
-      .field("kind", &OptimiserOptions::kind,
-             "adamw: decoupled weight decay; adam: decay as an L2 gradient; sgd: with momentum; "
-             "adabelief: steps by how well the mean foresees the gradient, decoupled decay.")
-      .one_of({"adamw", "adam", "sgd", "adabelief"});
-  schema.field("lr", &OptimiserOptions::lr, "Learning rate before groups and schedule.")
-      .at_least(0);
-  schema
-      .field("betas", &OptimiserOptions::betas,
-             "Decay of the two running means (adamw, adam, adabelief).")
-      .between(0, 1);
-  schema
-      .field("eps", &OptimiserOptions::eps,
-             "Added to the denominator (adamw, adam) or to the variance (adabelief: 1e-16).")
-      .more_than(0);
-  schema.field("rectify", &OptimiserOptions::rectify,
-               "Begin with momentum while the variance is young, as RAdam does (adabelief).");
-  schema.field("momentum", &OptimiserOptions::momentum, "Momentum (sgd).").between(0, 1);
-  schema.field("weight_decay", &OptimiserOptions::weight_decay, "Weight decay before groups.")
-      .at_least(0);
-  schema.validate([](const OptimiserOptions& options) {
-    if (options.betas.size() != 2 || options.betas[0] >= 1 || options.betas[1] >= 1)
-      throw ConfigError("betas: expected two numbers below 1, got " +
-                        to_toml_value(schema_of<OptimiserOptions>().write(&options)) + ".");
-  });
-}
-
-void ParameterGroupOptions::describe(Schema<ParameterGroupOptions>& schema) {
-  using Group = ParameterGroupOptions;
-  schema
-      .field("pattern", &Group::pattern,
-             "Regular expression searched in the canonical parameter names; the first group that "
-             "matches a parameter takes it.")
-      .required();
-  schema.field("lr_factor", &Group::lr_factor, "Factor on train.optimiser.lr.").at_least(0);
-  schema.field("lr", &Group::lr, "Learning rate instead of train.optimiser.lr.").at_least(0);
-  schema
-      .field("weight_decay", &Group::weight_decay,
-             "Weight decay instead of train.optimiser.weight_decay.")
-      .at_least(0);
-  schema.field("optional", &Group::optional,
-               "Whether the group may match no parameter; an error otherwise.");
-  schema.validate([](const Group& group) {
-    compile_pattern(group.pattern, "pattern");
-    if (group.lr && group.lr_factor)
-      throw ConfigError("expected one of lr_factor and lr, got both. Keep one.");
-  });
-}
-
-void ScheduleOptions::describe(Schema<ScheduleOptions>& schema) {
-  using Schedule = ScheduleOptions;
-  schema
-      .field("kind", &Schedule::kind,
-             "constant; step: times factor every drops[0]; multi_step: times factor at each of "
-             "drops; cosine: from 1 to minimum_factor over the whole length.")
-      .one_of({"constant", "step", "multi_step", "cosine"});
-  schema
-      .field("drops", &Schedule::drops,
-             "Where the rate drops, in epochs where train.epochs is given, in iterations where "
-             "train.iterations is.")
-      .more_than(0);
-  schema.field("factor", &Schedule::factor, "Factor of each drop.").between(0, 1);
-  schema
-      .field("warmup_iterations", &Schedule::warmup_iterations,
-             "Iterations of linear warm-up from warmup_factor to 1, times the rest.")
-      .at_least(0);
-  schema.field("warmup_factor", &Schedule::warmup_factor, "Factor that warm-up begins at.")
-      .between(0, 1);
-  schema.field("minimum_factor", &Schedule::minimum_factor, "Factor that cosine ends at.")
-      .between(0, 1);
-  schema.validate([](const Schedule& schedule) {
-    const size_t count = schedule.drops.size();
-    if (schedule.kind == "step" && count != 1)
-      throw ConfigError("drops: expected one number (the period) for kind = \"step\", got " +
-                        std::to_string(count) + " numbers.");
-    if (schedule.kind == "multi_step" && count == 0)
-      throw ConfigError("drops: expected at least one number for kind = \"multi_step\", got none.");
-    if ((schedule.kind == "constant" || schedule.kind == "cosine") && count != 0)
-      throw ConfigError("drops: expected none for kind = \"" + schedule.kind + "\", got " +
-                        std::to_string(count) + ". Set kind to \"multi_step\" or remove drops.");
-    for (size_t i = 1; i < count; ++i)
-      if (schedule.drops[i] <= schedule.drops[i - 1])
-        throw ConfigError("drops: expected rising numbers, got " +
-                          to_toml_value(schema_of<Schedule>().write(&schedule)) + ".");
-  });
-}
 
 void TrainOptions::describe(Schema<TrainOptions>& schema) {
   schema.field("seed", &TrainOptions::seed, "Seed of weights, sampling and augmentation.")
@@ -120,6 +33,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
   schema.field("groups", &TrainOptions::groups,
                "Parameters with a learning rate or weight decay of their own.");
   schema.field("schedule", &TrainOptions::schedule, "Factor on every learning rate over time.");
+  schema.field("schedules", &TrainOptions::schedules,
+               "Further schedules, which groups name: [train.schedules.<name>].");
+  schema.field("ema", &TrainOptions::ema,
+               "Exponential moving average of the trained weights: what is validated, and "
+               "ema.safetensors. Without this table there is none.");
   schema
       .field("clip_gradients", &TrainOptions::clip_gradients,
              "Largest 2-norm of all gradients together; 0 does not clip.")
@@ -143,6 +61,11 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
              "Iterations between scores on data.validation, one at the end too; the weights of the "
              "best AP are kept. 0: none.")
       .at_least(0);
+  schema
+      .field("patience", &TrainOptions::patience,
+             "Validations in a row without a higher AP after which training ends; without it, "
+             "training has its whole length.")
+      .at_least(1);
   schema
       .field("threads", &TrainOptions::threads,
              "CPU threads of operators. 0: as many as the affinity mask, the cgroup quota and "
@@ -195,6 +118,14 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       throw ConfigError(
           "memory: expected it or recompute and mask_rows, got both. Remove one: memory chooses "
           "the others.");
+    if (options.patience && options.evaluate_every == 0)
+      throw ConfigError(
+          "patience: expected it beside evaluate_every, got evaluate_every = 0. Set "
+          "evaluate_every, or remove patience.");
+    const Schedules schedules{options.schedule, options.schedules};
+    for (size_t i = 0; i < options.groups.size(); ++i)
+      if (options.groups[i].schedule)
+        schedules.expect(*options.groups[i].schedule, "groups[" + std::to_string(i) + "].schedule");
     for (const auto& pattern : options.frozen) compile_pattern(pattern, "frozen");
   });
 }

@@ -7,41 +7,51 @@
 
 #include "core/config/schema.h"
 #include "launcher/distributed/distributed_options.h"
+#include "launcher/training/optimisers/optimiser_rule.h"
+#include "launcher/training/schedules/schedule_curve.h"
 
 namespace tessera {
 
-/// `[train.optimiser]`: how a step is made of gradients.
+/// `[train.optimiser]`: how a step is made of gradients. Options of the kind stand in the same
+/// table.
 struct OptimiserOptions {
-  std::string kind = "adamw";
+  KindOf<OptimiserRule> kind;
   double lr = 1e-4;
-  std::vector<double> betas{0.9, 0.999};
-  double eps = 1e-8;
-  bool rectify = true;
-  double momentum = 0.9;
   double weight_decay = 1e-4;
   static void describe(Schema<OptimiserOptions>& schema);
 };
 
-/// One of `[[train.groups]]`: parameters with a learning rate or weight decay of their own.
+/// One of `[[train.groups]]`: parameters with a learning rate, weight decay or schedule of their
+/// own. With `layer_decay` the rate is times layer_decay^(num_layers - 1 - layer); the layer is the
+/// number that the pattern captures, or `layer`.
 struct ParameterGroupOptions {
   std::string pattern;
   std::optional<double> lr_factor = std::nullopt;
   std::optional<double> lr = std::nullopt;
   std::optional<double> weight_decay = std::nullopt;
+  std::optional<double> layer_decay = std::nullopt;
+  std::optional<int64_t> num_layers = std::nullopt;
+  std::optional<int64_t> layer = std::nullopt;
+  std::optional<std::string> schedule = std::nullopt;
   bool optional = false;
   static void describe(Schema<ParameterGroupOptions>& schema);
 };
 
-/// `[train.schedule]`: the factor on every learning rate. Epochs, where `train.epochs` states the
-/// length, iterations where `train.iterations` does, are the unit of `drops`.
+/// `[train.schedule]`: the factor on every learning rate. Options of the kind stand in the same
+/// table.
 struct ScheduleOptions {
-  std::string kind = "constant";
-  std::vector<double> drops{};
-  double factor = 0.1;
+  KindOf<ScheduleCurve> kind;
+  int64_t wait_iterations = 0;
   int64_t warmup_iterations = 0;
   double warmup_factor = 0.001;
-  double minimum_factor = 0.0;
   static void describe(Schema<ScheduleOptions>& schema);
+};
+
+/// `[train.ema]`: an exponential moving average of the trained weights.
+struct EmaOptions {
+  double decay = 0.9999;
+  int64_t after = 0;
+  static void describe(Schema<EmaOptions>& schema);
 };
 
 /// `[train]`.
@@ -55,6 +65,8 @@ struct TrainOptions {
   OptimiserOptions optimiser;
   std::vector<ParameterGroupOptions> groups;
   ScheduleOptions schedule;
+  TableOf<ScheduleOptions> schedules{};
+  std::optional<EmaOptions> ema = std::nullopt;
   double clip_gradients = 0.0;
   std::vector<std::string> frozen;
   int64_t checkpoint_every = 1000;
@@ -62,6 +74,7 @@ struct TrainOptions {
   int64_t log_every = 20;
   bool tensorboard = false;
   int64_t evaluate_every = 0;
+  std::optional<int64_t> patience = std::nullopt;
   int64_t threads = 0;
   std::string device = "auto";
   bool deterministic = false;

@@ -14,12 +14,14 @@
 
 #include "core/error.h"
 #include "launcher/data/random.h"
-#include "launcher/distributed/gradient_reducer.h"
 #include "launcher/event_log.h"
 #include "launcher/training/checkpoint_writer.h"
+#include "launcher/training/learner.h"
 #include "launcher/training/metrics_log.h"
 #include "launcher/training/progress.h"
 #include "launcher/training/schedule.h"
+#include "launcher/training/training_failure.h"
+#include "launcher/training/weight_average.h"
 #include "launcher/weights/checkpoint_format.h"
 #include "launcher/weights/load_weights.h"
 
@@ -40,59 +42,6 @@ uint64_t part_seed(int64_t seed, const std::vector<uint64_t>& key) {
   return mixed;
 }
 
-std::vector<at::Tensor> trained(const std::vector<NamedTensor>& tensors) {
-  std::vector<at::Tensor> parameters;
-  for (const auto& tensor : tensors)
-    if (tensor.is_parameter && tensor.tensor.requires_grad()) parameters.push_back(tensor.tensor);
-  return parameters;
-}
-
-/// The model or an auxiliary network with all that makes its steps.
-struct Learner {
-  Learner(std::string name, const std::vector<NamedTensor>& tensors,
-          const OptimiserOptions& optimiser_options, std::vector<ParameterGroup> groups,
-          const ScheduleOptions& schedule, double clip_gradients, const Communicator& communicator,
-          const DistributedOptions& distributed)
-      : name(std::move(name)),
-        optimiser(optimiser_options, std::move(groups)),
-        parameters(optimiser.parameters()),
-        inputs(trained(tensors)),
-        reducer(communicator, inputs, distributed),
-        schedule(schedule),
-        clip_gradients(clip_gradients) {}
-
-  /// Gradients of `loss` are added to these parameters and to no others; on the last part of a step
-  /// they are averaged over the ranks. in: scalar.
-  void backward(at::Tensor loss, bool last) {
-    // A clip that nothing can be learnt from; other ranks wait for this one's gradients.
-    if (!loss.requires_grad()) loss = loss + 0.0 * inputs.at(0).sum();
-    if (last) reducer.prepare(loss);
-    loss.backward({}, /*retain_graph=*/false, /*create_graph=*/false, inputs);
-    if (last) reducer.finish();
-  }
-
-  /// Clips and steps. out: the norm before clipping.
-  double step(const ScheduleLength& length, int64_t iteration) {
-    const at::Tensor norm = gradient_norm(parameters);
-    const double value = norm.item<double>();
-    if (!std::isfinite(value)) return value;  // the caller stops: nothing is spoilt
-    if (clip_gradients > 0) clip_gradients_to(norm);
-    optimiser.step(schedule_factor(schedule, length, iteration));
-    return value;
-  }
-  void clip_gradients_to(const at::Tensor& norm) {
-    tessera::clip_gradients(parameters, norm, clip_gradients);
-  }
-
-  std::string name;
-  Optimiser optimiser;
-  std::vector<at::Tensor> parameters;  // group by group
-  std::vector<at::Tensor> inputs;      // in the model's order
-  GradientReducer reducer;
-  const ScheduleOptions& schedule;
-  double clip_gradients;
-};
-
 class TrainingLoop {
  public:
   TrainingLoop(const TrainOptions& options, const std::vector<NamedTensor>& model,
@@ -103,7 +52,7 @@ class TrainingLoop {
         folder_(folder),
         settings_(settings),
         communicator_(settings.communicator ? *settings.communicator : alone_),
-        length_(ScheduleLength::of(
+        length_(schedule_length(
             options, settings.samples_per_epoch / static_cast<double>(options.total_batch))),
         all_tensors_(model),
         writer_(folder, options.keep_last,
@@ -114,15 +63,14 @@ class TrainingLoop {
                                          {{"iteration", iteration}, {"file", file.string()}});
                 }) {
     freeze_parameters(model_, options_.frozen);
-    add_learner("", model_, options_.optimiser,
-                make_groups(model_, options_.optimiser, options_.groups), options_.schedule,
-                options_.clip_gradients);
+    add_learner("", model_, options_.optimiser, options_.groups,
+                {options_.schedule, options_.schedules}, options_.clip_gradients);
     for (const AuxiliaryTraining& auxiliary : settings.auxiliaries) {
-      add_learner(auxiliary.name, auxiliary.tensors, auxiliary.optimiser,
-                  make_groups(auxiliary.tensors, auxiliary.optimiser, {}), auxiliary.schedule,
+      add_learner(auxiliary.name, auxiliary.tensors, auxiliary.optimiser, {}, {auxiliary.schedule},
                   auxiliary.clip_gradients);
       all_tensors_.insert(all_tensors_.end(), auxiliary.tensors.begin(), auxiliary.tensors.end());
     }
+    if (options_.ema) average_.emplace(*options_.ema, model_);
     state_.seed = options.seed;
     state_.experiment = settings.experiment;
     state_.categories = settings.categories;
@@ -134,7 +82,10 @@ class TrainingLoop {
       if (!tensor.is_parameter && !tensor.is_memory && tensor.tensor.is_floating_point())
         buffers_.push_back({tensor.tensor, 0});
     }
+    if (average_)
+      for (const auto& [name, tensor] : average_->averages()) tensors.push_back(tensor);
     communicator_.take_from_first(tensors);
+    if (average_ && !settings.resume) average_->begin();
     for (Buffer& buffer : buffers_) buffer.version = buffer.tensor._version();
   }
 
@@ -156,13 +107,13 @@ class TrainingLoop {
     int64_t unlogged_steps = 0;
     double data_seconds = 0;
     Clock::time_point since = Clock::now();
-    while (state_.iteration < end && !result.preempted) {
+    while (state_.iteration < end && !result.preempted && !stops_early()) {
       StepTimes times;
       StepMetrics metrics = step(times, state_.iteration + 1 == end);
       ++unlogged_steps;
       data_seconds += times.data;
       if (profile.is_open()) write_times(profile, times);
-      const bool last = state_.iteration == end;
+      bool last = state_.iteration == end;
       if (is_logged(state_.iteration) || last) {
         result.last_loss = metrics.total;
         metrics.seconds = seconds_since(since) / static_cast<double>(unlogged_steps);
@@ -177,6 +128,7 @@ class TrainingLoop {
         const auto start = Clock::now();
         validate(log ? &*log : nullptr, progress);
         since += Clock::now() - start;  // metrics are about training alone
+        last = last || stops_early();
       }
       // A signal may reach one rank before another; all must stop after the same step.
       result.preempted = communicator_.maximum(settings_.stop_requested() ? 1 : 0) > 0 && !last;
@@ -188,6 +140,7 @@ class TrainingLoop {
     result.iteration = state_.iteration;
     result.checkpoint = last_checkpoint_;
     result.best = state_.best;
+    result.stopped_early = stops_early();
     return result;
   }
 
@@ -198,12 +151,14 @@ class TrainingLoop {
   };
 
   void add_learner(const std::string& name, const std::vector<NamedTensor>& tensors,
-                   const OptimiserOptions& optimiser, std::vector<ParameterGroup> groups,
-                   const ScheduleOptions& schedule, double clip_gradients) {
-    learners_.push_back(std::make_unique<Learner>(name, tensors, optimiser, std::move(groups),
-                                                  schedule, clip_gradients, communicator_,
+                   const OptimiserOptions& optimiser,
+                   const std::vector<ParameterGroupOptions>& groups, const Schedules& schedules,
+                   double clip_gradients) {
+    schedules.own.kind->check(length_);
+    learners_.push_back(std::make_unique<Learner>(name, tensors, optimiser, groups, schedules,
+                                                  clip_gradients, communicator_,
                                                   options_.distributed));
-    optimisers_.emplace_back(name, &learners_.back()->optimiser);
+    optimisers_.emplace_back(name, &learners_.back()->optimiser());
   }
 
   void enter(Phase phase) {
@@ -211,19 +166,21 @@ class TrainingLoop {
   }
 
   void resume(const std::filesystem::path& file) {
-    const TrainState stored = load_checkpoint(file, all_tensors_, optimisers_);
+    const TrainState stored = load_checkpoint(file, all_tensors_, optimisers_, average());
     if (stored.seed != options_.seed)
       throw ConfigError("train.seed: expected " + std::to_string(stored.seed) + " as in " +
                         file.string() + ", got " + std::to_string(options_.seed) + ".");
     state_.iteration = stored.iteration;
     state_.consumed_samples = stored.consumed_samples;
     state_.best = stored.best;
+    state_.validations_since_best = stored.validations_since_best;
     last_checkpoint_ = file;
   }
 
   void checkpoint() {
     enter(Phase::checkpoint);
-    if (communicator_.is_first()) writer_.write(take_snapshot(state_, all_tensors_, optimisers_));
+    if (communicator_.is_first())
+      writer_.write(take_snapshot(state_, all_tensors_, optimisers_, average()));
     last_checkpoint_ = folder_.checkpoint(state_.iteration);
   }
 
@@ -233,7 +190,7 @@ class TrainingLoop {
     const bool logged = is_logged(state_.iteration + 1) || last_step;
     StepMetrics metrics;
     std::map<std::string, size_t> places;
-    for (auto& learner : learners_) learner->optimiser.zero_grad();
+    for (auto& learner : learners_) learner->optimiser().zero_grad();
     const double share = 1.0 / static_cast<double>(options_.accumulation);
     auto start = Clock::now();
     auto lap = [&start] {
@@ -254,7 +211,7 @@ class TrainingLoop {
       const PartialLoss loss = compute(part);
       if (part == 0) metrics.epoch = loss.epoch;
       const double total = loss.total.item<double>();
-      if (!std::isfinite(total)) fail_not_finite(total, loss, part);
+      if (!std::isfinite(total)) fail_not_finite(failed(part), total, loss);
       times.forward += lap();
       enter(Phase::backward);
       backward(loss, share, part + 1 == options_.accumulation, times);
@@ -270,11 +227,12 @@ class TrainingLoop {
         options_.optimiser.lr * schedule_factor(options_.schedule, length_, state_.iteration);
     for (auto& learner : learners_) {
       const double norm = learner->step(length_, state_.iteration);
-      if (learner->name.empty()) metrics.grad_norm = norm;
-      if (!std::isfinite(norm)) fail_gradient(*learner, norm, metrics.total);
+      if (learner->name().empty()) metrics.grad_norm = norm;
+      if (!std::isfinite(norm)) fail_gradient(failed(), *learner, norm, metrics.total);
     }
     average_buffers();
     metrics.iteration = ++state_.iteration;
+    if (average_) average_->update(state_.iteration);
     times.optimiser = seconds_since(optimiser_start);
     times.total = seconds_since(begin);
     return metrics;
@@ -289,8 +247,8 @@ class TrainingLoop {
       const at::Tensor& total = i == 0 ? loss.total : loss.auxiliary_totals[i - 1];
       learners_[i]->backward(share == 1.0 ? total : total * share, last);
       if (!last) continue;
-      times.exposed += learners_[i]->reducer.exposed_seconds();
-      const auto buckets = learners_[i]->reducer.bucket_bytes();
+      times.exposed += learners_[i]->reducer().exposed_seconds();
+      const auto buckets = learners_[i]->reducer().bucket_bytes();
       times.bucket_bytes.insert(times.bucket_bytes.end(), buckets.begin(), buckets.end());
     }
   }
@@ -343,7 +301,7 @@ class TrainingLoop {
         seed(part);
       });
     } catch (const RuntimeError& error) {
-      fail_in_model(error, current);
+      fail_in_model(failed(current), error.what());
     }
   }
 
@@ -351,14 +309,18 @@ class TrainingLoop {
     try {
       return source_.compute(part);
     } catch (const RuntimeError& error) {
-      fail_in_model(error, part);
+      fail_in_model(failed(part), error.what());
     }
   }
 
-  // A diverged model often fails before it has a loss: in the matcher, for one.
-  [[noreturn]] void fail_in_model(const RuntimeError& error, int64_t part) const {
-    throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) + ": " + error.what() +
-                       "\n  Batch: " + source_.origin(part) + "\n " + kept());
+  FailedStep failed(int64_t part) const {
+    return {state_.iteration + 1, source_.origin(part), last_checkpoint_};
+  }
+  FailedStep failed() const {
+    std::vector<std::string> origins;
+    for (int64_t part = 0; part < options_.accumulation; ++part)
+      origins.push_back(source_.origin(part));
+    return {state_.iteration + 1, join(origins, "; "), last_checkpoint_};
   }
 
   bool is_validated(int64_t iteration) const {
@@ -366,17 +328,33 @@ class TrainingLoop {
     return iteration % options_.evaluate_every == 0 || iteration == length_.iterations;
   }
 
-  /// Before the checkpoint of the same iteration, which then knows of it.
+  WeightAverage* average() { return average_ ? &*average_ : nullptr; }
+
+  /// Whether train.patience ends the run here: equal on all ranks, as the scores are.
+  bool stops_early() const {
+    return options_.patience && state_.validations_since_best >= *options_.patience &&
+           state_.iteration < length_.iterations;
+  }
+
+  /// Before the checkpoint of the same iteration, which then knows of it. Scores, and keeps where
+  /// they are the best, the averaged weights where there are any.
   void validate(MetricsLog* log, Progress& progress) {
     enter(Phase::validation);
+    std::optional<WeightAverage::InModel> averaged;
+    if (average_) averaged.emplace(*average_);
     const auto start = Clock::now();
     const std::vector<evaluation::Stat> stats = settings_.validate();
-    if (log) log->write_validation(state_.iteration, stats, seconds_since(start));
-    progress.show_validation(state_.iteration, stats, seconds_since(start_));
     const double score = stats.at(0).value;
-    if (state_.best && score <= *state_.best) return;
-    state_.best = score;
-    if (!log) return;
+    const bool is_best = !state_.best || score > *state_.best;
+    if (is_best) state_.best = score;
+    std::optional<int64_t> since_best;
+    if (options_.patience)
+      since_best = state_.validations_since_best = is_best ? 0 : state_.validations_since_best + 1;
+    if (log)
+      log->write_validation(state_.iteration, stats, seconds_since(start), since_best,
+                            stops_early());
+    progress.show_validation(state_.iteration, stats, seconds_since(start_));
+    if (!is_best || !log) return;
     TensorMetadata notes{{"iteration", std::to_string(state_.iteration)},
                          {"experiment", state_.experiment}};
     if (!state_.categories.empty()) notes[std::string(kCategoriesKey)] = state_.categories;
@@ -397,39 +375,6 @@ class TrainingLoop {
     }
   }
 
-  std::string kept() const {
-    return last_checkpoint_.empty()
-               ? " There is no checkpoint yet."
-               : " The last good checkpoint is " + last_checkpoint_.string() + ".";
-  }
-
-  [[noreturn]] void fail_not_finite(double total, const PartialLoss& loss, int64_t part) const {
-    std::vector<std::string> terms;
-    for (const NamedLoss& term : loss.terms)
-      terms.push_back(term.name + " = " + std::to_string(term.value.item<double>()) + " (weight " +
-                      std::to_string(term.weight) + ")");
-    throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
-                       ": expected a finite loss, got " + std::to_string(total) +
-                       ".\n  Terms: " + join(terms) + "\n  Batch: " + source_.origin(part) + "\n " +
-                       kept() + " Look at these clips, or lower train.optimiser.lr.");
-  }
-
-  [[noreturn]] void fail_gradient(const Learner& learner, double norm, double total) const {
-    std::vector<std::string> names, origins;
-    for (int64_t part = 0; part < options_.accumulation; ++part)
-      origins.push_back(source_.origin(part));
-    for (const auto& group : learner.optimiser.groups())
-      for (size_t i = 0; i < group.names.size(); ++i)
-        if (const at::Tensor& gradient = group.parameters[i].grad();
-            gradient.defined() && !std::isfinite(gradient.sum().item<double>()))
-          names.push_back(group.names[i]);
-    throw RuntimeError("iteration " + std::to_string(state_.iteration + 1) +
-                       ": expected finite gradients, got a norm of " + std::to_string(norm) +
-                       " with a loss of " + std::to_string(total) +
-                       ".\n  Parameters: " + join(names) + "\n  Batch: " + join(origins, "; ") +
-                       "\n " + kept() + " Look at these clips, or lower train.optimiser.lr.");
-  }
-
   const TrainOptions& options_;
   const std::vector<NamedTensor>& model_;
   LossSource& source_;
@@ -442,6 +387,7 @@ class TrainingLoop {
   std::vector<Buffer> buffers_;
   std::vector<std::unique_ptr<Learner>> learners_;  // the model first
   NamedOptimisers optimisers_;
+  std::optional<WeightAverage> average_;
   TrainState state_;
   CheckpointWriter writer_;
   std::filesystem::path last_checkpoint_;

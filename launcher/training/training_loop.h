@@ -99,6 +99,7 @@ struct TrainResult {
   bool preempted = false;            // stopped because it was asked to
   std::filesystem::path checkpoint;  // of `iteration`
   std::optional<double> best;        // validation score of the best weights, where there is one
+  bool stopped_early = false;        // because the score did not rise, train.patience
 };
 
 /// Trains `model`'s parameters on `source`: zero gradients, forward, backward, clip, step, log,

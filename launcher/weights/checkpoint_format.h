@@ -8,6 +8,7 @@ namespace tessera {
 
 inline constexpr std::string_view kCheckpointFormat = "tessera-checkpoint-1";  // metadata "format"
 inline constexpr std::string_view kCheckpointModel = "model.";    // before the model's tensors
+inline constexpr std::string_view kCheckpointAverage = "ema.";    // before averaged weights
 inline constexpr std::string_view kCategoriesKey = "categories";  // metadata, see categories.h
 
 }  // namespace tessera

@@ -77,7 +77,7 @@ TEST(AuxiliaryNetworks, FollowTheModelsScheduleUnlessTheyHaveTheirOwn) {
   auto drops_of = [&](const std::vector<std::string>& overrides) {
     const Experiment experiment = load_experiment(
         TESSERA_SOURCE_DIR "/experiments/mssts_r50_ytvis2019.toml", overrides, registry);
-    return experiment.auxiliaries.at(0).schedule.value().drops;
+    return experiment.auxiliaries.at(0).schedule.value().kind->drops();
   };
   EXPECT_EQ(drops_of({"train.schedule.drops=[3, 5]"}), (std::vector<double>{3, 5}));
   EXPECT_EQ(drops_of({"auxiliaries=[{name=\"d\", network={plugin=\"patch_discriminator\"}, "

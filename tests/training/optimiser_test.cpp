@@ -7,10 +7,12 @@
 #include <torch/optim/sgd.h>
 
 #include <cmath>
+#include <map>
 #include <memory>
 
 #include "core/error.h"
-#include "launcher/training/adabelief.h"
+#include "launcher/training/optimisers/adabelief_step.h"
+#include "tests/support/read_options.h"
 #include "tests/training/temporary_folder.h"
 #include "tests/training/tiny_model.h"
 
@@ -21,6 +23,10 @@ using test_support::expect_error;
 using test_support::TinyModel;
 using Patterns = std::vector<ParameterGroupOptions>;
 using Names = std::vector<std::string>;
+
+OptimiserOptions read(const std::string& toml) {
+  return test_support::read_options<OptimiserOptions>(toml);
+}
 
 Optimiser make(const TinyModel& model, const OptimiserOptions& options,
                const Patterns& patterns = {}) {
@@ -78,31 +84,72 @@ TEST(ParameterGroups, LeaveFrozenParametersOut) {
   expect_error<ConfigError>([&] { make(model, {}); }, {"train.frozen"});
 }
 
+/// A transformer's blocks, a patch embedding and a head.
+std::vector<NamedTensor> blocks() {
+  std::vector<NamedTensor> model;
+  for (const char* name : {"backbone.patch.weight", "backbone.blocks.0.w", "backbone.blocks.1.w",
+                           "backbone.blocks.10.w", "decoder.blocks.11.w", "head.w"})
+    model.push_back({name, at::ones({2}).set_requires_grad(true), true});
+  return model;
+}
+
+TEST(ParameterGroups, LowerTheRateLayerByLayer) {
+  const OptimiserOptions options{.lr = 0.5, .weight_decay = 0.3};
+  const auto groups = make_groups(
+      blocks(), options,
+      {{.pattern = R"(blocks\.(\d+)\.)", .layer_decay = 0.5, .num_layers = 12, .schedule = "slow"},
+       {.pattern = "^backbone", .lr = 4.0, .layer_decay = 0.5, .num_layers = 12, .layer = 0}});
+  ASSERT_EQ(groups.size(), 6u);
+  std::map<std::string, double> lr;
+  for (const auto& group : groups)
+    for (const auto& name : group.names) lr[name] = group.lr;
+  EXPECT_DOUBLE_EQ(lr["backbone.blocks.0.w"], 0.5 / 2048);
+  EXPECT_DOUBLE_EQ(lr["backbone.blocks.1.w"], 0.5 / 1024);
+  EXPECT_DOUBLE_EQ(lr["backbone.blocks.10.w"], 0.25);
+  EXPECT_DOUBLE_EQ(lr["decoder.blocks.11.w"], 0.5) << "the number counts, not the part";
+  EXPECT_DOUBLE_EQ(lr["backbone.patch.weight"], 4.0 / 2048);
+  EXPECT_DOUBLE_EQ(lr["head.w"], 0.5);
+  EXPECT_EQ(groups[0].schedule, "slow");
+  EXPECT_EQ(groups.back().schedule, "");
+}
+
+TEST(ParameterGroups, RefuseALayerThatIsNotThere) {
+  expect_error<ConfigError>(
+      [&] {
+        make_groups(blocks(), {},
+                    {{.pattern = R"(blocks\.(\d+)\.)", .layer_decay = 0.5, .num_layers = 11}});
+      },
+      {"groups[0]", "num_layers = 11", "decoder.blocks.11.w"});
+  expect_error<ConfigError>(
+      [&] {
+        make_groups(blocks(), {},
+                    {{.pattern = R"(^backbone\.(\w+)\.)", .layer_decay = 0.5, .num_layers = 11}});
+      },
+      {"groups[0]", "backbone.patch.weight"});
+}
+
 class OptimiserKind : public testing::TestWithParam<std::string> {
  protected:
   OptimiserOptions options() const {
-    return {.kind = GetParam() == "sgd_plain" ? "sgd" : GetParam(),
-            .lr = 0.05,
-            .betas = {0.8, 0.95},
-            .eps = 1e-6,
-            .momentum = GetParam() == "sgd_plain" ? 0.0 : 0.7,
-            .weight_decay = 0.1};
+    const std::string common = "lr = 0.05\nweight_decay = 0.1\n";
+    if (GetParam() == "sgd_plain") return read(common + "kind = \"sgd\"\nmomentum = 0.0\n");
+    const std::string kind = common + "kind = \"" + GetParam() + "\"\n";
+    if (GetParam() == "sgd") return read(kind + "momentum = 0.7\n");
+    return read(kind + "betas = [0.8, 0.95]\neps = 1e-6\n");
   }
   std::unique_ptr<torch::optim::Optimizer> reference(const TinyModel& model) const {
     const std::vector<at::Tensor> parameters{model.first, model.second, model.norm};
-    const auto o = options();
-    if (o.kind == "sgd")
-      return std::make_unique<torch::optim::SGD>(
-          parameters,
-          torch::optim::SGDOptions(o.lr).momentum(o.momentum).weight_decay(o.weight_decay));
-    const std::tuple<double, double> betas(o.betas[0], o.betas[1]);
-    if (o.kind == "adam")
+    if (GetParam().starts_with("sgd"))
+      return std::make_unique<torch::optim::SGD>(parameters,
+                                                 torch::optim::SGDOptions(0.05)
+                                                     .momentum(GetParam() == "sgd" ? 0.7 : 0.0)
+                                                     .weight_decay(0.1));
+    const std::tuple<double, double> betas(0.8, 0.95);
+    if (GetParam() == "adam")
       return std::make_unique<torch::optim::Adam>(
-          parameters,
-          torch::optim::AdamOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
+          parameters, torch::optim::AdamOptions(0.05).betas(betas).eps(1e-6).weight_decay(0.1));
     return std::make_unique<torch::optim::AdamW>(
-        parameters,
-        torch::optim::AdamWOptions(o.lr).betas(betas).eps(o.eps).weight_decay(o.weight_decay));
+        parameters, torch::optim::AdamWOptions(0.05).betas(betas).eps(1e-6).weight_decay(0.1));
   }
 };
 
@@ -172,13 +219,13 @@ INSTANTIATE_TEST_SUITE_P(All, AnyOptimiser,
 struct BeliefByHand {
   double p, m = 0, s = 0;
   int t = 0;
-  void step(double g, const OptimiserOptions& o) {
+  void step(double g, const AdaBeliefRates& o) {
     ++t;
     p *= 1 - o.lr * o.weight_decay;
-    m = o.betas[0] * m + (1 - o.betas[0]) * g;
-    s = o.betas[1] * s + (1 - o.betas[1]) * (g - m) * (g - m) + o.eps;
-    const double b1 = 1 - std::pow(o.betas[0], t), b2 = 1 - std::pow(o.betas[1], t);
-    const double most = 2 / (1 - o.betas[1]) - 1, n = most - 2 * t * (1 - b2) / b2;
+    m = o.beta1 * m + (1 - o.beta1) * g;
+    s = o.beta2 * s + (1 - o.beta2) * (g - m) * (g - m) + o.eps;
+    const double b1 = 1 - std::pow(o.beta1, t), b2 = 1 - std::pow(o.beta2, t);
+    const double most = 2 / (1 - o.beta2) - 1, n = most - 2 * t * (1 - b2) / b2;
     if (!o.rectify)
       p -= o.lr / b1 * m / (std::sqrt(s / b2) + o.eps);
     else if (n < 5)
@@ -191,14 +238,12 @@ struct BeliefByHand {
 
 TEST(AdaBelief, StepsAsItsFormulaDoes) {
   for (const bool rectify : {true, false}) {
-    const OptimiserOptions options{.kind = "adabelief",
-                                   .lr = 0.05,
-                                   .betas = {0.8, 0.95},
-                                   .eps = 1e-16,
-                                   .rectify = rectify,
-                                   .weight_decay = 0.1};
+    const AdaBeliefRates options{0.05, 0.1, 0.8, 0.95, 1e-16, rectify};
     const TinyModel model;
-    Optimiser optimiser = make(model, options);
+    Optimiser optimiser =
+        make(model, read("kind = \"adabelief\"\nlr = 0.05\nbetas = [0.8, 0.95]\neps = 1e-16\n"
+                         "weight_decay = 0.1\nrectify = " +
+                         std::string(rectify ? "true" : "false")));
     BeliefByHand first{model.first.flatten()[0].item<double>()},
         second{model.second.flatten()[0].item<double>()};
     for (int step = 0; step < 12; ++step) {
@@ -248,13 +293,26 @@ TEST(AdaBelief, StepsLargeParametersAsSmallOnes) {
 
 TEST(Optimiser, ScalesEveryRateByTheSchedule) {
   const TinyModel model;
-  Optimiser optimiser = make(model, {.kind = "sgd", .lr = 0.5, .momentum = 0, .weight_decay = 0},
-                             {{.pattern = "norm", .lr = 0.2}});
+  Optimiser optimiser =
+      make(model, read("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
+           {{.pattern = "norm", .lr = 0.2}});
   const at::Tensor first = model.first.detach().clone(), norm = model.norm.detach().clone();
   backward(model, 0);
   optimiser.step(0.1);
   EXPECT_TRUE(model.first.allclose(first - 0.05 * model.first.grad()));
   EXPECT_TRUE(model.norm.allclose(norm - 0.02 * model.norm.grad()));
+}
+
+TEST(Optimiser, ScalesTheRateOfEachGroup) {
+  const TinyModel model;
+  Optimiser optimiser =
+      make(model, read("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
+           {{.pattern = "norm"}});
+  const at::Tensor first = model.first.detach().clone(), norm = model.norm.detach().clone();
+  backward(model, 0);
+  optimiser.step({0.0, 0.2});
+  EXPECT_TRUE(model.norm.equal(norm)) << "a factor of zero";
+  EXPECT_TRUE(model.first.allclose(first - 0.1 * model.first.grad()));
 }
 
 TEST(Optimiser, LeavesParametersWithoutAGradientAndTheirStateAlone) {
@@ -272,7 +330,7 @@ TEST(Optimiser, LeavesParametersWithoutAGradientAndTheirStateAlone) {
 
 TEST(Optimiser, StepsRightWhereAGradientLiesOtherwiseInMemory) {
   const TinyModel model;
-  Optimiser optimiser = make(model, {.kind = "sgd", .lr = 1, .momentum = 0, .weight_decay = 0});
+  Optimiser optimiser = make(model, read("kind = \"sgd\"\nlr = 1\nmomentum = 0\nweight_decay = 0"));
   const at::Tensor before = model.first.detach().clone();
   const at::Tensor gradient = at::arange(12.0).reshape({3, 4}).to(at::kFloat).t();
   at::Tensor(model.first).mutable_grad() = gradient;

@@ -1,4 +1,4 @@
-#include "launcher/training/adabelief.h"
+#include "launcher/training/optimisers/adabelief_step.h"
 
 #include <ATen/ops/_foreach_add.h>
 #include <ATen/ops/_foreach_addcdiv.h>

@@ -1,0 +1,11 @@
+#include "launcher/training/optimisers/optimiser_rule.h"
+
+namespace tessera {
+
+const std::vector<Kind<OptimiserRule>>& OptimiserRule::kinds() {
+  static const std::vector<Kind<OptimiserRule>> kinds{adamw_kind(), adam_kind(), sgd_kind(),
+                                                      adabelief_kind()};
+  return kinds;
+}
+
+}  // namespace tessera
