@@ -120,7 +120,7 @@ void JoinedNeeds::add(const ClipNeeds& needs, const std::string& part, bool is_w
   if (needs.fixed_frames == 0) return;
   if (!is_whole) {
     if (needs.fixed_frames != seen_frames)
-      throw ConfigError("model: expected a " + part + " that works for " +
+      throw ConfigError("model: expected the " + part + " to work for " +
                         std::to_string(seen_frames) + " frame(s), which it sees at a time, got " +
                         "one that works for " + std::to_string(needs.fixed_frames) + ".");
     return;

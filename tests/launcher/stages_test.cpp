@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 #include <map>
 
 #include "core/config/toml_reader.h"
@@ -42,7 +43,8 @@ struct Staged {
   }
   static std::string stage(const std::string& decoder) {
     return "decoder = { plugin = \"test_decoder\"" + decoder +
-           " }\ninstance_head = { plugin = \"class_box\" }\nmask_head = { plugin = "
+           " }\ninstance_head = { plugin = \"class_box\", per_layer = true }\nmask_head = { plugin "
+           "= "
            "\"dot_product\", features = \"encoder\", position = false }\n";
   }
 
@@ -106,7 +108,8 @@ TEST(Stages, ShippedDecodersMakeTwoStagesWithNamesOfTheirOwn) {
       &read,
       parse_toml(
           "[model]\nbackbone = \"token_backbone\"\nencoder = { plugin = \"transformer\", dim "
-          "= 64, num_layers = 1, feed_forward_dim = 32, attention = { plugin = \"dense\", "
+          "= 64, num_layers = 1, feed_forward_dim = 32, position = { kind = \"2d\" }, attention = "
+          "{ plugin = \"dense\", "
           "num_heads = 4 } }\n" +
               stage + "[[model.stages]]\nname = \"second\"\n" + stage,
           "test.toml"),
@@ -211,7 +214,7 @@ TEST(Stages, PartsOfFramesApartDoNotFixTheClipsLength) {
   EXPECT_EQ(Staged("", {}, fixed, "frames = \"apart\"").model->needs().fixed_frames, 0);
   EXPECT_NE(error_of([] {
               Staged("", {}, ", fixed_frames = 3", "frames = \"apart\"");
-            }).find("encoder that works for 1 frame"),
+            }).find("encoder to work for 1 frame"),
             std::string::npos);
 }
 
