@@ -30,9 +30,9 @@ Memory memory_of_clips() {
 }
 
 /// Masks that are just there, [B,Q,T,h,w].
-class FixedMasks final : public MaskSource {
+class MasksInOrder final : public MaskSource {
  public:
-  explicit FixedMasks(at::Tensor logits) : logits_(std::move(logits)) {}
+  explicit MasksInOrder(at::Tensor logits) : logits_(std::move(logits)) {}
   at::Tensor logits(int64_t clip, const at::Tensor& rows) const override {
     return logits_.select(0, clip).index_select(0, rows);
   }
@@ -184,7 +184,7 @@ LayerPrediction prediction_of_pieces(int64_t pieces, int64_t frames) {
   prediction.classes.logits = at::randn({pieces, kQueries, 5});
   prediction.boxes = at::rand({pieces, frames, kQueries, 4});
   prediction.identity = at::randn({pieces, kQueries, 2});
-  prediction.masks = std::make_shared<FixedMasks>(at::randn({pieces, kQueries, frames, 4, 6}));
+  prediction.masks = std::make_shared<MasksInOrder>(at::randn({pieces, kQueries, frames, 4, 6}));
   return prediction;
 }
 

@@ -52,7 +52,7 @@ struct Staged {
   std::shared_ptr<VisModel> model;
 };
 
-ClipBatch clips() {
+ClipBatch stage_clips() {
   at::manual_seed(3);
   return test_support::generated_clips(kFrames);
 }
@@ -86,7 +86,7 @@ std::map<std::string, at::Tensor> gradients_of(VisModel& model, const ClipBatch&
   return found;
 }
 
-std::string error_of(const std::function<void()>& compose) {
+std::string composing_error(const std::function<void()>& compose) {
   try {
     compose();
   } catch (const ConfigError& error) {
@@ -133,7 +133,7 @@ TEST(Stages, ShippedDecodersMakeTwoStagesWithNamesOfTheirOwn) {
   std::map<std::string, int> probed;
   ForwardContext watched;
   watched.probe = [&](const std::string& name, const at::Tensor&) { ++probed[name]; };
-  const VisModel::Output output = model.forward(clips(), watched);
+  const VisModel::Output output = model.forward(stage_clips(), watched);
   ASSERT_EQ(output.stages.size(), 2u);
   EXPECT_EQ(output.last().predictions.layers.size(), 2u);
   EXPECT_EQ(probed["decoder.embeddings"], 1);
@@ -154,7 +154,7 @@ TEST(Stages, EarlierStagesAreAllVisible) {
   watched.probe = [&](const std::string& name, const at::Tensor& value) {
     if (name.ends_with("decoder.earlier")) earlier[name] = value.item<int64_t>();
   };
-  const VisModel::Output output = staged.model->forward(clips(), watched);
+  const VisModel::Output output = staged.model->forward(stage_clips(), watched);
   EXPECT_EQ(earlier, (std::map<std::string, int64_t>{{"decoder.earlier", 0},
                                                      {"stages.stage_1.decoder.earlier", 1},
                                                      {"stages.stage_2.decoder.earlier", 2}}));
@@ -212,7 +212,7 @@ TEST(Stages, PartsOfFramesApartDoNotFixTheClipsLength) {
   const std::string fixed = ", fixed_frames = -1";
   EXPECT_EQ(Staged("", {}, fixed).model->needs().fixed_frames, kFrames);
   EXPECT_EQ(Staged("", {}, fixed, "frames = \"apart\"").model->needs().fixed_frames, 0);
-  EXPECT_NE(error_of([] {
+  EXPECT_NE(composing_error([] {
               Staged("", {}, ", fixed_frames = 3", "frames = \"apart\"");
             }).find("encoder to work for 1 frame"),
             std::string::npos);
@@ -221,7 +221,7 @@ TEST(Stages, PartsOfFramesApartDoNotFixTheClipsLength) {
 TEST(Stages, StepsGiveWhatPredictGives) {
   Staged staged("", {", stages = 1, gives_pixels = true"});
   VisModel& model = *staged.model;
-  const ClipBatch batch = clips();
+  const ClipBatch batch = stage_clips();
   const at::NoGradGuard no_grad;
   ForwardContext context;
   for (const bool half : {false, true}) {
@@ -249,7 +249,7 @@ TEST(Stages, StepsGiveWhatPredictGives) {
 
 TEST(Stages, PiecesHavePredictionsOfTheirOwn) {
   Staged whole(""), pieces(", piece_frames = 2");
-  const ClipBatch batch = clips();
+  const ClipBatch batch = stage_clips();
   const at::NoGradGuard no_grad;
   const VisModel::Output of_clips = whole.model->forward(batch, {}),
                          of_pieces = pieces.model->forward(batch, {});
@@ -268,13 +268,13 @@ TEST(Stages, PiecesHavePredictionsOfTheirOwn) {
       of_clips.last().embeddings.layers.back().frame));
   EXPECT_EQ(pieces.model->stage_facts(0).clip.num_frames, 2);
   EXPECT_EQ(pieces.model->facts().clip.num_frames, kFrames);
-  EXPECT_NE(error_of([] { Staged(", piece_frames = 3"); }).find("data.num_frames"),
+  EXPECT_NE(composing_error([] { Staged(", piece_frames = 3"); }).find("data.num_frames"),
             std::string::npos);
 }
 
 TEST(Stages, CopiesOfAClipShareTheHeadsOfTheirLayers) {
   Staged staged(", copies = 3");
-  const VisModel::Output output = staged.model->forward(clips(), {});
+  const VisModel::Output output = staged.model->forward(stage_clips(), {});
   const auto& layers = output.last().predictions.layers;
   ASSERT_EQ(layers.size(), 6u);
   EXPECT_TRUE(layers[1].classes.logits.equal(layers[5].classes.logits));
@@ -283,7 +283,7 @@ TEST(Stages, CopiesOfAClipShareTheHeadsOfTheirLayers) {
 TEST(Stages, WindowsWithAStateAreOneVideo) {
   Staged staged("", {", keeps_state = true"});
   VisModel& model = *staged.model;
-  const ClipBatch batch = clips();
+  const ClipBatch batch = stage_clips();
   const at::NoGradGuard no_grad;
   for (const bool half : {false, true}) {
     ForwardContext context;
@@ -319,7 +319,7 @@ TEST(Stages, RecomputedActivationsGiveTheSameGradients) {
   Staged staged(
       ", reads_prefix = true, reads_rotation = true, gives_pixels = true, gives_raw = true",
       {", stages = 1, reads_raw = true, gives_pixels = true, piece_frames = 1"});
-  const ClipBatch batch = clips();
+  const ClipBatch batch = stage_clips();
   const auto expected = gradients_of(*staged.model, batch);
   for (const char* name : {"backbone.prefix", "backbone.angles", "decoder.pixel_scale",
                            "backbone.colours.weight", "stages.stage_1.decoder.pixel_scale"}) {
@@ -339,7 +339,7 @@ TEST(Stages, RecomputedActivationsGiveTheSameGradients) {
           << what.masks << " rows " << what.mask_rows;
     }
   }
-  EXPECT_NE(error_of([&] {
+  EXPECT_NE(composing_error([&] {
               staged.model->recompute_activations({.decoder = true});
             }).find("train.recompute"),
             std::string::npos);
@@ -348,7 +348,7 @@ TEST(Stages, RecomputedActivationsGiveTheSameGradients) {
 TEST(Stages, AFrozenStageKeepsItsModeAndNoActivations) {
   Staged staged(", with_norm = true", {", stages = 1, with_norm = true"});
   VisModel& model = *staged.model;
-  const ClipBatch batch = clips();
+  const ClipBatch batch = stage_clips();
   model.freeze({"backbone", "encoder", "segmenter"}, /*evaluates=*/true);
   model.eval();
   model.train();  // as after each validation
@@ -389,7 +389,7 @@ TEST(Stages, FrozenPartsMayTrainTheirMode) {
   EXPECT_FALSE(
       staged.model->named_parameters()["mask_head.mask_embed.layers.0.weight"].requires_grad());
   EXPECT_TRUE(staged.model->named_parameters()["encoder.project.weight"].requires_grad());
-  const std::string error = error_of([&] { staged.model->freeze({"segmentor"}, true); });
+  const std::string error = composing_error([&] { staged.model->freeze({"segmentor"}, true); });
   EXPECT_NE(error.find("Did you mean 'segmenter'"), std::string::npos) << error;
   EXPECT_NE(error.find("backbone, encoder, segmenter"), std::string::npos) << error;
 }
@@ -397,7 +397,7 @@ TEST(Stages, FrozenPartsMayTrainTheirMode) {
 TEST(Stages, MismatchesNameBothParts) {
   const auto expect_error = [](const std::vector<std::string>& parts,
                                const std::function<void()>& compose) {
-    const std::string error = error_of(compose);
+    const std::string error = composing_error(compose);
     for (const std::string& part : parts)
       EXPECT_NE(error.find(part), std::string::npos) << part << " in: " << error;
   };
@@ -441,7 +441,7 @@ TEST(Stages, NamesAreCheckedWhenTheFileIsRead) {
                        Staged::stage("") + stage + stage,
                    "test.toml"),
         "", context);
-    return error_of([&] { context.throw_if_failed(); });
+    return composing_error([&] { context.throw_if_failed(); });
   };
   EXPECT_NE(read_with_name("segmenter").find("another name than 'segmenter'"), std::string::npos);
   EXPECT_NE(read_with_name("a.b").find("lower-case letters"), std::string::npos);
@@ -451,7 +451,7 @@ TEST(Stages, NamesAreCheckedWhenTheFileIsRead) {
 TEST(Stages, OtherEmbeddingsOfAPredictedLayerAreAnError) {
   Staged staged(", predicts_twice = true");
   try {
-    staged.model->forward(clips(), {});
+    staged.model->forward(stage_clips(), {});
     FAIL() << "expected an error";
   } catch (const PluginError& error) {
     EXPECT_NE(std::string(error.what()).find("the same embeddings in every prediction of layer 0"),
@@ -462,7 +462,7 @@ TEST(Stages, OtherEmbeddingsOfAPredictedLayerAreAnError) {
 
 TEST(Stages, UnstatedPixelFeaturesAreAnError) {
   Staged staged(", gives_pixels = true, states_pixels = false");
-  EXPECT_THROW(staged.model->forward(clips(), {}), PluginError);
+  EXPECT_THROW(staged.model->forward(stage_clips(), {}), PluginError);
 }
 
 TEST(Stages, LazyMasksOutliveTheContext) {
