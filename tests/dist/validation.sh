@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Ranks share the validation's videos: the same 12 numbers, none of them trivial, as one process gives for the same
-# weights.
+# weights. The weights stand still, so that train.patience ends the run after the second validation, on all ranks.
 source "$(dirname "$0")/lib.sh"
 "$tessera" data synth --output "$work/set" --videos 5 --frames 6 --height 64 --width 96 --seed 2 > /dev/null
 experiment=$root/experiments/quickstart_deformable.toml
@@ -22,7 +22,9 @@ validate start 1 "$work/set/annotations.json"
   { cat "$work/log"; fail "inference"; }
 "$root/tests/dist/truth_of_results.py" "$work/set/annotations.json" "$work/results.json" "$work/truth.json"
 for count in 1 2 3; do
-  validate run$count $count "$work/truth.json" --weights "$work/start/last.safetensors"
+  validate run$count $count "$work/truth.json" --weights "$work/start/last.safetensors" \
+    --set train.iterations=4 --set train.patience=1
+  grep -q '"stopped":"patience"' "$work/run$count/metrics.jsonl" || fail "train.patience is not in the metrics"
   [ "$(wc -l < "$work/run$count.scores")" = 2 ] || fail "expected two validations"
   cmp "$work/run1.scores" "$work/run$count.scores" || { cat "$work"/run*.scores; fail "other numbers"; }
 done
