@@ -27,6 +27,10 @@ ClipFacts Experiment::clip_facts() const {
   return {data.num_frames, data.num_categories};
 }
 
+VideoOptions Experiment::video_options() const {
+  return {inference, data::resizing_of(data), data.normalise, data.num_categories};
+}
+
 namespace {
 
 Experiment experiment_of(const ConfigNode& root, Registry& registry) {
@@ -38,6 +42,7 @@ Experiment experiment_of(const ConfigNode& root, Registry& registry) {
   ReadContext context(&registry);
   schema_of<Experiment>().read(&experiment, root, "", context);
   context.throw_if_failed();
+  experiment.inference.expect_one_joiner();
   for (AuxiliaryOptions& auxiliary : experiment.auxiliaries)
     if (!auxiliary.schedule) auxiliary.schedule = experiment.train.schedule;
   return experiment;

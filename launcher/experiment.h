@@ -8,6 +8,7 @@
 #include "core/plugin/registry.h"
 #include "launcher/data/data_options.h"
 #include "launcher/inference/inference_options.h"
+#include "launcher/inference/video_options.h"
 #include "launcher/model/vis_model.h"
 #include "launcher/training/auxiliary_options.h"
 #include "launcher/training/train_options.h"
@@ -34,6 +35,8 @@ struct Experiment {
 
   static void describe(Schema<Experiment>& schema);
   ClipFacts clip_facts() const;
+  /// What inference needs of it.
+  VideoOptions video_options() const;
 };
 
 /// Reads, resolves and checks an experiment. Throws ConfigError or PluginError with every mistake.

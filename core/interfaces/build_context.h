@@ -13,6 +13,8 @@
 
 namespace tessera {
 
+class Linker;
+
 /// Facts of the data that parts size themselves by.
 struct ClipFacts {
   int64_t num_frames = 1;      // T of a training clip, from [data]
@@ -29,6 +31,7 @@ class TESSERA_API BuildContext {
   QuerySpec queries;                 // for everything after the decoder
   AttentionSpec attention;           // for attentions: set by the parent
   std::vector<QuerySpec> earlier{};  // for parts of further stages: those before, first to last
+  std::shared_ptr<const Linker> linker{};  // for trackers: that of [inference.linker], or null
 
   /// Makes the chosen plugin. Throws PluginError naming the plugin where its constructor throws
   /// something else than an Error, or makes another kind.

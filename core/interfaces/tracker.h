@@ -17,6 +17,8 @@ struct TrackerInput {
   int64_t overlap = 0;        // of them, the first so many were in the window before, too
   at::Tensor class_logits{};  // [Q,C], mean over the window's frames, coded as the head codes them
   at::Tensor identity{};      // [Q,E] of the instance head, or undefined
+  /// [Q] the query that each row is; empty: row r is query r.
+  std::vector<int64_t> queries{};
 };
 
 /// What becomes of a window's rows. Tracks are numbered from 0 in the order of their birth.
@@ -42,6 +44,8 @@ class TESSERA_API Tracker : public Part {
   ~Tracker() override;
   /// Whether WindowTracks::mask_logits is given.
   virtual bool wants_masks() const { return false; }
+  /// The same for a video of a single window, whose masks may be those of many frames.
+  virtual bool wants_masks_of_single_window() const { return wants_masks(); }
   /// The fewest frames that two neighbouring windows must share.
   virtual int64_t needed_overlap() const { return 0; }
   /// One for each video, with nothing remembered; several may be at work at once.

@@ -9,6 +9,7 @@
 
 #include "core/losses/builtin.h"
 #include "core/plugin/loader.h"
+#include "core/trackers/builtin.h"
 
 namespace tessera {
 namespace fs = std::filesystem;
@@ -32,6 +33,7 @@ std::vector<fs::path> libraries_in(const fs::path& folder) {
 
 Registry::Registry(std::vector<fs::path> search_paths) : search_paths_(std::move(search_paths)) {
   for (const PluginDescriptor* descriptor : builtin_losses()) add(*descriptor, "core");
+  for (const PluginDescriptor* descriptor : builtin_trackers()) add(*descriptor, "core");
 }
 
 void Registry::add(const PluginDescriptor& descriptor, const std::string& origin) {

@@ -27,7 +27,8 @@ struct BrokenPlugin {
 /// libtessera_<kind>_<name>.so, in the search path, and opened when first asked for.
 class TESSERA_API Registry : public PluginLookup {
  public:
-  /// Search paths are tried in order; the parts built into core (loss terms) are there at once.
+  /// Search paths are tried in order; the parts built into core (loss terms, trackers) are there at
+  /// once.
   explicit Registry(std::vector<std::filesystem::path> search_paths);
 
   /// Adds a plugin that is linked in, or loaded by the caller. Throws PluginError on a duplicate.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -176,10 +177,9 @@ class ModelBench {
 
   void inference() {
     const data::InferenceVideo video = make_video(options_.clip);
-    std::vector<VideoInference> inferences;
-    inferences.reserve(experiments_.size());
+    std::deque<VideoInference> inferences;
     for (const auto& [type, experiment] : experiments_)
-      inferences.emplace_back(model_, experiment, options_.device);
+      inferences.emplace_back(model_, experiment.video_options(), options_.device);
     run("inference", [&](size_t i) { inferences[i].run(video); });
   }
 

@@ -38,6 +38,7 @@ struct InferArguments {
   double overlay_threshold = 0.3;
   int64_t explain_tracks = 3, explain_window = 0;
   std::optional<int64_t> explain_layer;
+  std::string explain_stage;
   bool allow_random_weights = false, allow_broken_video = false, with_zip = false, json = false,
        quiet = false;
   bool log_json = false;
@@ -138,7 +139,7 @@ fs::path scratch_folder(const fs::path& results) {
 int64_t infer_videos(const Session& session, const fs::path& file) {
   const InferArguments& arguments = session.arguments;
   ResultCollector results(session.world, file);
-  const VideoInference inference(session.model, session.experiment, session.device,
+  const VideoInference inference(session.model, session.experiment.video_options(), session.device,
                                  scratch_folder(file));
   inference.check_windows(session.videos);
   const auto own = own_videos(session.videos, session.world.rank(), session.world.size());
@@ -146,7 +147,9 @@ int64_t infer_videos(const Session& session, const fs::path& file) {
     const data::InferenceVideo& video = session.videos[own[i]];
     const FrameCount& limit = session.experiment.inference.frames;
     std::optional<VideoTracks> tracks;
-    ExplainedWindow explained{.index = arguments.explain_window, .layer = arguments.explain_layer};
+    ExplainedWindow explained{.index = arguments.explain_window,
+                              .layer = arguments.explain_layer,
+                              .stage = arguments.explain_stage};
     {
       InferenceProgress progress(
           arguments.progress(), isatty(STDERR_FILENO) != 0,
@@ -331,6 +334,9 @@ void add_infer(CLI::App& app, const World& world, EventLog& log) {
       ->add_option("--explain-layer", arguments->explain_layer,
                    "Decoder layer, from 0 (default: the last)")
       ->check(CLI::NonNegativeNumber);
+  command->add_option("--explain-stage", arguments->explain_stage,
+                      "Stage of the model whose decoder is explained (default: the first, "
+                      "segmenter)");
   command
       ->add_option("--explain-window", arguments->explain_window,
                    "Window of the video, from 0; the last where there are fewer")

@@ -21,11 +21,16 @@ struct LookedAt {
   at::Tensor weights;               // [G,Lq,M,P], or dense, mean over heads, [G,Lq,keys]
 };
 
-/// Keeps what the last cross-attention of the decoder says, or that of one layer.
+/// Keeps what the last cross-attention of a stage's decoder says, or that of one layer.
 class CrossAttentionRecorder final : public AttentionRecorder {
  public:
-  /// `clip` of the batch is kept.
-  CrossAttentionRecorder(std::optional<int64_t> layer, int64_t clip) : layer_(layer), clip_(clip) {}
+  /// in: name of the stage; empty: the first.
+  CrossAttentionRecorder(std::optional<int64_t> layer, const std::string& stage);
+  /// Clip `clip` of a batch of `num_clips` is kept from now on; its first frame if frames go apart.
+  void watch_clip(int64_t clip, int64_t num_clips) {
+    clip_ = clip;
+    num_clips_ = num_clips;
+  }
   bool wants(const std::string& name) const override;
   void record(const std::string& name, const AttentionInput& input,
               const AttentionSampling& sampling) override;
@@ -34,7 +39,8 @@ class CrossAttentionRecorder final : public AttentionRecorder {
 
  private:
   std::optional<int64_t> layer_;
-  int64_t clip_;
+  std::string prefix_;  // of the names of the decoder's layers
+  int64_t clip_ = 0, num_clips_ = 1;
   LookedAt kept_;
 };
 
@@ -43,6 +49,7 @@ struct ExplainedWindow {
   // Asked for.
   int64_t index = 0;             // which of the video's windows, the last where there are fewer
   std::optional<int64_t> layer;  // of the decoder; the last without it
+  std::string stage = {};        // its stage; empty: the first
   // Answered.
   int64_t start = 0, length = 0;  // frames of the video
   LookedAt looked = {};

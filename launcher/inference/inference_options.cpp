@@ -7,6 +7,8 @@
 namespace tessera {
 namespace {
 
+constexpr const char* kLinked = "linked";  // the tracker that runs [inference.linker]
+
 // A model with a fixed clip length has windows of that length beside window = "all": those are
 // checked where the model is known (WindowPlan).
 void check_windows(const InferenceOptions& options) {
@@ -14,7 +16,8 @@ void check_windows(const InferenceOptions& options) {
   if (options.overlap >= options.window.frames)
     throw ConfigError("overlap: expected fewer than the window's " + options.window.text() +
                       " frames, got " + std::to_string(options.overlap) + ".");
-  if (!options.linker.descriptor) return;  // the schema alone, without plugins
+  // Without plugins only the schema is read. Other trackers are checked where the model is known.
+  if (!options.linker.descriptor || options.tracker.name != kLinked) return;
   const int64_t needed = BuildContext().make(options.linker)->needed_overlap();
   if (options.overlap < needed)
     throw ConfigError("overlap: expected at least " + std::to_string(needed) +
@@ -24,7 +27,46 @@ void check_windows(const InferenceOptions& options) {
                       ". Set inference.overlap, another linker, or window = \"all\".");
 }
 
+void check_scores(const InferenceOptions& options) {
+  if (options.select == "slot" && options.average != "probabilities")
+    throw ConfigError(
+        "average: expected \"probabilities\" beside select = \"slot\", which takes the best "
+        "class of each frame, got \"" +
+        options.average + "\". Set select = \"top_k\".");
+  if (options.select == "slot" && !options.scores.empty())
+    throw ConfigError(
+        "scores: expected none beside select = \"slot\", which takes the best class of each "
+        "frame, got " +
+        std::to_string(options.scores.size()) + ". Set select = \"top_k\".");
+  if (options.scores.size() > 1 && options.combine == "last")
+    throw ConfigError("scores: expected one stage beside combine = \"last\", got " +
+                      std::to_string(options.scores.size()) +
+                      ". Set combine = \"maximum\", or one stage.");
+}
+
+std::vector<std::string> averages() {
+  return {"probabilities", "logits", "maximum"};
+}
+
 }  // namespace
+
+void StageScore::describe(Schema<StageScore>& schema) {
+  schema.field("stage", &StageScore::stage, "A stage of the model; the first is segmenter.")
+      .required();
+  schema
+      .field("average", &StageScore::average,
+             "How the stage's classes of a track's frames become one: as inference.average.")
+      .one_of(averages());
+}
+
+void InferenceOptions::expect_one_joiner() {
+  if (tracker.name == kLinked) return;
+  if (linker.source.file != Source().file)
+    throw ConfigError(linker.source.text() + ": inference.linker: expected no linker beside the " +
+                      "tracker " + tracker.name + ", got " + linker.name +
+                      ". Remove inference.linker, or set inference.tracker = \"linked\".");
+  linker = {};
+}
 
 void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
   schema.field("frames", &InferenceOptions::frames,
@@ -41,7 +83,7 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
   schema
       .field("overlap", &InferenceOptions::overlap,
              "Frames that neighbouring windows share; fewer than window, and at least as many as "
-             "the linker needs.")
+             "the tracker needs. 0 with a decoder that keeps a state.")
       .at_least(0);
   schema
       .field(
@@ -49,7 +91,11 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
           "Frames that are read and go through the backbone at once; windows of fewer frames are "
           "seen several at a time. Memory against speed, the same tracks.")
       .at_least(1);
-  schema.field("linker", &InferenceOptions::linker, "Joins the tracks of neighbouring windows.");
+  schema.field("tracker", &InferenceOptions::tracker,
+               "Gives the rows of each window their tracks. linked: inference.linker compares "
+               "neighbouring windows; row: every query is one track.");
+  schema.field("linker", &InferenceOptions::linker,
+               "Compares the tracks of neighbouring windows, for the tracker linked.");
   schema
       .field("merge", &InferenceOptions::merge,
              "What several windows say of the same frame: first: the masks of the first, and its "
@@ -57,7 +103,8 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .one_of({"first", "mean"});
   schema
       .field("keep", &InferenceOptions::keep,
-             "Queries of a window that are linked: all; or foreground: those whose most probable "
+             "Queries of a window that the tracker gets: all; or foreground: those whose most "
+             "probable "
              "class is not \"no object\" (IFC).")
       .one_of({"all", "foreground"});
   schema
@@ -74,9 +121,24 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
       .between(0, 1);
   schema
       .field("average", &InferenceOptions::average,
-             "What top_k and threshold average over a track's frames: probabilities, or logits "
-             "(MinVIS).")
-      .one_of({"probabilities", "logits"});
+             "What top_k and threshold take from a track's frames: the mean of their "
+             "probabilities, the mean of their logits (MinVIS), or the maximum of their "
+             "probabilities (GenVIS).")
+      .one_of(averages());
+  schema.field("scores", &InferenceOptions::scores,
+               "Stages of the model whose classes count for the scores; by default the last one, "
+               "with inference.average.");
+  schema
+      .field("combine", &InferenceOptions::combine,
+             "last: the scores of one stage; maximum: the largest probability of each class over "
+             "the stages of inference.scores (DVIS).")
+      .one_of({"last", "maximum"});
+  schema
+      .field("mask_quality", &InferenceOptions::mask_quality,
+             "What the score of a selected track is multiplied by. none: nothing; padded, output: "
+             "the mean probability of its masks' pixels, over all frames, at the size of the "
+             "model's input (VITA) or of the video (CTVIS).")
+      .one_of({"none", "padded", "output"});
   schema
       .field("short_side", &InferenceOptions::short_side,
              "Shorter side that frames are resized to, pixels.")
@@ -97,10 +159,7 @@ void InferenceOptions::describe(Schema<InferenceOptions>& schema) {
              "autocast); what is said of tracks stays float32.")
       .one_of(autocast_names());
   schema.validate([](const InferenceOptions& options) {
-    if (options.select == "slot" && options.average == "logits")
-      throw ConfigError(
-          "average: expected \"probabilities\" beside select = \"slot\", which takes the best "
-          "class of each frame, got \"logits\". Set select = \"top_k\".");
+    check_scores(options);
     check_windows(options);
   });
 }

@@ -2,9 +2,11 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "core/config/schema.h"
 #include "core/interfaces/linker.h"
+#include "core/interfaces/tracker.h"
 
 namespace tessera {
 
@@ -34,6 +36,13 @@ struct config_detail::FieldType<FrameCount> : config_detail::PlainField {
   }
 };
 
+/// One of `[[inference.scores]]`: a stage of the model whose classes count for the tracks' scores.
+struct StageScore {
+  std::string stage;
+  std::string average = "probabilities";
+  static void describe(Schema<StageScore>& schema);
+};
+
 /// `[inference]`.
 struct InferenceOptions {
   FrameCount frames;
@@ -41,13 +50,17 @@ struct InferenceOptions {
   FrameCount window;
   int64_t overlap = 0;
   int64_t backbone_frames = 8;
-  PluginOf<Linker> linker{"mask_iou"};
+  PluginOf<Tracker> tracker{"linked"};
+  PluginOf<Linker> linker{"mask_iou"};  // of the tracker `linked`; without a name beside another
   std::string merge = "first";
   std::string keep = "all";
   std::string select = "slot";
   int64_t top_k = 10;
   double score_threshold = 0.01;
   std::string average = "probabilities";
+  std::vector<StageScore> scores{};
+  std::string combine = "last";
+  std::string mask_quality = "none";
   int64_t short_side = 300;
   int64_t max_side = 540;
   double mask_threshold = 0.5;
@@ -55,6 +68,9 @@ struct InferenceOptions {
   std::string autocast = "none";
 
   static void describe(Schema<InferenceOptions>& schema);
+  /// Takes the default linker out if the tracker reads none. Throws ConfigError for a linker that
+  /// the file gives beside such a tracker.
+  void expect_one_joiner();
 };
 
 }  // namespace tessera

@@ -104,6 +104,13 @@ std::optional<data::Rle> MaskStore::get(int64_t track, int64_t frame) const {
   return data::decode_counts(counts, stored.height, stored.width);
 }
 
+void MaskStore::forget(int64_t track) {
+  if (!has(track)) return;
+  const std::vector<Entry> nothing(static_cast<size_t>(num_frames_));
+  write_at(index_, nothing.data(), nothing.size() * sizeof(Entry),
+           static_cast<uint64_t>(track * num_frames_) * sizeof(Entry), folder_);
+}
+
 bool MaskStore::has(int64_t track) const {
   std::vector<Entry> entries(512);
   for (int64_t frame = 0; frame < num_frames_; frame += 512) {

@@ -23,6 +23,8 @@ class MaskStore {
   void put(int64_t track, int64_t frame, const data::Rle& mask);
   /// Nothing where nothing was put.
   std::optional<data::Rle> get(int64_t track, int64_t frame) const;
+  /// Takes a track's masks out again; the room on disk is not given back before the store goes.
+  void forget(int64_t track);
   /// Whether anything was put for the track.
   bool has(int64_t track) const;
 

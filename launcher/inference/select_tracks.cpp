@@ -12,7 +12,7 @@ TrackSums sum_frames(const at::Tensor& probabilities, const at::Tensor& averaged
   sums.frames = at::full({probabilities.size(1)}, probabilities.size(0), at::kLong);
   sums.votes = at::one_hot(label, probabilities.size(-1)).sum(0).to(at::kCPU);
   sums.best = best.to(at::kDouble).sum(0).to(at::kCPU);
-  sums.classes = averaged.to(at::kDouble).sum(0).to(at::kCPU);
+  sums.classes = {averaged.to(at::kDouble).sum(0).to(at::kCPU)};
   return sums;
 }
 
@@ -44,15 +44,25 @@ SelectedTracks select_above(const at::Tensor& probabilities, double threshold) {
   return tracks;
 }
 
+namespace {
+
+at::Tensor resized(const at::Tensor& x, int64_t height, int64_t width) {
+  if (x.size(2) == height && x.size(3) == width) return x;
+  return at::upsample_bilinear2d(x, {height, width}, /*align_corners=*/false);
+}
+
+}  // namespace
+
+at::Tensor unpadded_mask_logits(const at::Tensor& logits, const FrameGeometry& g) {
+  return resized(logits, g.padded_height, g.padded_width)
+      .slice(2, 0, g.height)
+      .slice(3, 0, g.width);
+}
+
 at::Tensor resize_mask_logits(const at::Tensor& logits, const FrameGeometry& g) {
-  auto resize = [](const at::Tensor& x, int64_t height, int64_t width) {
-    if (x.size(2) == height && x.size(3) == width) return x;
-    return at::upsample_bilinear2d(x, {height, width}, /*align_corners=*/false);
-  };
-  at::Tensor x = logits;
-  if (g.padded_height != g.height || g.padded_width != g.width)
-    x = resize(x, g.padded_height, g.padded_width).slice(2, 0, g.height).slice(3, 0, g.width);
-  return resize(x, g.original_height, g.original_width);
+  const bool is_padded = g.padded_height != g.height || g.padded_width != g.width;
+  return resized(is_padded ? unpadded_mask_logits(logits, g) : logits, g.original_height,
+                 g.original_width);
 }
 
 }  // namespace tessera

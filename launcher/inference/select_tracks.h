@@ -3,19 +3,22 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <vector>
 
 namespace tessera {
 
 /// What tracks get class and score from, summed over frames: the frames of a long video add up
 /// without being kept.
 struct TrackSums {
-  at::Tensor frames;   // [Q] int64: how many were summed
-  at::Tensor votes;    // [Q,K] int64: frames in which the class was the best
-  at::Tensor best;     // [Q] double: the frames' largest probabilities
-  at::Tensor classes;  // [Q,C] double: what is averaged, probabilities or logits
+  at::Tensor frames;  // [Q] int64: how many were summed
+  at::Tensor votes;   // [Q,K] int64: frames in which the class was the best
+  at::Tensor best;    // [Q] double: the frames' largest probabilities
+  /// [Q,C] double, of each stage that counts: sums of probabilities or of logits, or the maxima of
+  /// probabilities.
+  std::vector<at::Tensor> classes;
 };
 
-/// in: probabilities [T,Q,K]; averaged [T,Q,C]. out: on the CPU.
+/// in: probabilities [T,Q,K]; averaged [T,Q,C], of one stage. out: on the CPU.
 TrackSums sum_frames(const at::Tensor& probabilities, const at::Tensor& averaged);
 
 /// Which rows of a video's queries become tracks, with what class and score.
@@ -46,5 +49,7 @@ struct FrameGeometry {
   int64_t original_height = 0, original_width = 0;
 };
 at::Tensor resize_mask_logits(const at::Tensor& logits, const FrameGeometry& geometry);
+/// The same at the size of the unpadded input.
+at::Tensor unpadded_mask_logits(const at::Tensor& logits, const FrameGeometry& geometry);
 
 }  // namespace tessera

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <vector>
 
+#include "core/interfaces/tracker.h"
 #include "core/structures/predictions.h"
 #include "launcher/inference/inference_options.h"
 #include "launcher/inference/select_tracks.h"
@@ -21,26 +23,27 @@ struct ScoredTrack {
 class TrackScores {
  public:
   /// `options` must outlive this.
-  TrackScores(const InferenceOptions& options, int64_t num_categories)
-      : options_(options), num_categories_(num_categories) {}
+  TrackScores(const InferenceOptions& options, int64_t num_categories);
 
-  /// in: classes of a window's new frames, [1,T,Q,C]; the track of each of its rows. Tracks of the
-  /// window before that are not among them have ended.
-  void add(const ClassLogits& classes, const std::vector<int64_t>& tracks);
-  /// The same, but that tracks in `live` go on without a row in this window.
-  void add(const ClassLogits& classes, const std::vector<int64_t>& tracks,
-           const std::vector<int64_t>& live);
+  /// in: classes of a window's new frames, [1,T,Q,C], and what the tracker made of its rows. Tracks
+  /// without a row in this window go on unless they have ended.
+  void add(const ClassLogits& classes, const TrackUpdate& update);
+  /// The same with the classes of each of inference.scores, whose rows are the same.
+  void add(const std::vector<ClassLogits>& classes, const TrackUpdate& update);
 
   /// Ends all tracks. out: best first.
   std::vector<ScoredTrack> finish();
 
  private:
+  TrackSums sums_of(const std::vector<ClassLogits>& classes) const;
+  void add_rows(TrackSums& sums, const at::Tensor& rows, const TrackSums& more) const;
   void end(const TrackSums& sums, const std::vector<int64_t>& tracks);
-  at::Tensor mean_probabilities(const TrackSums& sums) const;
+  at::Tensor video_probabilities(const TrackSums& sums) const;
 
   const InferenceOptions& options_;
   int64_t num_categories_;
-  ClassLogits coding_;  // how the classes are coded; its logits are not used
+  std::vector<std::string> averages_;  // of each stage that counts
+  std::vector<ClassLogits> codings_;   // how its classes are coded, without logits
   TrackSums live_;
   std::vector<int64_t> live_tracks_;
   std::vector<ScoredTrack> ended_;

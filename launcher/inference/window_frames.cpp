@@ -5,12 +5,8 @@
 namespace tessera {
 
 WindowFrames::WindowFrames(const data::InferenceVideo& video, const Span& span,
-                           const DataOptions& data, const InferenceOptions& options)
-    : video_(video),
-      options_(options),
-      span_(span),
-      resizing_(data::resizing_of(data)),
-      normalise_(data.normalise) {
+                           const VideoOptions& options)
+    : video_(video), options_(options), span_(span), normalise_(options.normalise) {
   if (normalise_.by != "clip") return;
   for (int64_t i = 0; i < span_.length; ++i) kept_.push_back(resized(i));
   // A training clip that is longer than its video holds frames twice, and their pixels count twice.
@@ -21,8 +17,8 @@ WindowFrames::WindowFrames(const data::InferenceVideo& video, const Span& span,
 }
 
 cv::Mat WindowFrames::resized(int64_t index) const {
-  return data::resize_to_sides(video_.read(span_.start + index), options_.short_side,
-                               options_.max_side, resizing_);
+  return data::resize_to_sides(video_.read(span_.start + index), options_.inference.short_side,
+                               options_.inference.max_side, options_.resizing);
 }
 
 at::Tensor WindowFrames::read(int64_t first, int64_t count) const {

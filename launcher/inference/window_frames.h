@@ -6,10 +6,8 @@
 #include <opencv2/core.hpp>
 #include <vector>
 
-#include "launcher/data/data_options.h"
 #include "launcher/data/frame_source.h"
-#include "launcher/data/resizing.h"
-#include "launcher/inference/inference_options.h"
+#include "launcher/inference/video_options.h"
 
 namespace tessera {
 
@@ -26,8 +24,7 @@ class WindowFrames {
     int64_t model_frames = 0;  // of the model's clip; more than length: it goes on from its start
   };
   /// `video` and `options` must outlive this. Throws DataError for frames that cannot be read.
-  WindowFrames(const data::InferenceVideo& video, const Span& span, const DataOptions& data,
-               const InferenceOptions& options);
+  WindowFrames(const data::InferenceVideo& video, const Span& span, const VideoOptions& options);
 
   /// Frames first..first + count of the window. out: [count,3,h,w] float, not padded.
   at::Tensor read(int64_t first, int64_t count) const;
@@ -36,9 +33,8 @@ class WindowFrames {
   cv::Mat resized(int64_t index) const;
 
   const data::InferenceVideo& video_;
-  const InferenceOptions& options_;
+  const VideoOptions& options_;
   Span span_;
-  data::Resizing resizing_;
   NormaliseOptions normalise_;  // numbers, never by = "clip"
   std::vector<cv::Mat> kept_;   // all of the window, or none
 };

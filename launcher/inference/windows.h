@@ -15,4 +15,8 @@ struct Window {
 /// Needs overlap < window.
 std::vector<Window> windows_of(int64_t num_frames, int64_t window, int64_t overlap);
 
+/// Windows that hold every frame once, in order; the last one is shorter. All are multiples of
+/// `piece` frames, but for a last one of fewer than that.
+std::vector<Window> windows_in_order(int64_t num_frames, int64_t window, int64_t piece);
+
 }  // namespace tessera

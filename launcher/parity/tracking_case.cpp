@@ -3,7 +3,7 @@
 #include "core/config/toml_reader.h"
 #include "core/error.h"
 #include "core/interfaces/build_context.h"
-#include "launcher/inference/track_chain.h"
+#include "core/trackers/linked.h"
 #include "launcher/inference/track_scores.h"
 #include "launcher/parity/model_case.h"
 
@@ -44,7 +44,7 @@ std::map<std::string, at::Tensor> track(const Case& c, Registry& registry) {
   options.top_k = c.config.at("topk");
   options.average = "logits";
   const auto linker = embedding_linker(registry);
-  TrackChain chain(linker);
+  const auto tracker = LinkedTracker(linker).begin();
   TrackScores scores(options, logits.size(2) - 1);
   std::map<std::string, at::Tensor> ours;
   at::Tensor indices = at::empty({frames, queries}, at::kLong);  // slot -> query
@@ -61,9 +61,12 @@ std::map<std::string, at::Tensor> track(const Case& c, Registry& registry) {
       before.embeddings = embeddings[t - 1].index_select(0, indices[t - 1]);
       ours["cost." + std::to_string(t)] = linker->cost(before, now, 0);
     }
-    const std::vector<int64_t> slots = chain.add(now, 0);
-    for (int64_t row = 0; row < queries; ++row) indices[t][slots[row]] = row;
-    scores.add(classes, slots);
+    TrackerInput window;
+    window.rows = now;
+    window.num_frames = 1;
+    const TrackUpdate update = tracker->update(window);
+    for (int64_t row = 0; row < queries; ++row) indices[t][update.track_of_row[row]] = row;
+    scores.add(classes, update);
   }
   std::vector<at::Tensor> ordered_logits, ordered_masks;
   for (int64_t t = 0; t < frames; ++t) {
@@ -72,7 +75,7 @@ std::map<std::string, at::Tensor> track(const Case& c, Registry& registry) {
   }
   const at::Tensor stacked = at::stack(ordered_logits);
   ours["indices"] = indices;
-  ours["fused_logits"] = (sum_frames(stacked, stacked).classes / frames).unsqueeze(0);
+  ours["fused_logits"] = (sum_frames(stacked, stacked).classes.front() / frames).unsqueeze(0);
   const at::Tensor tracked = at::stack(ordered_masks, 1);  // [Q,T,h,w]
   ours["tracked_masks"] = tracked.unsqueeze(0);
 

@@ -8,10 +8,10 @@
 
 #include "core/error.h"
 #include "core/interfaces/build_context.h"
+#include "core/trackers/linked.h"
 #include "launcher/data/frame_tensor.h"
 #include "launcher/experiment.h"
 #include "launcher/inference/mean_masks.h"
-#include "launcher/inference/track_chain.h"
 #include "launcher/inference/track_scores.h"
 #include "launcher/inference/windows.h"
 #include "launcher/parity/model_case.h"
@@ -98,7 +98,7 @@ std::vector<Comparison> check_window_case(const Case& c, const Table& table, Reg
   InferenceOptions every_pair = options;
   every_pair.score_threshold = -1;
   const int64_t classes = said[0].logits.size(1) - 1;
-  TrackChain chain(linker);
+  const auto tracker = LinkedTracker(linker).begin();
   TrackScores scores(options, classes), all_scores(every_pair, classes);
   MeanMasks means;
   TrackHistory history;
@@ -118,13 +118,18 @@ std::vector<Comparison> check_window_case(const Case& c, const Table& table, Reg
     rows.class_probabilities = category_probabilities(kept, classes)[0][0];
     rows.mask_logits = said[i].masks.index_select(0, queries);
     if (i > 0) sources[name + "siou"] = 1 - plain_linker->history_cost(history, rows);
-    const std::vector<int64_t> tracks = chain.add(rows, length);
+    TrackerInput window;
+    window.rows = rows;
+    window.num_frames = windows[i].length;
+    window.overlap = length;
+    const TrackUpdate update = tracker->update(window);
+    const std::vector<int64_t>& tracks = update.track_of_row;
     for (const int64_t track : tracks) history.num_tracks = std::max(history.num_tracks, track + 1);
     history.windows.push_back({rows, numbers(tracks)});
     at::Tensor track_of_query = at::full({said[i].logits.size(0)}, -1, at::kLong);
     sources[name + "track"] = track_of_query.index_put_({queries}, numbers(tracks));
-    scores.add(kept, tracks, chain.live_tracks());
-    all_scores.add(kept, tracks, chain.live_tracks());
+    scores.add(kept, update);
+    all_scores.add(kept, update);
     for (int64_t t = 0; t < windows[i].length; ++t)
       means.add(windows[i].start + t, tracks, rows.mask_logits.select(1, t),
                 at::ones({queries.size(0)}, at::kDouble));

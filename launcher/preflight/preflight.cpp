@@ -155,19 +155,20 @@ void check_step(const Experiment& experiment, const Trained& trained, Findings& 
 /// Two windows of a small video, linked; or one where the window is the whole video.
 void check_windows(const Experiment& experiment, VisModel& model, Findings& findings) {
   findings.attempt("windows", [&] {
-    Experiment small = experiment;
-    small.inference.frames = {};
-    small.inference.short_side = kSmallHeight;
-    small.inference.max_side = kSmallWidth;
+    VideoOptions small = experiment.video_options();
+    InferenceOptions& options = small.inference;
+    options.frames = {};
+    options.short_side = kSmallHeight;
+    options.max_side = kSmallWidth;
     const VideoInference inference(model, small, at::Device(at::kCPU));
     const int64_t fixed = model.needs().fixed_frames;
-    const int64_t window = fixed > 0 ? fixed : small.inference.window.frames;
-    const int64_t frames = window > 0 ? std::max(window + 1, 2 * window - small.inference.overlap)
+    const int64_t window = fixed > 0 ? fixed : options.window.frames;
+    const int64_t frames = window > 0 ? std::max(window + 1, 2 * window - options.overlap)
                                       : std::max<int64_t>(2, experiment.data.num_frames);
     inference.run(noise_video({frames, kSmallHeight, kSmallWidth}));
     return window == 0 ? "One window holds a whole video."
                        : "Windows of " + std::to_string(window) + " frames, overlap " +
-                             std::to_string(small.inference.overlap) + ".";
+                             std::to_string(options.overlap) + ".";
   });
 }
 

@@ -26,7 +26,7 @@ double pixels_of(const InferenceOptions& options, const ClipSize& video) {
 
 int64_t estimate_window_memory(VisModel& model, const Experiment& experiment,
                                const ClipSize& video) {
-  Experiment small = experiment;
+  VideoOptions small = experiment.video_options();
   small.inference.frames = {};
   small.inference.short_side = kHeight;
   small.inference.max_side = kWidth;

@@ -54,7 +54,7 @@ std::vector<evaluation::Stat> Validation::run(VisModel& model, at::Device device
                                               const std::function<void()>& on_video) const {
   const Communicator alone;
   const Communicator& ranks = communicator ? *communicator : alone;
-  const VideoInference inference(model, experiment_, device);
+  const VideoInference inference(model, experiment_.video_options(), device);
   inference.check_windows(videos_);
   evaluation::Results results;
   std::string lines;

@@ -136,7 +136,7 @@ class ExplainedModels : public testing::TestWithParam<Watched> {
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
     const data::InferenceVideo video = test_support::moving_square(7);
-    return VideoInference(model, experiment, at::kCPU).run(video, {}, explained);
+    return VideoInference(model, experiment.video_options(), at::kCPU).run(video, {}, explained);
   }
   Registry registry;
   Experiment experiment;

@@ -10,64 +10,11 @@
 #include "launcher/inference/frames_sweep.h"
 #include "launcher/inference/mask_store.h"
 #include "launcher/inference/mean_masks.h"
-#include "launcher/inference/track_chain.h"
 #include "launcher/inference/track_scores.h"
 #include "tests/training/temporary_folder.h"
 
 namespace tessera {
 namespace {
-
-/// Joins rows by what the test says: class_probabilities [Q,1] hold a name for each row.
-class ByName final : public Linker {
- public:
-  at::Tensor cost(const WindowTracks& before, const WindowTracks& next, int64_t) const override {
-    return (before.class_probabilities != next.class_probabilities.t()).to(at::kFloat);
-  }
-  double largest_cost() const override { return 0.5; }
-};
-
-WindowTracks named(const std::vector<double>& names) {
-  WindowTracks tracks;
-  tracks.class_probabilities = at::tensor(names).unsqueeze(1);
-  return tracks;
-}
-
-using Ids = std::vector<int64_t>;
-
-TEST(TrackChain, KeepsIdentitiesThroughOtherOrdersBirthsAndDeaths) {
-  TrackChain chain(std::make_shared<ByName>());
-  EXPECT_EQ(chain.add(named({5, 6, 7}), 0), (Ids{0, 1, 2}));
-  EXPECT_EQ(chain.add(named({7, 5, 6}), 0), (Ids{2, 0, 1}));
-  EXPECT_EQ(chain.add(named({6, 8, 7}), 0), (Ids{1, 3, 2}));  // 5 is gone, 8 is new
-  EXPECT_EQ(chain.add(named({5, 7, 8}), 0), (Ids{4, 2, 3}));  // what was gone begins anew
-}
-
-/// Compares names with all windows that share frames.
-class ByNameRemembering final : public Linker {
- public:
-  bool remembers_windows() const override { return true; }
-  at::Tensor cost(const WindowTracks& before, const WindowTracks& next, int64_t) const override {
-    return (before.class_probabilities != next.class_probabilities.t()).to(at::kFloat);
-  }
-  double largest_cost() const override { return 0.5; }
-};
-
-TEST(TrackChain, BringsATrackBackThatAWindowLacked) {
-  TrackChain chain(std::make_shared<ByNameRemembering>());
-  const auto add = [&chain](int64_t first_frame, const std::vector<double>& names) {
-    WindowTracks tracks = named(names);
-    tracks.first_frame = first_frame;
-    tracks.mask_logits = at::zeros({static_cast<int64_t>(names.size()), 3, 1, 1});
-    return chain.add(tracks, 2);
-  };
-  EXPECT_EQ(add(0, {5, 6}), (Ids{0, 1}));
-  EXPECT_EQ(add(1, {6}), (Ids{1}));
-  EXPECT_EQ(chain.live_tracks(), (Ids{0, 1}));
-  EXPECT_EQ(add(2, {6, 5}), (Ids{1, 0}));  // frame 2 is in the first window, too
-  EXPECT_EQ(add(3, {6}), (Ids{1}));
-  EXPECT_EQ(add(4, {}), Ids{});
-  EXPECT_EQ(add(5, {5, 6}), (Ids{2, 1}));  // no window with frame 5 holds track 0
-}
 
 TEST(MeanMasks, AverageOverTheWindowsThatHoldATrack) {
   MeanMasks means;
@@ -95,6 +42,16 @@ ClassLogits classes_of(const at::Tensor& logits) {
   return classes;
 }
 
+ClassLogits some_frame(ClassLogits classes, int64_t frame) {
+  classes.logits = classes.logits.narrow(1, frame, 1);
+  return classes;
+}
+
+TrackUpdate rows_are(std::vector<int64_t> tracks, std::vector<int64_t> ended = {},
+                     std::vector<int64_t> discarded = {}) {
+  return {std::move(tracks), std::move(ended), std::move(discarded)};
+}
+
 void expect_same(const std::vector<ScoredTrack>& a, const std::vector<ScoredTrack>& b) {
   ASSERT_EQ(a.size(), b.size());
   for (size_t i = 0; i < a.size(); ++i) {
@@ -114,10 +71,10 @@ TEST(TrackScores, GivesTheSameWindowByWindowAsAtOnce) {
       options.average = average;
       options.top_k = 5;
       TrackScores whole(options, 5), parts(options, 5);
-      whole.add(classes_of(logits), {0, 1, 2, 3});
-      parts.add(classes_of(logits.narrow(0, 0, 3)), {0, 1, 2, 3});
+      whole.add(classes_of(logits), rows_are({0, 1, 2, 3}));
+      parts.add(classes_of(logits.narrow(0, 0, 3)), rows_are({0, 1, 2, 3}));
       const at::Tensor reversed = logits.narrow(0, 3, 4).flip(1);
-      parts.add(classes_of(reversed), {3, 2, 1, 0});
+      parts.add(classes_of(reversed), rows_are({3, 2, 1, 0}));
       expect_same(parts.finish(), whole.finish());
     }
   }
@@ -130,7 +87,7 @@ TEST(TrackScores, AveragesLogitsBeforeTheSoftmaxWhereAsked) {
   options.top_k = 1;
   options.average = "logits";
   TrackScores scores(options, 2);
-  scores.add(classes_of(logits), {0});
+  scores.add(classes_of(logits), rows_are({0}));
   const double a = std::exp(0.0), b = std::exp(3.5), none = std::exp(2.0);
   EXPECT_NEAR(scores.finish()[0].score, b / (a + b + none), 1e-12);
 }
@@ -141,11 +98,11 @@ TEST(TrackScores, KeepsALiveTrackThatAWindowLacked) {
   options.select = "threshold";
   options.score_threshold = 0;
   TrackScores whole(options, 3), parts(options, 3);
-  whole.add(classes_of(logits), {0, 1});
-  // Track 0 misses frame 1 here, so its mean is that of frames 0 and 2.
-  parts.add(classes_of(logits.narrow(0, 0, 1)), {0, 1});
-  parts.add(classes_of(logits.narrow(0, 1, 1).narrow(1, 1, 1)), {1}, {0, 1});
-  parts.add(classes_of(logits.narrow(0, 2, 1).flip(1)), {1, 0});
+  whole.add(classes_of(logits), rows_are({0, 1}));
+  // Track 0 misses frame 1 here, so its mean is the mean of frames 0 and 2.
+  parts.add(classes_of(logits.narrow(0, 0, 1)), rows_are({0, 1}));
+  parts.add(classes_of(logits.narrow(0, 1, 1).narrow(1, 1, 1)), rows_are({1}));
+  parts.add(classes_of(logits.narrow(0, 2, 1).flip(1)), rows_are({1, 0}));
   const at::Tensor probabilities = logits.softmax(-1);
   for (const ScoredTrack& track : parts.finish()) {
     const at::Tensor seen = probabilities.select(1, track.id).select(1, track.category);
@@ -174,14 +131,73 @@ TEST(TrackScores, RemembersTracksThatEnded) {
   InferenceOptions options;
   TrackScores scores(options, 2);
   // Track 0 is sure for one frame and ends; track 1 goes on.
-  scores.add(classes_of(at::tensor({9.0, 0.0, 0.0, 0.0, 1.0, 0.0}).view({1, 2, 3})), {0, 1});
-  scores.add(classes_of(at::tensor({0.0, 1.0, 0.0}).view({1, 1, 3})), {1});
+  scores.add(classes_of(at::tensor({9.0, 0.0, 0.0, 0.0, 1.0, 0.0}).view({1, 2, 3})),
+             rows_are({0, 1}));
+  scores.add(classes_of(at::tensor({0.0, 1.0, 0.0}).view({1, 1, 3})), rows_are({1}, {0}));
   const auto tracks = scores.finish();
   ASSERT_EQ(tracks.size(), 2u);
   EXPECT_EQ(tracks[0].id, 0);
   EXPECT_EQ(tracks[0].category, 0);
   EXPECT_GT(tracks[0].score, 0.99);
   EXPECT_EQ(tracks[1].category, 1);
+}
+
+at::Tensor probabilities_of(const ClassLogits& classes) {
+  return classes.probabilities().select(0, 0);  // [T,Q,K]
+}
+
+// A track that a tracker takes for none after all has no result; nor have rows without a track.
+TEST(TrackScores, LeavesOutDiscardedTracksAndDroppedRows) {
+  const ClassLogits classes = classes_of(at::randn({2, 3, 4}, at::kDouble));
+  InferenceOptions options;
+  options.select = "threshold";
+  options.score_threshold = 0;
+  TrackScores scores(options, 3);
+  scores.add(some_frame(classes, 0), rows_are({0, -1, 1}));
+  scores.add(some_frame(classes, 1), rows_are({2, -1, 1}, {}, {0}));
+  const at::Tensor p = probabilities_of(classes);
+  size_t found = 0;
+  for (const ScoredTrack& track : scores.finish()) {
+    ASSERT_TRUE(track.id == 1 || track.id == 2) << track.id;
+    const double expected =
+        (track.id == 1 ? p.select(1, 2).mean(0) : p[1][0])[track.category].item<double>();
+    EXPECT_NEAR(track.score, expected, 1e-12);
+    ++found;
+  }
+  EXPECT_EQ(found, 6u);  // two tracks, three categories
+}
+
+// The largest probability over windows (GenVIS), the mean of logits of one stage against another
+// stage (DVIS): by hand.
+TEST(TrackScores, CombinesWindowsAndStages) {
+  const ClassLogits first = classes_of(at::randn({3, 2, 4}, at::kDouble) * 2);
+  const ClassLogits second = classes_of(at::randn({3, 2, 4}, at::kDouble) * 2);
+  const at::Tensor p = probabilities_of(second);
+  const auto scored = [&](InferenceOptions options, bool both) {
+    options.select = "threshold";
+    options.score_threshold = 0;
+    TrackScores scores(options, 3);
+    for (int64_t t = 0; t < 3; ++t) {
+      std::vector<ClassLogits> classes{some_frame(second, t)};
+      if (both) classes.insert(classes.begin(), some_frame(first, t));
+      scores.add(classes, rows_are({0, 1}));
+    }
+    at::Tensor table = at::zeros({2, 3}, at::kDouble);
+    for (const ScoredTrack& track : scores.finish()) table[track.id][track.category] = track.score;
+    return table;
+  };
+  InferenceOptions maximum;
+  maximum.average = "maximum";
+  EXPECT_TRUE(at::allclose(scored(maximum, false), p.amax(0)));
+  InferenceOptions stages;
+  stages.scores = {{"tracker", "logits"}, {"refiner", "probabilities"}};
+  stages.combine = "maximum";
+  const at::Tensor of_first =
+      first.logits.select(0, 0).mean(0).softmax(-1).narrow(-1, 0, 3);  // without no-object
+  const at::Tensor expected = at::maximum(of_first, p.mean(0));
+  EXPECT_TRUE(at::allclose(scored(stages, true), expected));
+  EXPECT_FALSE(at::allclose(of_first, expected));
+  EXPECT_FALSE(at::allclose(p.mean(0), expected));
 }
 
 TEST(MaskStore, GivesBackWhatWasPutAndNothingElse) {
@@ -199,6 +215,10 @@ TEST(MaskStore, GivesBackWhatWasPutAndNothingElse) {
   EXPECT_TRUE(store.has(70));
   EXPECT_FALSE(store.has(69));
   EXPECT_FALSE(store.has(71));
+  store.forget(70);
+  EXPECT_FALSE(store.has(70));
+  EXPECT_FALSE(store.get(70, 3));
+  EXPECT_EQ(store.get(0, 999), a);
   EXPECT_THROW(MaskStore(folder / "not there", 1), RuntimeError);
 }
 

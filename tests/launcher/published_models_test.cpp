@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "core/interfaces/build_context.h"
+#include "core/interfaces/tracker.h"
 #include "launcher/experiment.h"
-#include "launcher/inference/track_chain.h"
 #include "launcher/inference/window_plan.h"
 #include "launcher/model/vis_model.h"
 #include "tests/launcher/perfect_tracks.h"
@@ -85,19 +85,25 @@ TEST(AuxiliaryNetworks, FollowTheModelsScheduleUnlessTheyHaveTheirOwn) {
             (std::vector<double>{7}));
 }
 
-/// The ground truth of 40 frames, cut into the experiment's windows and joined by its linker: every
-/// object has one track from the first window to the last.
+/// The ground truth of 40 frames, cut into the experiment's windows and joined by its tracker:
+/// every object has one track from the first window to the last.
 void expect_tracks_kept(const Experiment& experiment, const VisModel& model) {
-  const auto linker = BuildContext().make(experiment.inference.linker);
-  const std::vector<Window> windows =
-      WindowPlan(experiment.inference, model.needs().fixed_frames, *linker).of(40);
-  TrackChain chain(linker);
+  BuildContext facts = model.facts();
+  facts.linker = facts.make(experiment.inference.linker);
+  const auto tracker = facts.make(experiment.inference.tracker);
+  WindowNeeds needs;
+  needs.fixed_frames = model.needs().fixed_frames;
+  const std::vector<Window> windows = WindowPlan(experiment.inference, needs, *tracker).of(40);
+  const auto joined = tracker->begin();
   std::vector<int64_t> first_tracks;
   int64_t end = 0;
   for (size_t i = 0; i < windows.size(); ++i) {
     const auto shift = static_cast<int64_t>(i);
-    const std::vector<int64_t> track_of_row =
-        chain.add(test_support::perfect_tracks(windows[i], shift), end - windows[i].start);
+    TrackerInput input;
+    input.rows = test_support::perfect_tracks(windows[i], shift);
+    input.num_frames = windows[i].length;
+    input.overlap = end - windows[i].start;
+    const std::vector<int64_t> track_of_row = joined->update(input).track_of_row;
     end = windows[i].start + windows[i].length;
     for (int64_t object = 0; object < test_support::kObjects; ++object) {
       const int64_t track = track_of_row.at(test_support::row_of(object, shift));

@@ -31,7 +31,8 @@ class VideoInferenceTest : public testing::Test {
         load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml", overrides, registry_);
     at::manual_seed(2);
     VisModel model(experiment.model, experiment.clip_facts());
-    const VideoTracks found = VideoInference(model, experiment, at::kCPU).run(video);
+    const VideoTracks found =
+        VideoInference(model, experiment.video_options(), at::kCPU).run(video);
     std::vector<VideoTrack> tracks;
     for (const auto& track : found.tracks())
       tracks.push_back({track.category, track.score, found.masks(track)});
@@ -116,7 +117,7 @@ TEST_F(VideoInferenceTest, ChecksTheWindowsOfAllVideosBeforeTheFirst) {
   const Experiment experiment = load_experiment(TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml",
                                                 {"inference.overlap=0"}, registry_);
   VisModel model(experiment.model, experiment.clip_facts());
-  const VideoInference inference(model, experiment, at::kCPU);
+  const VideoInference inference(model, experiment.video_options(), at::kCPU);
   inference.check_windows({test_support::moving_square(5)});
   EXPECT_THAT(
       error_of([&] {
@@ -184,7 +185,7 @@ TEST_F(VideoInferenceTest, ReadsEachFrameOnceAndInOrderWhateverTheWindows) {
     data::InferenceVideo video = test_support::moving_square(13);
     const auto counted = std::make_shared<CountedFrames>(video.source);
     video.source = counted;
-    VideoInference(model, experiment, at::kCPU).run(video);
+    VideoInference(model, experiment.video_options(), at::kCPU).run(video);
     std::vector<int64_t> each(13);
     std::iota(each.begin(), each.end(), 0);
     EXPECT_EQ(counted->reads(), each) << settings.front();

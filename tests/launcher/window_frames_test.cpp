@@ -29,8 +29,10 @@ class WindowFramesTest : public testing::Test {
     inference_.short_side = 12;
     inference_.max_side = 100;
   }
-  WindowFrames window(int64_t start, int64_t length, int64_t model_frames) const {
-    return {video_, {start, length, model_frames}, data_, inference_};
+  WindowFrames window(int64_t start, int64_t length, int64_t model_frames) {
+    // The window refers to its options.
+    options_ = {inference_, data::resizing_of(data_), data_.normalise, 1};
+    return {video_, {start, length, model_frames}, options_};
   }
   /// What training makes of a clip of these frames.
   at::Tensor trained(const std::vector<int64_t>& clip) const {
@@ -46,6 +48,7 @@ class WindowFramesTest : public testing::Test {
       .id = 1, .name = "v", .height = 24, .width = 32, .length = 7, .source = source_};
   DataOptions data_;
   InferenceOptions inference_;
+  VideoOptions options_;
 };
 
 TEST_F(WindowFramesTest, StatisticsAreThoseOfTheWholeWindowWhateverTheParts) {
