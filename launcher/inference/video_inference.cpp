@@ -36,6 +36,19 @@ WindowNeeds window_needs(const VisModel& model, int64_t predicted_frames) {
   return needs;
 }
 
+/// A stage that sees the whole video: its masks are made of some frames at a time.
+void expect_frames_apart(const VisModel& model) {
+  const size_t last = model.num_stages() - 1;
+  if (!model.encodes_frames_apart() || !model.makes_masks_apart(last))
+    throw ConfigError(
+        "model: expected an encoder and a mask head that work frame by frame beside a stage that "
+        "sees the whole video, got one that joins frames. Such parts state frames_apart().");
+  if (model.stage_spec(last).piece_frames > 0)
+    throw ConfigError("model: expected one prediction for the whole video from the stage '" +
+                      model.stage_name(last) + "', got one for " +
+                      std::to_string(model.stage_spec(last).piece_frames) + " frames.");
+}
+
 /// Windows that are seen at once: some of one length, whose frames go through the backbone
 /// together.
 std::span<const Window> next_windows(const std::vector<Window>& windows, size_t begin,
@@ -83,11 +96,7 @@ VideoInference::VideoInference(VisModel& model, VideoOptions options, at::Device
       features_(model, options_, device),
       reader_(model, options_),
       plan_(options_.inference, window_needs(model, reader_.piece_frames()), *tracker_) {
-  if (predicts_video(model) &&
-      !(model.encodes_frames_apart() && model.makes_masks_apart(model.num_stages() - 1)))
-    throw ConfigError(
-        "model: expected an encoder and a mask head that work frame by frame beside a stage that "
-        "sees the whole video, got one that joins frames. Such parts state frames_apart().");
+  if (predicts_video(model)) expect_frames_apart(model);
   context_.autocast = autocast_type(options_.inference.autocast);
   model_.eval();
 }

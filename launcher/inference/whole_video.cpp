@@ -98,8 +98,10 @@ SeenRows WholeVideo::run(bool wants_masks) {
       parts_.size(), [this](size_t part) { return parts_[part].memory; }, reads_memory,
       window().length, device_);
   for (size_t stage = first_stage_; stage < model_.num_stages(); ++stage)
-    stages.push_back(
-        model_.run_stage(stage, pyramid, memory, pointers_to(stages), nullptr, context_).output);
+    stages.push_back(model_
+                         .run_stage(stage, pyramid, memory, pointers_to(stages), nullptr, context_,
+                                    /*with_masks=*/false)
+                         .output);
   SeenRows rows = reader_.read_whole(stages, window());
   if (!wants_masks) return rows;
   std::vector<at::Tensor> logits;

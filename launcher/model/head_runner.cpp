@@ -2,6 +2,7 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -36,10 +37,12 @@ HeadRunner::HeadRunner(const StageHeads& heads, const FeaturePyramid& pyramid, c
     : heads_(heads),
       context_(std::move(context)),
       num_frames_(pyramid.levels.front().features.size(1)),
-      piece_frames_(heads.queries.piece_frames > 0 ? heads.queries.piece_frames : num_frames_),
+      piece_frames_(heads.queries.piece_frames > 0
+                        ? std::min(heads.queries.piece_frames, num_frames_)
+                        : num_frames_),
       pyramid_(piece_frames_ == num_frames_ ? pyramid : in_pieces(pyramid, piece_frames_)),
       memory_(piece_frames_ == num_frames_ ? memory : in_pieces(memory, piece_frames_)) {
-  if (heads.queries.pixel_channels == 0) prepare(memory_);
+  if (heads.queries.pixel_channels == 0 && heads.predicts_masks) prepare(memory_);
 }
 
 void HeadRunner::prepare(const Memory& memory) {
@@ -89,6 +92,10 @@ HeadRunner::Kept& HeadRunner::kept(int64_t layer, const InstanceLayer& embedding
 
 LayerPrediction HeadRunner::predict(int64_t layer, const InstanceLayer& embeddings,
                                     PredictionWant want) {
+  if (want.masks && !heads_.predicts_masks)
+    throw PluginError("decoder '" + heads_.decoder +
+                      "': expected no request for masks from a decoder that sees the whole video, "
+                      "got one. Masks are made of some frames at a time, after the decoder.");
   Kept& known = kept(layer, embeddings);
   LayerPrediction& prediction = known.prediction;
   // Copies of the clip share the heads of their layers.

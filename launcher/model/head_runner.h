@@ -16,7 +16,8 @@ struct StageHeads {
   std::shared_ptr<InstanceHead> instance_head;
   std::shared_ptr<MaskHead> mask_head;
   bool recompute_masks = false;
-  int64_t mask_rows = 0;  // see Recomputed
+  bool predicts_masks = true;  // false: nothing is prepared for masks, and nobody may ask for them
+  int64_t mask_rows = 0;       // see Recomputed
 };
 
 /// Runs a stage's heads for its decoder, and keeps what was asked for, layer by layer. Heads see

@@ -2,6 +2,7 @@
 
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -74,14 +75,16 @@ std::shared_ptr<const ForwardContext> ModelStage::own_context(const ForwardConte
 
 StageRun ModelStage::run(const FeaturePyramid& pyramid, const Memory& memory,
                          const std::vector<const StageOutput*>& earlier, const VideoState* state,
-                         const ForwardContext& context, const Recomputed& recomputed) const {
+                         const ForwardContext& context, const Recomputed& recomputed,
+                         bool with_masks) const {
   StageRun run;
   run.output.piece_frames = spec_.piece_frames;
   if (spec_.num_layers == 0) return run;
   const AutocastScope autocast(context.autocast, finest_of(pyramid).device());
   const auto own = own_context(context);
-  if (!is_apart_) return run_on(pyramid, memory, earlier, state, own, recomputed);
-  run = run_on(in_pieces(pyramid, 1), in_pieces(memory, 1), earlier, state, own, recomputed);
+  if (!is_apart_) return run_on(pyramid, memory, earlier, state, own, recomputed, with_masks);
+  run = run_on(in_pieces(pyramid, 1), in_pieces(memory, 1), earlier, state, own, recomputed,
+               with_masks);
   run.output.embeddings =
       frames_joined(std::move(run.output.embeddings), finest_of(pyramid).size(1));
   return run;
@@ -90,10 +93,11 @@ StageRun ModelStage::run(const FeaturePyramid& pyramid, const Memory& memory,
 StageRun ModelStage::run_on(const FeaturePyramid& pyramid, const Memory& memory,
                             const std::vector<const StageOutput*>& earlier, const VideoState* state,
                             const std::shared_ptr<const ForwardContext>& context,
-                            const Recomputed& recomputed) const {
+                            const Recomputed& recomputed, bool with_masks) const {
   StageHeads heads = heads_;
   heads.recompute_masks = recomputed.masks && !is_frozen_;
   heads.mask_rows = recomputed.mask_rows;
+  heads.predicts_masks = with_masks;
   HeadRunner runner(heads, pyramid, memory, context);
   DecoderOutput found;
   {
@@ -105,11 +109,11 @@ StageRun ModelStage::run_on(const FeaturePyramid& pyramid, const Memory& memory,
   }
   expect_stated(found);
   StageRun run;
-  run.output.piece_frames = spec_.piece_frames;
+  run.output.piece_frames = std::min(spec_.piece_frames, finest_of(pyramid).size(1));
   for (size_t layer = 0; layer < found.embeddings.layers.size(); ++layer)
     run.output.predictions.layers.push_back(
         runner.predict(static_cast<int64_t>(layer), found.embeddings.layers[layer],
-                       {.classes = true, .boxes = true, .masks = true, .identity = true}));
+                       {.classes = true, .boxes = true, .masks = with_masks, .identity = true}));
   run.output.embeddings = std::move(found.embeddings);
   leave_half_types(run.output.embeddings);
   run.state = std::move(found.state);

@@ -44,7 +44,8 @@ class ModelStage {
   /// masks are lazy; everything is float32. With no layers the output is empty.
   StageRun run(const FeaturePyramid& pyramid, const Memory& memory,
                const std::vector<const StageOutput*>& earlier, const VideoState* state,
-               const ForwardContext& context, const Recomputed& recomputed) const;
+               const ForwardContext& context, const Recomputed& recomputed,
+               bool with_masks = true) const;
 
   /// The heads on the last layer alone, whose embeddings are as StageOutput has them.
   LayerPrediction predict_last(const FeaturePyramid& pyramid, const Memory& memory,
@@ -59,7 +60,7 @@ class ModelStage {
   StageRun run_on(const FeaturePyramid& pyramid, const Memory& memory,
                   const std::vector<const StageOutput*>& earlier, const VideoState* state,
                   const std::shared_ptr<const ForwardContext>& context,
-                  const Recomputed& recomputed) const;
+                  const Recomputed& recomputed, bool with_masks) const;
   std::shared_ptr<const ForwardContext> own_context(const ForwardContext& context) const;
   void expect_stated(const DecoderOutput& output) const;
 

@@ -206,8 +206,9 @@ Memory VisModel::encode(const FeaturePyramid& pyramid, const ForwardContext& con
 
 StageRun VisModel::run_stage(size_t stage, const FeaturePyramid& pyramid, const Memory& memory,
                              const std::vector<const StageOutput*>& earlier,
-                             const VideoState* state, const ForwardContext& context) {
-  return stages_.at(stage).run(pyramid, memory, earlier, state, context, recomputed_);
+                             const VideoState* state, const ForwardContext& context,
+                             bool with_masks) {
+  return stages_.at(stage).run(pyramid, memory, earlier, state, context, recomputed_, with_masks);
 }
 
 LayerPrediction VisModel::predict_last(size_t stage, const FeaturePyramid& pyramid,

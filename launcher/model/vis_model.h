@@ -62,11 +62,13 @@ class VisModel : public torch::nn::Module {
   size_t num_stages() const { return stages_.size(); }
   const std::string& stage_name(size_t stage) const { return stages_.at(stage).name(); }
   const QuerySpec& stage_spec(size_t stage) const { return stages_.at(stage).spec(); }
+  StageReads stage_reads(size_t stage) const { return stages_.at(stage).decoder().reads(); }
   Memory encode(const FeaturePyramid& pyramid, const ForwardContext& context);
   /// `earlier`: the outputs of all stages before, first to last, over the frames of `pyramid`.
+  /// Without masks the heads do not read pyramid and memory: for predict_last() to make them.
   StageRun run_stage(size_t stage, const FeaturePyramid& pyramid, const Memory& memory,
                      const std::vector<const StageOutput*>& earlier, const VideoState* state,
-                     const ForwardContext& context);
+                     const ForwardContext& context, bool with_masks = true);
   /// The heads of a stage on its last layer alone, for some frames of a video: `pyramid`, `memory`
   /// and `layer` hold these frames.
   LayerPrediction predict_last(size_t stage, const FeaturePyramid& pyramid, const Memory& memory,
