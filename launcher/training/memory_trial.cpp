@@ -31,9 +31,11 @@ class Trial {
     freeze_parameters(tensors, options.frozen);
     add_learner(tensors, Optimiser(options.optimiser,
                                    make_groups(tensors, options.optimiser, options.groups)));
-    if (options.ema)
-      for (const auto& [name, average] : WeightAverage(*options.ema, tensors).averages())
+    if (options.ema) {
+      const WeightAverage ema(*options.ema, tensors);
+      for (const auto& [name, average] : ema.averages())
         later_ += static_cast<int64_t>(average.nbytes());
+    }
     model.train();
     criterion.train();
     for (size_t i = 0; i < auxiliaries.size(); ++i) {

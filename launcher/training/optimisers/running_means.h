@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "core/error.h"
 #include "launcher/training/optimisers/optimiser_rule.h"
 
 namespace tessera {
@@ -20,10 +21,10 @@ void describe_running_means(Schema<Rule>& schema, const std::string& eps) {
   schema.field("eps", &Rule::eps, eps).more_than(0);
   schema.validate([](const Rule& rule) {
     if (rule.betas.size() == 2 && rule.betas[0] < 1 && rule.betas[1] < 1) return;
-    ConfigNode::Array got;
-    for (const double beta : rule.betas) got.emplace_back(ConfigNode::Value(beta));
-    throw ConfigError("betas: expected two numbers below 1, got " +
-                      to_toml_value(ConfigNode(ConfigNode::Value(std::move(got)))) + ".");
+    std::vector<std::string> got;
+    for (const double beta : rule.betas)
+      got.push_back(to_toml_value(ConfigNode(ConfigNode::Value(beta))));
+    throw ConfigError("betas: expected two numbers below 1, got [" + join(got) + "].");
   });
 }
 
