@@ -68,6 +68,7 @@ class TrainingSteps {
         losses_(experiment, model, criterion_, auxiliaries_) {
     criterion_.to(device);
     const TrainOptions& options = experiment.train;
+    freeze_parts(model, options);
     const std::vector<NamedTensor> tensors = tensors_to_train(model, criterion_);
     freeze_parameters(tensors, options.frozen);
     steppers_.emplace_back(tensors, options.optimiser, options.groups, options.clip_gradients);

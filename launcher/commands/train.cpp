@@ -24,6 +24,7 @@
 #include "launcher/training/device.h"
 #include "launcher/training/first_weights.h"
 #include "launcher/training/memory_trial.h"
+#include "launcher/training/optimiser.h"
 #include "launcher/training/preemption.h"
 #include "launcher/training/run_lock.h"
 #include "launcher/training/seed_scores.h"
@@ -179,6 +180,7 @@ RunResult train_once(const TrainArguments& arguments, const World& world,
   try {
     at::manual_seed(static_cast<uint64_t>(options.seed));
     VisModel model(experiment.model, experiment.clip_facts());
+    freeze_parts(model, options);
     if (settings.resume) {
       log.tell(out, "resume",
                "going on from " + settings.resume->string() + " at iteration " +

@@ -75,6 +75,10 @@ void check_model(const Experiment& experiment, Trained& trained, Findings& findi
     return std::to_string(parameters) + " parameters.";
   });
   if (!trained.model) return;
+  findings.attempt("frozen parts", [&] {
+    freeze_parts(*trained.model, experiment.train);
+    return "";
+  });
   trained.fits_clips = findings.attempt("clip length", [&] {
     expect_trainable(experiment, *trained.model);
     return "";

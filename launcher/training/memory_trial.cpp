@@ -27,6 +27,7 @@ class Trial {
         targets_(targets),
         communicator_(communicator) {
     const TrainOptions& options = experiment.train;
+    freeze_parts(model, options);
     const std::vector<NamedTensor> tensors = tensors_to_train(model, criterion);
     freeze_parameters(tensors, options.frozen);
     add_learner(tensors, Optimiser(options.optimiser,

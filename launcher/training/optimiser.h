@@ -21,6 +21,10 @@ struct ParameterGroup {
   std::string schedule{};  // one of train.schedules; "" for the network's own
 };
 
+/// Freezes `train.frozen_parts` of a model, see VisModel::freeze(). Before weights are loaded, so
+/// that a part without any is noticed, and before groups are made. May be called again.
+void freeze_parts(VisModel& model, const TrainOptions& options);
+
 /// Switches off the gradients of every parameter that one of `patterns` is found in. Throws
 /// ConfigError naming the patterns that match nothing.
 void freeze_parameters(const std::vector<NamedTensor>& model,

@@ -49,6 +49,11 @@ ParameterGroup group_of(const ParameterGroupOptions& group, const OptimiserOptio
 
 }  // namespace
 
+void freeze_parts(VisModel& model, const TrainOptions& options) {
+  if (!options.frozen_parts.empty())
+    model.freeze(options.frozen_parts, /*evaluates=*/options.frozen_mode == "eval");
+}
+
 void freeze_parameters(const std::vector<NamedTensor>& model,
                        const std::vector<std::string>& patterns) {
   std::vector<std::string> unused;

@@ -44,6 +44,15 @@ void TrainOptions::describe(Schema<TrainOptions>& schema) {
       .at_least(0);
   schema.field("frozen", &TrainOptions::frozen,
                "Regular expressions searched in canonical parameter names that take no gradient.");
+  schema.field(
+      "frozen_parts", &TrainOptions::frozen_parts,
+      "Parts that are not trained: backbone, encoder, or names of stages (segmenter is the "
+      "first). No activation of theirs is kept for backward.");
+  schema
+      .field("frozen_mode", &TrainOptions::frozen_mode,
+             "Mode of frozen_parts while the rest trains. eval: no dropout, statistics of norms "
+             "stay. train: both as in trained parts.")
+      .one_of({"eval", "train"});
   schema
       .field("checkpoint_every", &TrainOptions::checkpoint_every,
              "Iterations between checkpoints; the end always writes one.")

@@ -69,6 +69,8 @@ struct TrainOptions {
   std::optional<EmaOptions> ema = std::nullopt;
   double clip_gradients = 0.0;
   std::vector<std::string> frozen;
+  std::vector<std::string> frozen_parts{};
+  std::string frozen_mode = "eval";
   int64_t checkpoint_every = 1000;
   int64_t keep_last = 2;
   int64_t log_every = 20;

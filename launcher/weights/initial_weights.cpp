@@ -50,7 +50,7 @@ void expect_no_random_frozen_part(const VisModel& model, NameStyle style,
       "none for " +
       std::to_string(count) + " tensors (" + join(random) + (count > kMostNamed ? ", ..." : "") +
       "). Give --weights FILE that has them, train them (frozen_stages, norm, "
-      "train.frozen), or pass --from-scratch.");
+      "train.frozen, train.frozen_parts), or pass --from-scratch.");
 }
 
 }  // namespace tessera

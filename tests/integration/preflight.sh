@@ -64,6 +64,11 @@ for ((i = 2; i < ${#mistakes[@]}; i += 2)); do
   [ "$status" != 0 ] || fail "a training went well with ${mistakes[i + 1]}"
   deep 2 "$work/wrong.toml" "${good[@]}" --set "${mistakes[i + 1]}"
 done
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encode"]'
+expect_finding problem "frozen parts" "Did you mean 'encoder'"
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encoder"]'
+expect_finding problem weights "train.frozen_parts"
+deep 0 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encoder"]' --from-scratch
 # Windows that the linker cannot join, of a model whose clip is the window: only longer videos would show it.
 deep 2 "$smoke/vistr.toml" "${good[@]}" --set inference.overlap=0
 expect_finding problem windows "inference.overlap: expected at least 1"

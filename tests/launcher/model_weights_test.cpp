@@ -9,6 +9,8 @@
 
 #include "core/error.h"
 #include "launcher/training/checkpoint.h"
+#include "launcher/training/first_weights.h"
+#include "launcher/training/optimiser.h"
 #include "launcher/weights/checkpoint_format.h"
 #include "launcher/weights/initial_weights.h"
 #include "tests/launcher/composed_system.h"
@@ -221,6 +223,37 @@ TEST(InitialWeights, AreExpectedForFrozenParts) {
                             {"vistr.class_embed.weight"});
   options.from_scratch = true;
   check(stem, {}, {});
+}
+
+TEST(InitialWeights, AreExpectedForFrozenPartsByName) {
+  Composed system("smoke/simvtr", {"train.frozen_parts=[\"encoder\"]"});
+  Experiment& experiment = system.experiment;
+  experiment.weights = {};
+  load_first_weights(system.model, experiment, "a.toml");  // nothing is frozen yet
+  freeze_parts(system.model, experiment.train);
+  for (const NamedTensor& tensor : system.model.named_tensors(NameStyle::kComposed))
+    EXPECT_EQ(tensor.tensor.requires_grad(),
+              tensor.is_parameter && !tensor.name.starts_with("encoder."))
+        << tensor.name;
+  expect_error<ConfigError>([&] { load_first_weights(system.model, experiment, "a.toml"); },
+                            {"none for", "train.frozen_parts", "--from-scratch"});
+  // The optimiser has no group for what is frozen, and the mode stays when training goes on.
+  for (const ParameterGroup& group :
+       make_groups(system.model.named_tensors(), experiment.train.optimiser, {}))
+    for (const std::string& name : group.names)
+      EXPECT_EQ(name.find("transformer.encoder"), std::string::npos) << name;
+  system.model.train();
+  EXPECT_FALSE(system.model.named_modules()["encoder"]->is_training());
+  EXPECT_TRUE(system.model.named_modules()["decoder"]->is_training());
+  experiment.train.frozen_mode = "train";
+  freeze_parts(system.model, experiment.train);
+  system.model.train();
+  EXPECT_TRUE(system.model.named_modules()["encoder"]->is_training());
+  experiment.weights.from_scratch = true;
+  load_first_weights(system.model, experiment, "a.toml");
+  experiment.train.frozen_parts = {"encode"};
+  expect_error<ConfigError>([&] { freeze_parts(system.model, experiment.train); },
+                            {"train.frozen_parts", "backbone, encoder, segmenter", "'encode'"});
 }
 
 }  // namespace

@@ -26,6 +26,7 @@ TEST(TrainOptions, ReadsARecipe) {
     accumulation = 2
     clip_gradients = 0.1
     frozen = ["^backbone\\.stem"]
+    frozen_parts = ["encoder", "segmenter"]
     optimiser = { kind = "adam", lr = 1e-3 }
     schedule = { kind = "multi_step", drops = [12, 16.5] }
     groups = [
@@ -35,6 +36,8 @@ TEST(TrainOptions, ReadsARecipe) {
   )");
   EXPECT_EQ(options.epochs, 18);
   EXPECT_FALSE(options.iterations.has_value());
+  EXPECT_EQ(options.frozen_parts, (std::vector<std::string>{"encoder", "segmenter"}));
+  EXPECT_EQ(options.frozen_mode, "eval");
   EXPECT_EQ(options.optimiser.kind.name(), "adam");
   EXPECT_EQ(options.groups[0].lr_factor, 0.1);
   EXPECT_EQ(options.groups[1].weight_decay, 0.0);
@@ -118,6 +121,7 @@ TEST(TrainOptions, RefusesWhatCannotBe) {
   };
   refuse("total_batch = 6\naccumulation = 4", {"divisor", "6", "4"});
   refuse("frozen = [\"a(\"]", {"frozen", "a("});
+  refuse("frozen_mode = \"half\"", {"frozen_mode", "eval", "train"});
   refuse("groups = [{ pattern = \"a\", lr = 1.0, lr_factor = 1.0 }]", {"lr_factor and lr"});
   refuse("groups = [{ pattern = \"[\" }]", {"pattern"});
   refuse("groups = [{ lr = 1.0 }]", {"pattern", "got none"});
