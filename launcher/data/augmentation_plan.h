@@ -25,7 +25,7 @@ class AugmentationPlan final : public ClipPlan {
   void flip() override { transforms_.back().flip(/*vertical=*/false); }
   void flip_vertical() override { transforms_.back().flip(/*vertical=*/true); }
   void reverse_time() override { transforms_.back().reverse_time(); }
-  void resize(int64_t short_side, int64_t max_side) override;
+  void resize(int64_t short_side, int64_t max_side = 0) override;
   void crop(int64_t x, int64_t y, int64_t width, int64_t height) override;
   void shuffle_channels(const std::array<int, 3>& order) override;
   void change_colours(std::vector<ColourChange> changes) override;

@@ -28,6 +28,16 @@ if [[ " $kinds " == *" attention "* ]]; then
   grep -q 'plugin = "my_attention"' "$work/run/resolved.toml" || fail "not used"
 fi
 
+if [[ " $kinds " == *" augmentation "* && " $kinds " == *" sampler "* ]]; then
+  export TESSERA_PLUGIN_PATH=$work/my_augmentation/build/lib/tessera/plugins:$work/my_sampler/build/lib/tessera/plugins
+  grep -qF 'data.augment.steps=[{kind="my_augmentation"}]' "$work/my_augmentation/README.md" || fail "augmentation: no use"
+  make_data clips 1
+  "$installed" train "$root/experiments/smoke/vistr.toml" --set 'data.augment.steps=[{kind="my_augmentation"}]' \
+    --set data.sampling.kind=my_sampler $(data_settings clips) --set train.iterations=2 --output "$work/clips_run" > /dev/null
+  grep -q 'kind = "my_augmentation"' "$work/clips_run/resolved.toml" || fail "augmentation: not used"
+  grep -q 'kind = "my_sampler"' "$work/clips_run/resolved.toml" || fail "sampler: not used"
+fi
+
 # What cannot be.
 expect_exit 2 "Did you mean 'attention'" "$installed" plugins new atention mine
 expect_exit 2 "begins with a letter" "$installed" plugins new attention My-Net
