@@ -52,6 +52,8 @@ class TESSERA_API ConfigNode {
 
   Value value;
   Source source;
+  /// Comes from a file below one that gives the same table another `kind`: merge_config() sets it.
+  bool beside_other_kind = false;
 };
 
 /// The value as TOML text on one line (tables inline).

@@ -150,12 +150,29 @@ struct FieldType<T, std::void_t<decltype(&T::describe)>> {
   }
   static void read(T& out, const ConfigNode& node, const std::string& path, ReadContext& context) {
     if (!node.is_table()) return expected(node, path, "a table", context);
-    schema_of<T>().read(&out, node, path, context);
+    read_table(out, node, path, context);
   }
   static void read_absent(T& out, const std::string& path, ReadContext& context) {
-    schema_of<T>().read(&out, ConfigNode(), path, context);
+    read_table(out, ConfigNode(), path, context);
   }
-  static std::optional<ConfigNode> write(const T& value) { return schema_of<T>().write(&value); }
+  static std::optional<ConfigNode> write(const T& value) {
+    ConfigNode table = schema_of<T>().write(&value);
+    if constexpr (is_plugin_entry<T>()) write_plugin_entry(table, value);
+    return table;
+  }
+
+ private:
+  static void read_table(T& out, const ConfigNode& node, const std::string& path,
+                         ReadContext& context) {
+    if constexpr (is_plugin_entry<T>()) {
+      std::vector<std::string> keys;  // the plugin judges those that are not the entry's own
+      for (const auto& entry : node.table()) keys.push_back(entry.first);
+      schema_of<T>().read(&out, node, path, context, keys);
+      read_plugin_entry(out, T::kPluginKind, schema_of<T>(), node, path, context);
+    } else {
+      schema_of<T>().read(&out, node, path, context);
+    }
+  }
 };
 
 }  // namespace tessera::config_detail

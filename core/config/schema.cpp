@@ -45,6 +45,14 @@ bool is_default(const KindSchema& kind, const std::string& option, const ConfigN
   return !ignored.failed() && kind.schema->write(fresh.get()) == before;
 }
 
+/// in: `prefix` of the table's keys, the names of the kinds that have the option, quoted.
+std::string option_of_another_kind(const std::string& prefix, const std::string& key,
+                                   const std::string& chosen,
+                                   const std::vector<std::string>& others) {
+  return "expected an option of " + key + " = \"" + chosen + "\", got one of " + key + " = " +
+         join(others, " or ") + ". Remove it, or change " + prefix + key;
+}
+
 }  // namespace
 
 void SchemaBase::read_kind(void* object, const ConfigNode& node, const std::string& path,
@@ -89,9 +97,7 @@ void SchemaBase::read_kind(void* object, const ConfigNode& node, const std::stri
     known.push_back(option);
     if (!harmless)
       context.error(value.source, prefix + option,
-                    "expected an option of " + field.key + " = \"" + kind.name + "\", got one of " +
-                        field.key + " = " + join(others, " or ") + ". Remove it, or change " +
-                        prefix + field.key);
+                    option_of_another_kind(prefix, field.key, kind.name, others));
   }
   const auto options = kind.make(from);
   std::vector<std::string> keys;
@@ -145,7 +151,81 @@ ConfigNode SchemaBase::write(const void* object) const {
   return table;
 }
 
+std::vector<const PluginDescriptor*> PluginLookup::opened(const std::string&) const {
+  return {};
+}
+
 namespace config_detail {
+namespace {
+
+bool has_field(const SchemaBase& schema, const std::string& name) {
+  return std::any_of(schema.fields().begin(), schema.fields().end(),
+                     [&](const Field& field) { return field.name == name; });
+}
+
+/// Whether the value is what the plugin has where the file is silent. Files that state the defaults
+/// of all plugins of a kind (resolved.toml of version 0.1) mean nothing by it.
+bool is_default_of(const PluginDescriptor& plugin, const std::string& key,
+                   const ConfigNode& value) {
+  for (const Field& field : plugin.schema().fields())
+    if (field.name == key && field.required) return false;
+  const auto options = plugin.make_options();
+  const ConfigNode defaults = plugin.schema().write(options.get());
+  const ConfigNode* known = defaults.find(key);
+  return known && *known == value;
+}
+
+/// Reports an option that only other plugins of the kind have, by their names. out: false: no
+/// plugin is known to have it.
+bool report_option_of_another(const PluginChoice& choice, const char* kind, const std::string& key,
+                              const ConfigNode& value, const std::string& path,
+                              ReadContext& context) {
+  std::vector<std::string> owners;
+  bool says_nothing = value.beside_other_kind;
+  for (const PluginDescriptor* plugin : context.plugins()->opened(kind)) {
+    if (!has_field(plugin->schema(), key)) continue;
+    owners.push_back(std::string("\"") + plugin->name + "\"");
+    says_nothing = says_nothing || is_default_of(*plugin, key, value);
+  }
+  if (owners.empty()) return false;
+  if (!says_nothing)
+    context.error(value.source, path + "." + key,
+                  option_of_another_kind(path + ".", "kind", choice.name, owners));
+  return true;
+}
+
+}  // namespace
+
+void read_plugin_entry(PluginChoice& choice, const char* kind, const SchemaBase& own,
+                       const ConfigNode& node, const std::string& path, ReadContext& context) {
+  choice.source = node.source;
+  if (const ConfigNode* name = node.find("kind")) {
+    if (!std::holds_alternative<std::string>(name->value)) return;  // reported by `own`
+    choice.source = name->source;
+  }
+  if (choice.name.empty()) return;  // reported by `own`
+  if (!context.plugins())
+    return context.error(node.source, path, "expected a plugin registry to read plugins with");
+  try {
+    choice.descriptor = &context.plugins()->find(kind, choice.name);
+  } catch (const PluginError& error) {
+    return context.plugin_error(choice.source, path + ".kind", error.what());
+  }
+  std::vector<std::string> known;
+  for (const Field& field : own.fields()) known.push_back(field.name);
+  for (const auto& [key, value] : node.table())
+    if (!has_field(own, key) && !has_field(choice.descriptor->schema(), key) &&
+        report_option_of_another(choice, kind, key, value, path, context))
+      known.push_back(key);
+  choice.options = choice.descriptor->make_options();
+  choice.descriptor->schema().read(choice.options.get(), node, path, context, known);
+}
+
+void write_plugin_entry(ConfigNode& table, const PluginChoice& choice) {
+  if (!choice.descriptor) return;
+  const ConfigNode options = choice.descriptor->schema().write(choice.options.get());
+  for (const auto& [key, child] : options.table()) table.set(key, child);
+}
 
 bool read_scalar(const ConfigNode& node, bool& out) {
   auto* v = std::get_if<bool>(&node.value);

@@ -48,6 +48,8 @@ class TESSERA_API PluginLookup {
   virtual ~PluginLookup() = default;
   /// Throws PluginError that lists the known names and the nearest one.
   virtual const PluginDescriptor& find(const std::string& kind, const std::string& name) = 0;
+  /// The plugins of that kind that need no library, or whose library is open already.
+  virtual std::vector<const PluginDescriptor*> opened(const std::string& kind) const;
 };
 
 /// Collects every mistake of a configuration, so that a user sees all of them at once.
@@ -156,6 +158,12 @@ TESSERA_API bool read_scalar(const ConfigNode& node, std::string& out);
 TESSERA_API void read_plugin(PluginChoice& choice, const char* kind, const ConfigNode& node,
                              const std::string& path, ReadContext& context);
 TESSERA_API ConfigNode write_plugin(const PluginChoice& choice);
+/// What a plugin entry's own schema has read already is completed by the plugin and its options.
+TESSERA_API void read_plugin_entry(PluginChoice& choice, const char* kind, const SchemaBase& own,
+                                   const ConfigNode& node, const std::string& path,
+                                   ReadContext& context);
+/// Adds the plugin's options to the entry's own keys.
+TESSERA_API void write_plugin_entry(ConfigNode& table, const PluginChoice& choice);
 
 template <class T>
 constexpr const char* scalar_type_name() {
@@ -164,6 +172,18 @@ constexpr const char* scalar_type_name() {
   if constexpr (std::is_same_v<T, double>) return "number";
   if constexpr (std::is_same_v<T, std::string>) return "string";
   return nullptr;
+}
+
+/// Whether T is a plugin entry: a struct derived from PluginChoice with `kPluginKind` and a
+/// describe() of its own. Its table `{ kind = "<name>", ... }` holds T's keys beside the options of
+/// the plugin that it names; describe() binds the key `kind` to PluginChoice::name.
+template <class T>
+constexpr bool is_plugin_entry() {
+  if constexpr (std::is_base_of_v<PluginChoice, T>) return requires {
+      T::kPluginKind;
+    };
+  else
+    return false;
 }
 
 /// How one member type is read, written and named.
@@ -269,7 +289,7 @@ class Schema : public SchemaBase {
 
   /// Binds `name` to a member: bool, int64_t, double, std::string, std::optional or std::vector of
   /// these (also of a base), a nested struct with its own describe(), PluginOf<Kind>, a list or a
-  /// PluginMapOf of it.
+  /// PluginMapOf of it, a plugin entry (is_plugin_entry()).
   template <class T, class Base>
   FieldBuilder<T> field(const std::string& name, T Base::*member, const std::string& doc) {
     static_assert(std::is_base_of_v<Base, Options>, "the member must be one of Options");

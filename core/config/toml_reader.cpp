@@ -135,6 +135,10 @@ void merge_config(ConfigNode& lower, ConfigNode upper) {
     lower = std::move(upper);
     return;
   }
+  const ConfigNode* kind_below = lower.find("kind");
+  const ConfigNode* kind_above = upper.find("kind");
+  if (kind_below && kind_above && kind_below->value != kind_above->value)
+    for (auto& [key, child] : lower.table()) child.beside_other_kind = true;
   for (auto& [key, child] : upper.table()) {
     if (ConfigNode* present = lower.find(key))
       merge_config(*present, std::move(child));
@@ -142,6 +146,7 @@ void merge_config(ConfigNode& lower, ConfigNode upper) {
       lower.table().emplace_back(key, std::move(child));
   }
   lower.source = upper.source;
+  lower.beside_other_kind = upper.beside_other_kind;
 }
 
 void apply_override(ConfigNode& root, const std::string& assignment) {

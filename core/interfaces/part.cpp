@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "core/interfaces/attention.h"
+#include "core/interfaces/augmentation.h"
 #include "core/interfaces/auxiliary.h"
 #include "core/interfaces/backbone.h"
 #include "core/interfaces/decoder.h"
@@ -12,6 +13,7 @@
 #include "core/interfaces/loss.h"
 #include "core/interfaces/mask_head.h"
 #include "core/interfaces/matcher.h"
+#include "core/interfaces/sampler.h"
 #include "core/interfaces/tracker.h"
 
 namespace tessera {
@@ -21,8 +23,10 @@ Part::~Part() = default;
 PointSource::~PointSource() = default;
 AttentionRecorder::~AttentionRecorder() = default;
 Attention::~Attention() = default;
+Augmentation::~Augmentation() = default;
 Auxiliary::~Auxiliary() = default;
 Backbone::~Backbone() = default;
+ClipPlan::~ClipPlan() = default;
 Decoder::~Decoder() = default;
 Encoder::~Encoder() = default;
 FeatureLoss::~FeatureLoss() = default;
@@ -33,6 +37,7 @@ Loss::~Loss() = default;
 MaskHead::~MaskHead() = default;
 PreparedMasks::~PreparedMasks() = default;
 Matcher::~Matcher() = default;
+Sampler::~Sampler() = default;
 Tracker::~Tracker() = default;
 VideoTracker::~VideoTracker() = default;
 

@@ -19,6 +19,9 @@ struct PluginDescriptor {
   std::shared_ptr<void> (*make_options)();
   /// `options` points to what make_options returned, filled and checked by schema().
   std::shared_ptr<Part> (*create)(const void* options, const BuildContext& context);
+  /// Options in TOML that `plugins check` makes the part with: those without a default. "" if every
+  /// option has one.
+  const char* example = "";
 };
 
 }  // namespace tessera

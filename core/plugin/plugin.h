@@ -10,8 +10,18 @@
 
 namespace tessera {
 
+/// Options::kExample, or "" where the options have none.
+template <class Options>
+constexpr const char* example_of() {
+  if constexpr (requires { Options::kExample; })
+    return Options::kExample;
+  else
+    return "";
+}
+
 /// The descriptor of a part class with `struct Options` (with `static void describe(Schema<...>&)`)
-/// and a constructor (const Options&, const BuildContext&).
+/// and a constructor (const Options&, const BuildContext&). Options with a required field state
+/// usable values for `plugins check`: `static constexpr const char* kExample = "sizes = [8]"`.
 template <class Kind, class PartClass>
 constexpr PluginDescriptor make_descriptor(const char* name, const char* summary) {
   static_assert(std::is_base_of_v<Kind, PartClass>, "the class must derive from the plugin's kind");
@@ -23,7 +33,8 @@ constexpr PluginDescriptor make_descriptor(const char* name, const char* summary
           []() -> std::shared_ptr<void> { return std::make_shared<Options>(); },
           [](const void* options, const BuildContext& context) -> std::shared_ptr<Part> {
             return std::make_shared<PartClass>(*static_cast<const Options*>(options), context);
-          }};
+          },
+          example_of<Options>()};
 }
 
 }  // namespace tessera

@@ -7,8 +7,10 @@
 #include <set>
 #include <sstream>
 
+#include "core/augmentations/builtin.h"
 #include "core/losses/builtin.h"
 #include "core/plugin/loader.h"
+#include "core/samplers/builtin.h"
 #include "core/trackers/builtin.h"
 
 namespace tessera {
@@ -32,8 +34,9 @@ std::vector<fs::path> libraries_in(const fs::path& folder) {
 }  // namespace
 
 Registry::Registry(std::vector<fs::path> search_paths) : search_paths_(std::move(search_paths)) {
-  for (const PluginDescriptor* descriptor : builtin_losses()) add(*descriptor, "core");
-  for (const PluginDescriptor* descriptor : builtin_trackers()) add(*descriptor, "core");
+  for (const auto& builtin :
+       {builtin_augmentations(), builtin_losses(), builtin_samplers(), builtin_trackers()})
+    for (const PluginDescriptor* descriptor : builtin) add(*descriptor, "core");
 }
 
 void Registry::add(const PluginDescriptor& descriptor, const std::string& origin) {
@@ -70,6 +73,13 @@ const PluginDescriptor& Registry::find(const std::string& kind, const std::strin
                       descriptor.kind + "/" + descriptor.name + ".");
   add(descriptor, found[0].string());
   return descriptor;
+}
+
+std::vector<const PluginDescriptor*> Registry::opened(const std::string& kind) const {
+  std::vector<const PluginDescriptor*> found;
+  for (const auto& [key, plugin] : plugins_)
+    if (key.first == kind) found.push_back(plugin.descriptor);
+  return found;
 }
 
 std::vector<RegisteredPlugin> Registry::scan(std::vector<BrokenPlugin>& broken) {

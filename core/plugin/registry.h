@@ -27,8 +27,8 @@ struct BrokenPlugin {
 /// libtessera_<kind>_<name>.so, in the search path, and opened when first asked for.
 class TESSERA_API Registry : public PluginLookup {
  public:
-  /// Search paths are tried in order; the parts built into core (loss terms, trackers) are there at
-  /// once.
+  /// Search paths are tried in order; the parts built into core (augmentations, loss terms,
+  /// samplers, trackers) are there at once.
   explicit Registry(std::vector<std::filesystem::path> search_paths);
 
   /// Adds a plugin that is linked in, or loaded by the caller. Throws PluginError on a duplicate.
@@ -37,6 +37,7 @@ class TESSERA_API Registry : public PluginLookup {
   const PluginDescriptor& load(const std::filesystem::path& file);
 
   const PluginDescriptor& find(const std::string& kind, const std::string& name) override;
+  std::vector<const PluginDescriptor*> opened(const std::string& kind) const override;
 
   /// Loads every library of the search path; those that cannot be used go to `broken`.
   std::vector<RegisteredPlugin> scan(std::vector<BrokenPlugin>& broken);

@@ -11,11 +11,11 @@
 namespace tessera::contract {
 namespace {
 
-/// The plugin's defaults, read as an empty table of a file would be.
+/// The plugin's defaults, with its example for options that have none, read as a file is.
 std::shared_ptr<void> default_options(const PluginDescriptor& plugin, Registry& registry) {
   auto options = plugin.make_options();
   ReadContext context(&registry);
-  plugin.schema().read(options.get(), ConfigNode(), plugin.name, context);
+  plugin.schema().read(options.get(), parse_toml(plugin.example, "example"), plugin.name, context);
   context.throw_if_failed();
   return options;
 }

@@ -17,6 +17,7 @@
 #include "core/interfaces/mask_head.h"
 #include "core/interfaces/matcher.h"
 #include "core/structures/shape.h"
+#include "launcher/contract/data_parts.h"
 
 namespace tessera::contract {
 namespace {
@@ -432,6 +433,8 @@ std::vector<at::Tensor> Harness::run(Part& part, at::ScalarType type) const {
   if (auto* p = dynamic_cast<FeatureLoss*>(&part)) return run_feature_loss(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Linker*>(&part)) return run_linker(*p, frames_, numbers);
   if (auto* p = dynamic_cast<Auxiliary*>(&part)) return run_auxiliary(*p, frames_, numbers);
+  if (auto* p = dynamic_cast<Augmentation*>(&part)) return run_augmentation(*p, frames_);
+  if (auto* p = dynamic_cast<Sampler*>(&part)) return run_sampler(*p, frames_);
   throw PluginError("contract: expected a part of a known kind, got another.");
 }
 

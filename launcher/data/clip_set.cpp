@@ -1,5 +1,7 @@
 #include "launcher/data/clip_set.h"
 
+#include <ATen/ATen.h>
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -9,7 +11,6 @@
 #include <utility>
 
 #include "core/error.h"
-#include "launcher/data/augmentation.h"
 #include "launcher/data/coco.h"
 #include "launcher/data/geometry.h"
 #include "launcher/data/image_folder.h"
@@ -34,12 +35,6 @@ AnnotationFile read_set(const SetOptions& set, const std::string& key) {
   std::set<int64_t> wanted;
   for (const auto& pair : set.class_map) wanted.insert(pair.at(0));
   return read_coco(set.annotations, wanted);
-}
-
-std::vector<int64_t> lengths(const AnnotationFile& annotations) {
-  std::vector<int64_t> result;
-  for (const Video& video : annotations.videos) result.push_back(video.length);
-  return result;
 }
 
 std::string place(const Video& video, int64_t frame) {
@@ -69,6 +64,10 @@ cv::Mat mask_mat(const Rle& rle) {
   std::vector<uint8_t> pixels = to_mask(rle);
   return cv::Mat(static_cast<int>(rle.height), static_cast<int>(rle.width), CV_8UC1, pixels.data())
       .clone();
+}
+
+ClipFacts facts_of(const DataOptions& options) {
+  return {options.num_frames, options.num_categories};
 }
 
 std::string list_ids(const std::vector<int64_t>& ids) {
@@ -109,15 +108,12 @@ std::string video_name(const Video& video) {
 
 ClipSet::ClipSet(const DataOptions& options, const SetOptions& set, std::string key)
     : options_(options),
-      resizing_(resizing_of(options)),
-      pseudo_clip_augment_(options.augment),
+      augmenter_(options.augment, facts_of(options), resizing_of(options)),
+      pseudo_clip_augmenter_(set.pseudo_clip.photometric ? augmenter_
+                                                         : augmenter_.without_photometric()),
       set_(set),
       key_(std::move(key)),
-      annotations_(read_set(set, key_)) {
-  if (!set.pseudo_clip.photometric)
-    std::erase_if(pseudo_clip_augment_.steps,
-                  [](const AugmentStepOptions& step) { return step.kind == "photometric"; });
-}
+      annotations_(read_set(set, key_)) {}
 
 void ClipSet::prepare(const std::vector<int64_t>& model_ids) {
   labels_.resize(annotations_.categories.size());
@@ -165,7 +161,11 @@ void ClipSet::choose_samples() {
                       " of the model's categories, got none of " +
                       std::to_string(annotations_.videos.size()) + " images.");
   } else {
-    sampler_.emplace(options_.sampling, options_.num_frames, lengths(annotations_));
+    sampler_.emplace(options_.sampling, facts_of(options_), sampled_videos());
+    if (sampler_->size() == 0)
+      throw DataError(set_.annotations + ": expected a sample for the sampler '" +
+                      options_.sampling.name + "', got none of " +
+                      std::to_string(annotations_.videos.size()) + " videos.");
   }
   if (set_.ratio == std::floor(set_.ratio)) return;
   order_.resize(static_cast<size_t>(size()));
@@ -174,6 +174,24 @@ void ClipSet::choose_samples() {
   for (size_t i = order_.size(); i > 1; --i)
     std::swap(order_[i - 1],
               order_[static_cast<size_t>(random.integer(0, static_cast<int64_t>(i) - 1))]);
+}
+
+std::vector<SampledVideo> ClipSet::sampled_videos() const {
+  std::vector<SampledVideo> videos;
+  for (size_t v = 0; v < annotations_.videos.size(); ++v) {
+    const int64_t length = annotations_.videos[v].length;
+    const std::vector<size_t>& instances = annotations_of_[v];
+    SampledVideo video{length,
+                       at::zeros({static_cast<int64_t>(instances.size()), length}, at::kBool)};
+    bool* present = video.present.data_ptr<bool>();
+    for (const size_t i : instances) {
+      const auto& masks = annotations_.annotations[i].segmentations;
+      for (size_t t = 0; t < static_cast<size_t>(length); ++t, ++present)
+        *present = t < masks.size() && masks[t].has_value();
+    }
+    videos.push_back(std::move(video));
+  }
+  return videos;
 }
 
 int64_t ClipSet::size() const {
@@ -246,52 +264,57 @@ ClipSet::Clip ClipSet::load_frames(int64_t sample, Random& sampling, Random& aug
       is_images() ? ClipSampler::Clip{images_.at(static_cast<size_t>(sample)), {0}}
                   : sampler_->draw(sample, sampling);
   const Video& video = annotations_.videos[drawn.video];
-  const ClipTransform transform(options_.augment,
-                                {static_cast<int>(video.width), static_cast<int>(video.height)},
-                                drawn.frames.size(), augmenting, resizing_);
-  Clip clip{.frames = std::vector<cv::Mat>(drawn.frames.size()),
-            .masks = {},
-            .labels = {},
-            .frame_indices = drawn.frames,
-            .video = &video};
-  for (size_t t = 0; t < clip.frames.size(); ++t) {
+  const AugmentationPlan plan =
+      augmenter_.draw({static_cast<int>(video.width), static_cast<int>(video.height)},
+                      drawn.frames.size(), augmenting);
+  const ClipTransform& transform = plan.first();
+  Clip clip{
+      .frames = {}, .masks = {}, .labels = {}, .frame_indices = drawn.frames, .video = &video};
+  ClipImages images;
+  images.frames.resize(drawn.frames.size());
+  for (size_t t = 0; t < images.frames.size(); ++t) {
     const cv::Mat frame =
         read_frame(image_file(drawn.video, drawn.frames[t]), video, drawn.frames[t],
                    transform.reduction(), options_.image_rules());
-    clip.frames[transform.place(t)] = transform.frame(frame, t);
+    images.frames[transform.place(t)] = transform.frame(frame, t);
   }
   for (const size_t i : annotations_of_[drawn.video]) {
     const Annotation& annotation = annotations_.annotations[i];
     clip.labels.push_back(labels_[annotation.category_index].value());
-    std::vector<cv::Mat>& track = clip.masks.emplace_back(clip.frames.size());
-    for (size_t t = 0; t < clip.frames.size(); ++t) {
+    std::vector<cv::Mat>& track = images.masks.emplace_back(images.frames.size());
+    for (size_t t = 0; t < images.frames.size(); ++t) {
       const auto& rle = annotation.segmentations[static_cast<size_t>(drawn.frames[t])];
       if (rle) track[transform.place(t)] = take_pixels(*rle, transform.rows(), transform.columns());
     }
   }
+  plan.finish(images);
+  clip.frames = std::move(images.frames);
+  clip.masks = std::move(images.masks);
   return clip;
 }
 
 ClipExtent ClipSet::largest_clip(bool by_area) const {
   constexpr uint64_t kDraws = 200;
-  std::map<std::pair<int64_t, int64_t>, int64_t> most_instances;  // of each size of video
+  struct Most {
+    int64_t frames = 0, instances = 0;
+  };
+  std::map<std::pair<int64_t, int64_t>, Most> most_of;  // each size of video
   for (size_t v = 0; v < annotations_.videos.size(); ++v) {
     const Video& video = annotations_.videos[v];
-    int64_t& most = most_instances[{video.height, video.width}];
+    Most& most = most_of[{video.height, video.width}];
     auto instances = static_cast<int64_t>(annotations_of_[v].size());
     if (is_images()) instances = std::min(instances, set_.pseudo_clip.max_instances);
-    most = std::max(most, instances);
+    most.instances = std::max(most.instances, instances);
+    most.frames = std::max(most.frames, sampler_ ? sampler_->clip_length(v) : options_.num_frames);
   }
   ClipExtent largest;
-  for (const auto& [size, instances] : most_instances) {
+  for (const auto& [size, most] : most_of) {
     const cv::Size stated(static_cast<int>(size.second), static_cast<int>(size.first));
     for (uint64_t draw = 0; draw < kDraws; ++draw) {
       Random random({kExtentStream, draw});
-      const ClipTransform transform(options_.augment, stated,
-                                    static_cast<size_t>(options_.num_frames), random, resizing_);
-      largest.join(
-          {options_.num_frames, transform.size().height, transform.size().width, instances},
-          by_area);
+      const cv::Size drawn =
+          augmenter_.draw(stated, static_cast<size_t>(most.frames), random).size();
+      largest.join({most.frames, drawn.height, drawn.width, most.instances}, by_area);
     }
   }
   return largest;
@@ -314,7 +337,7 @@ ClipSet::Clip ClipSet::load_pseudo_clip(int64_t sample, Random& sampling,
     images.masks.push_back({mask_mat(annotation.segmentations.at(0).value())});
   }
   make_pseudo_clip(images, options_.num_frames, set_.pseudo_clip, sampling);
-  augment(images, pseudo_clip_augment_, augmenting, resizing_);
+  pseudo_clip_augmenter_.draw(images.size(), images.frames.size(), augmenting).apply(images);
   clip.frames = std::move(images.frames);
   clip.masks = std::move(images.masks);
   return clip;

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "core/structures/random.h"
+#include "launcher/data/augmenter.h"
 #include "launcher/data/clip_sampler.h"
 #include "launcher/data/data_options.h"
-#include "launcher/data/random.h"
-#include "launcher/data/resizing.h"
 #include "launcher/data/ytvis.h"
 
 namespace tessera::data {
@@ -75,6 +75,9 @@ class ClipSet {
   /// size of video show; `by_area` as for ClipExtent::join. No image is read.
   ClipExtent largest_clip(bool by_area) const;
 
+  /// Frames that a video needs so that no frame is twice in a clip. Of a set of videos.
+  int64_t span() const { return sampler_->span(); }
+
   const AnnotationFile& annotations() const { return annotations_; }
   const std::string& key() const { return key_; }
 
@@ -84,11 +87,12 @@ class ClipSet {
   std::filesystem::path image_file(size_t video, int64_t frame) const;
   void check_images() const;
   void choose_samples();
+  std::vector<SampledVideo> sampled_videos() const;
   int64_t label_of(int64_t category_id, const std::vector<int64_t>& model_ids) const;
 
   DataOptions options_;
-  Resizing resizing_;
-  AugmentOptions pseudo_clip_augment_;  // the steps that pseudo-clips go through
+  Augmenter augmenter_;  // of videos, and of images that stay single
+  Augmenter pseudo_clip_augmenter_;
   SetOptions set_;
   std::string key_;
   AnnotationFile annotations_;

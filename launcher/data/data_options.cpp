@@ -6,38 +6,6 @@
 namespace tessera {
 namespace {
 
-void expect_only_for(const AugmentStepOptions& step, bool given, std::string_view key,
-                     std::string_view kinds) {
-  if (!given) return;
-  throw ConfigError(std::string(key) + ": expected only with kind = " + std::string(kinds) +
-                    ", got it with kind = \"" + step.kind + "\". Remove it.");
-}
-
-void check_step(const AugmentStepOptions& step) {
-  if (step.kind != "photometric") {
-    const char* kinds = "\"photometric\"";
-    expect_only_for(step, step.per_frame.has_value(), "per_frame", kinds);
-    expect_only_for(step, step.wrap_overflow.has_value(), "wrap_overflow", kinds);
-    expect_only_for(step, step.shuffle_channels.has_value(), "shuffle_channels", kinds);
-  }
-  if (step.kind != "crop") {
-    expect_only_for(step, step.smallest.has_value(), "smallest", "\"crop\"");
-    expect_only_for(step, step.largest.has_value(), "largest", "\"crop\"");
-  }
-  if (step.kind != "resize" && step.kind != "crop") {
-    expect_only_for(step, !step.short_sides.empty(), "short_sides", "\"resize\" or \"crop\"");
-    expect_only_for(step, step.max_side.has_value(), "max_side", "\"resize\" or \"crop\"");
-  }
-  if (step.kind == "resize" && step.short_sides.empty())
-    throw ConfigError("short_sides: expected at least one size for kind = \"resize\", got none.");
-  if (step.max_side && step.short_sides.empty())
-    throw ConfigError("max_side: expected short_sides beside it, got none. Add short_sides.");
-  if (step.kind == "crop" && (!step.smallest || !step.largest || *step.smallest > *step.largest))
-    throw ConfigError(
-        "smallest, largest: expected both, in rising order, for kind = \"crop\", got " +
-        to_toml_value(schema_of<AugmentStepOptions>().write(&step)) + ".");
-}
-
 void check_three(const std::vector<double>& values, std::string_view key) {
   if (values.size() == 3) return;
   throw ConfigError(std::string(key) + ": expected three numbers (R, G, B), got " +
@@ -150,30 +118,9 @@ void SplitOptions::describe(Schema<SplitOptions>& schema) {
 }
 
 void SamplingOptions::describe(Schema<SamplingOptions>& schema) {
-  schema
-      .field("kind", &SamplingOptions::kind,
-             "window_ending_at: the num_frames frames that end at the sampled one, wrapping round "
-             "to the video's end (VisTR); uniform_window: a window at a drawn place; "
-             "around_frame: the sampled frame and others drawn within reach of it, in order of "
-             "time (Mask2Former-VIS); near_and_far: the sampled frame, one within reach before it, "
-             "one within reach after it, and others drawn from outside these, in order of time "
-             "(SeqFormer); whole_video: every frame, whatever num_frames says.")
-      .one_of(
-          {"window_ending_at", "uniform_window", "around_frame", "near_and_far", "whole_video"});
-  schema
-      .field("stride", &SamplingOptions::stride,
-             "Frames from one frame of a window to the next; of whole_video, too.")
-      .at_least(1);
-  schema
-      .field(
-          "every", &SamplingOptions::every,
-          "window_ending_at, near_and_far: an epoch has one sample for every so many frames of a "
-          "video. The other kinds have one sample for each video.")
-      .at_least(1);
-  schema
-      .field("reach", &SamplingOptions::reach,
-             "around_frame, near_and_far: largest distance from the sampled frame, in frames.")
-      .at_least(1);
+  schema.field("kind", &SamplingOptions::name,
+               "Name of the sampler (tessera plugins list prints them); its options stand beside "
+               "this key.");
   schema.field(
       "redraw_empty", &SamplingOptions::redraw_empty,
       "If no instance is left in a clip of a video after augmentation, another sample of the "
@@ -196,40 +143,16 @@ void NormaliseOptions::describe(Schema<NormaliseOptions>& schema) {
 }
 
 void AugmentStepOptions::describe(Schema<AugmentStepOptions>& schema) {
-  using Step = AugmentStepOptions;
   schema
       .field(
-          "kind", &Step::kind,
-          "flip: left to right; flip_vertical: top to bottom; reverse_time: last frame first; "
-          "shuffle_channels: R, G, B in a drawn order; resize: to one of short_sides; crop: to a "
-          "drawn width and height of smallest to largest at a drawn place; photometric: "
-          "brightness, contrast, saturation, hue and channel order.")
-      .required()
-      .one_of({"flip", "flip_vertical", "reverse_time", "shuffle_channels", "resize", "crop",
-               "photometric"});
+          "kind", &AugmentStepOptions::name,
+          "Name of the augmentation (tessera plugins list prints them); its options stand beside "
+          "this key.")
+      .required();
   schema
-      .field("probability", &Step::probability, "How often the step is done, drawn for each clip.")
+      .field("probability", &AugmentStepOptions::probability,
+             "How often the step is done, drawn for each clip.")
       .between(0, 1);
-  schema
-      .field("short_sides", &Step::short_sides,
-             "Shorter sides to draw from, pixels (resize); crop resizes to one of them first.")
-      .at_least(1);
-  schema.field("max_side", &Step::max_side, "Limit of the longer side after short_sides, pixels.")
-      .at_least(1);
-  schema.field("smallest", &Step::smallest, "Smallest side of a crop, pixels; smaller frames stay.")
-      .at_least(1);
-  schema.field("largest", &Step::largest, "Largest side of a crop, pixels.").at_least(1);
-  schema.field("per_frame", &Step::per_frame,
-               "photometric: draw for each frame anew, as VisTR's code does (default false: one "
-               "draw for the clip, so that colours do not flicker).");
-  schema.field("wrap_overflow", &Step::wrap_overflow,
-               "photometric: let values beyond 0..255 wrap round, as VisTR's code does (default "
-               "false: clip them).");
-  schema
-      .field("shuffle_channels", &Step::shuffle_channels,
-             "photometric: how often the channels are put in a drawn order (default 0.5).")
-      .between(0, 1);
-  schema.validate(check_step);
 }
 
 void AugmentOptions::describe(Schema<AugmentOptions>& schema) {

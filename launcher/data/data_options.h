@@ -47,12 +47,11 @@ struct SplitOptions {
   static void describe(Schema<SplitOptions>& schema);
 };
 
-/// `[data.sampling]`: which frames of a video become a training clip.
-struct SamplingOptions {
-  std::string kind = "window_ending_at";
-  int64_t stride = 1;
-  int64_t every = 1;
-  int64_t reach = 20;
+/// `[data.sampling]`: which frames of a video become a training clip, by the sampler that `kind`
+/// names.
+struct SamplingOptions : PluginChoice {
+  static constexpr const char* kPluginKind = "sampler";
+  SamplingOptions() { name = "window_ending_at"; }
   bool redraw_empty = false;
   static void describe(Schema<SamplingOptions>& schema);
 };
@@ -66,17 +65,10 @@ struct NormaliseOptions {
   static void describe(Schema<NormaliseOptions>& schema);
 };
 
-/// One of `data.augment.steps`. Every number that a step draws holds for the whole clip.
-struct AugmentStepOptions {
-  std::string kind = "flip";
+/// One of `data.augment.steps`: the augmentation that `kind` names.
+struct AugmentStepOptions : PluginChoice {
+  static constexpr const char* kPluginKind = "augmentation";
   double probability = 1.0;
-  std::vector<int64_t> short_sides;        // resize; crop: resize first
-  std::optional<int64_t> max_side;         // with short_sides
-  std::optional<int64_t> smallest;         // crop, pixels
-  std::optional<int64_t> largest;          // crop, pixels
-  std::optional<bool> per_frame;           // photometric
-  std::optional<bool> wrap_overflow;       // photometric
-  std::optional<double> shuffle_channels;  // photometric, probability
   static void describe(Schema<AugmentStepOptions>& schema);
 };
 

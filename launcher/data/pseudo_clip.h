@@ -2,9 +2,9 @@
 
 #include <cstdint>
 
-#include "launcher/data/augmentation.h"
+#include "core/structures/random.h"
+#include "launcher/data/clip_images.h"
 #include "launcher/data/data_options.h"
-#include "launcher/data/random.h"
 
 namespace tessera::data {
 

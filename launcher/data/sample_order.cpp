@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "core/error.h"
-#include "launcher/data/random.h"
+#include "core/structures/random.h"
 
 namespace tessera::data {
 namespace {

@@ -8,10 +8,10 @@
 #include <string_view>
 
 #include "core/error.h"
+#include "core/structures/random.h"
 #include "launcher/data/json_parts.h"
 #include "launcher/data/json_reader.h"
 #include "launcher/data/mapped_file.h"
-#include "launcher/data/random.h"
 #include "launcher/data/ytvis.h"
 #include "launcher/data/ytvis_writer.h"
 #include "launcher/weights/atomic_file.h"

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "launcher/data/random.h"
+#include "core/structures/random.h"
 
 namespace tessera::data {
 

@@ -19,8 +19,9 @@ struct Kind {
   const char* use;
 };
 
-constexpr std::array<Kind, 11> kKinds = {{
+constexpr std::array<Kind, 13> kKinds = {{
     {"attention", "Attention", "model.encoder.attention.plugin=@name@"},
+    {"augmentation", "Augmentation", "'data.augment.steps=[{kind=\"@name@\"}]'"},
     {"auxiliary", "Auxiliary", "auxiliaries=[{name='@name@', network='@name@'}]"},
     {"backbone", "Backbone", "model.backbone.plugin=@name@"},
     {"decoder", "Decoder", "model.decoder.plugin=@name@"},
@@ -31,6 +32,7 @@ constexpr std::array<Kind, 11> kKinds = {{
     {"loss", "Loss", "loss.terms.@name@.plugin=@name@"},
     {"mask_head", "MaskHead", "model.mask_head.plugin=@name@"},
     {"matcher", "Matcher", "loss.matcher.plugin=@name@"},
+    {"sampler", "Sampler", "data.sampling.kind=@name@"},
 }};
 
 const Kind& find_kind(const std::string& name) {

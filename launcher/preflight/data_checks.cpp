@@ -106,18 +106,11 @@ void check_train_images(const Experiment& experiment, const data::ClipDataset& t
     });
 }
 
-void check_clip_length(const Experiment& experiment, const data::ClipDataset& train,
-                       Findings& findings) {
-  const DataOptions& options = experiment.data;
-  if (options.sampling.kind == "whole_video") return;
-  const bool is_window =
-      options.sampling.kind == "window_ending_at" || options.sampling.kind == "uniform_window";
-  const int64_t span =
-      is_window ? (options.num_frames - 1) * options.sampling.stride + 1 : options.num_frames;
-  for (size_t i = 0; i < train.sets().size(); ++i) {
-    const SplitOptions& split = options.train;
-    if (!split.sets.empty() && split.sets[i].kind != "ytvis") continue;
-    const auto& videos = train.sets()[i].annotations().videos;
+void check_clip_length(const data::ClipDataset& train, Findings& findings) {
+  for (const data::ClipSet& set : train.sets()) {
+    if (set.is_images()) continue;
+    const int64_t span = set.span();
+    const auto& videos = set.annotations().videos;
     int64_t shortest = span, count = 0;
     for (const data::Video& video : videos) {
       if (video.length >= span) continue;
@@ -127,7 +120,7 @@ void check_clip_length(const Experiment& experiment, const data::ClipDataset& tr
     if (count == 0) continue;
     findings.warn("clip length",
                   std::to_string(count) + " of " + std::to_string(videos.size()) + " videos of " +
-                      train.sets()[i].annotations().file.string() + " have fewer than the " +
+                      set.annotations().file.string() + " have fewer than the " +
                       std::to_string(span) +
                       " frames that a clip spans (the shortest: " + std::to_string(shortest) +
                       "). Their frames are used more than once in a clip.");
@@ -239,7 +232,7 @@ OpenedData check_data(const Experiment& experiment, Findings& findings) {
   opened.train = open_train(experiment, findings);
   if (opened.train) {
     check_train_images(experiment, *opened.train, findings);
-    check_clip_length(experiment, *opened.train, findings);
+    check_clip_length(*opened.train, findings);
     check_used_categories(*opened.train, findings);
   }
   check_validation(experiment, opened, findings);

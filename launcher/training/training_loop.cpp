@@ -13,7 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
-#include "launcher/data/random.h"
+#include "core/structures/random.h"
 #include "launcher/event_log.h"
 #include "launcher/training/checkpoint_writer.h"
 #include "launcher/training/learner.h"
@@ -38,7 +38,7 @@ double seconds_since(Clock::time_point start) {
 /// resumed run draws the same numbers as an uninterrupted one, and why ranks draw different ones.
 uint64_t part_seed(int64_t seed, const std::vector<uint64_t>& key) {
   auto mixed = static_cast<uint64_t>(seed);
-  for (const uint64_t number : key) mixed = data::Random({mixed, number}).next();
+  for (const uint64_t number : key) mixed = Random({mixed, number}).next();
   return mixed;
 }
 

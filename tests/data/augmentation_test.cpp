@@ -1,15 +1,18 @@
-#include "launcher/data/augmentation.h"
-
 #include <cmath>
 #include <opencv2/imgproc.hpp>
 #include <set>
 
 #include "launcher/data/geometry.h"
 #include "launcher/data/photometric.h"
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
 namespace {
+
+using test_support::augment;
+using test_support::step;
+using test_support::transform_of;
 
 constexpr float kInside = 200;
 
@@ -49,18 +52,10 @@ int count_differences(const ClipImages& clip, int margin) {
   return differences;
 }
 
-AugmentStepOptions step(const std::string& kind) {
-  AugmentStepOptions options;
-  options.kind = kind;
-  return options;
-}
-
 TEST(Augment, FrameAndMaskAgreeToThePixelAfterOneResize) {
   AugmentStepOptions flip = step("flip");
   flip.probability = 0.5;
-  AugmentStepOptions crop = step("crop");
-  crop.smallest = 40;
-  crop.largest = 70;
+  const AugmentStepOptions crop = step("crop", "smallest = 40\nlargest = 70");
   for (uint64_t seed = 0; seed < 20; ++seed)
     for (const int64_t side : {23, 37, 50, 64, 81, 150, 163}) {
       ClipImages clip = painted_clip(80, 120);
@@ -107,13 +102,9 @@ TEST(Augment, ShuffledChannelsAreOneDrawForTheClip) {
 }
 
 TEST(Augment, FrameAndMaskStayTogetherThroughAllSteps) {
-  AugmentStepOptions resize = step("resize");
-  resize.short_sides = {31, 47, 64, 150};
-  AugmentStepOptions crop = step("crop");
-  crop.short_sides = {70, 90};
-  crop.smallest = 40;
-  crop.largest = 80;
-  crop.probability = 0.7;
+  const AugmentStepOptions resize = step("resize", "short_sides = [31, 47, 64, 150]");
+  const AugmentStepOptions crop =
+      step("crop", "short_sides = [70, 90]\nsmallest = 40\nlargest = 80\nprobability = 0.7");
   AugmentStepOptions flip = step("flip");
   flip.probability = 0.5;
   const AugmentOptions options{.steps = {flip, resize, crop}, .short_side = 53, .max_side = 90};
@@ -142,9 +133,7 @@ TEST(Augment, FlipTurnsEveryFrameOfTheClip) {
 }
 
 TEST(Augment, CropNeverExceedsTheFrame) {
-  AugmentStepOptions crop = step("crop");
-  crop.smallest = 25;
-  crop.largest = 100;
+  const AugmentStepOptions crop = step("crop", "smallest = 25\nlargest = 100");
   for (uint64_t seed = 0; seed < 50; ++seed) {
     ClipImages clip = painted_clip(20, 40);
     Random random({seed});
@@ -174,13 +163,9 @@ TEST(Geometry, MaskResizeTakesThePixelUnderTheCentre) {
 
 /// Runs and pixels of the same random masks through the same random transforms.
 TEST(Geometry, RunsAreTakenAsPixelsAre) {
-  AugmentStepOptions resize = step("resize");
-  resize.short_sides = {7, 19, 40, 90};
-  resize.probability = 0.6;
-  AugmentStepOptions crop = step("crop");
-  crop.smallest = 5;
-  crop.largest = 30;
-  crop.probability = 0.6;
+  const AugmentStepOptions resize =
+      step("resize", "short_sides = [7, 19, 40, 90]\nprobability = 0.6");
+  const AugmentStepOptions crop = step("crop", "smallest = 5\nlargest = 30\nprobability = 0.6");
   AugmentStepOptions flip = step("flip"), flip_vertical = step("flip_vertical");
   flip.probability = flip_vertical.probability = 0.5;
   AugmentOptions options;
@@ -199,7 +184,7 @@ TEST(Geometry, RunsAreTakenAsPixelsAre) {
     }
     std::vector<uint8_t> pixels = to_mask(rle);
     const cv::Mat mask(size, CV_8UC1, pixels.data());
-    const ClipTransform transform(options, size, 1, random);
+    const ClipTransform transform = transform_of(options, size, 1, random);
     const cv::Mat expected = take_pixels(mask, transform.rows(), transform.columns());
     const cv::Mat taken = take_pixels(rle, transform.rows(), transform.columns());
     ASSERT_EQ(taken.size(), transform.size());
@@ -210,11 +195,10 @@ TEST(Geometry, RunsAreTakenAsPixelsAre) {
 }
 
 TEST(Augment, OneOfTwoResizesInARowIsDone) {
-  AugmentStepOptions resize = step("resize");
-  resize.short_sides = {64};
+  const AugmentStepOptions resize = step("resize", "short_sides = [64]");
   Random random({1});
-  const ClipTransform transform({.steps = {resize}, .short_side = 20, .max_side = 31}, {120, 80}, 1,
-                                random);
+  const ClipTransform transform =
+      transform_of({.steps = {resize}, .short_side = 20, .max_side = 31}, {120, 80}, 1, random);
   EXPECT_EQ(transform.size(), cv::Size(30, 20));
   EXPECT_EQ(transform.reduction(), 4);
   EXPECT_EQ(transform.rows(), nearest_indices(80, 20)) << "not by way of the 64 rows between";
@@ -223,17 +207,15 @@ TEST(Augment, OneOfTwoResizesInARowIsDone) {
 }
 
 TEST(Augment, ACropOfAResizedFrameIsACropOfTheFrame) {
-  AugmentStepOptions crop = step("crop");
-  crop.short_sides = {40};  // half the size
-  crop.smallest = 12;
-  crop.largest = 30;
+  const AugmentStepOptions crop =  // of half the size
+      step("crop", "short_sides = [40]\nsmallest = 12\nlargest = 30");
   std::set<std::pair<int, int>> places;
   for (uint64_t seed = 0; seed < 40; ++seed) {
     Random random({seed}), again({seed});
-    const ClipTransform once({.steps = {crop}, .short_side = {}, .max_side = {}}, {120, 80}, 1,
-                             again);
-    const ClipTransform transform({.steps = {crop}, .short_side = 24, .max_side = 60}, {120, 80}, 1,
-                                  random);
+    const ClipTransform once =
+        transform_of({.steps = {crop}, .short_side = {}, .max_side = {}}, {120, 80}, 1, again);
+    const ClipTransform transform =
+        transform_of({.steps = {crop}, .short_side = 24, .max_side = 60}, {120, 80}, 1, random);
     EXPECT_EQ(transform.size(), resized_size(once.size().height, once.size().width, 24, 60))
         << "the size is that of two resizes";
     const cv::Rect region = transform.region();
@@ -249,18 +231,17 @@ TEST(Augment, ACropOfAResizedFrameIsACropOfTheFrame) {
 }
 
 TEST(Augment, AReducedFrameShowsTheSame) {
-  AugmentStepOptions crop = step("crop"), resized_crop = step("crop"), flip = step("flip");
-  crop.smallest = resized_crop.smallest = 40;
-  crop.largest = resized_crop.largest = 71;
-  resized_crop.short_sides = {75, 120};
-  flip.probability = 0.5;
+  const AugmentStepOptions crop = step("crop", "smallest = 40\nlargest = 71");
+  const AugmentStepOptions resized_crop =
+      step("crop", "short_sides = [75, 120]\nsmallest = 40\nlargest = 71");
+  const AugmentStepOptions flip = step("flip", "probability = 0.5");
   cv::Mat frame(96, 160, CV_8UC3);
   cv::RNG(3).fill(frame, cv::RNG::UNIFORM, 0, 256);
   cv::GaussianBlur(frame, frame, {0, 0}, 2);
   std::set<int> reductions;
   for (uint64_t seed = 0; seed < 40; ++seed) {
     Random random({seed});
-    const ClipTransform transform(
+    const ClipTransform transform = transform_of(
         {.steps = {flip, seed % 2 == 0 ? crop : resized_crop}, .short_side = 15, .max_side = {}},
         frame.size(), 1, random);
     const int reduction = transform.reduction();
@@ -278,14 +259,13 @@ TEST(Augment, ImagesAreDecodedNoSmallerThanNeeded) {
   const auto reduction = [](const std::vector<AugmentStepOptions>& steps,
                             std::optional<int64_t> short_side) {
     Random random({1});
-    return ClipTransform({.steps = steps, .short_side = short_side, .max_side = {}}, {1280, 720}, 1,
-                         random)
+    return transform_of({.steps = steps, .short_side = short_side, .max_side = {}}, {1280, 720}, 1,
+                        random)
         .reduction();
   };
-  AugmentStepOptions crop = step("crop"), crop_of_resized = step("crop");
-  crop.smallest = crop_of_resized.smallest = 64;
-  crop.largest = crop_of_resized.largest = 64;
-  crop_of_resized.short_sides = {360};
+  const AugmentStepOptions crop = step("crop", "smallest = 64\nlargest = 64");
+  const AugmentStepOptions crop_of_resized =
+      step("crop", "short_sides = [360]\nsmallest = 64\nlargest = 64");
   EXPECT_EQ(reduction({}, 360), 2);
   EXPECT_EQ(reduction({}, 361), 1);
   EXPECT_EQ(reduction({}, {}), 1);
@@ -300,8 +280,8 @@ TEST(Photometric, IsDrawnOncePerClipUnlessAsked) {
   const auto difference = [](bool per_frame, uint64_t seed) {
     ClipImages clip;
     for (int t = 0; t < 4; ++t) clip.frames.emplace_back(5, 5, CV_32FC3, cv::Scalar(90, 120, 60));
-    AugmentStepOptions options = step("photometric");
-    options.per_frame = per_frame;
+    const AugmentStepOptions options =
+        step("photometric", per_frame ? "per_frame = true" : "per_frame = false");
     Random random({seed});
     augment(clip, {.steps = {options}, .short_side = {}, .max_side = {}}, random);
     return cv::norm(clip.frames[0], clip.frames[3], cv::NORM_INF);
@@ -316,19 +296,19 @@ TEST(Photometric, IsDrawnOncePerClipUnlessAsked) {
 
 TEST(Photometric, ClipsOrWrapsAsAsked) {
   const cv::Mat frame(2, 2, CV_32FC3, cv::Scalar(250, 100, 5));
-  const PhotometricDraw brighter{.brightness = 20};
+  const ColourChange brighter{.brightness = 20};
   EXPECT_EQ(distort(frame, brighter).at<cv::Vec3f>(0, 0), cv::Vec3f(255, 120, 25));
-  const PhotometricDraw wrapping{.brightness = 20, .wrap_overflow = true};
+  const ColourChange wrapping{.brightness = 20, .wrap_overflow = true};
   EXPECT_EQ(distort(frame, wrapping).at<cv::Vec3f>(0, 0), cv::Vec3f(14, 120, 25));
-  const PhotometricDraw darker{.brightness = -20};
+  const ColourChange darker{.brightness = -20};
   EXPECT_EQ(distort(frame, darker).at<cv::Vec3f>(0, 0), cv::Vec3f(230, 80, 0));
-  const PhotometricDraw wrapping_down{.brightness = -20, .wrap_overflow = true};
+  const ColourChange wrapping_down{.brightness = -20, .wrap_overflow = true};
   EXPECT_EQ(distort(frame, wrapping_down).at<cv::Vec3f>(0, 0), cv::Vec3f(230, 80, 241));
 }
 
 TEST(Photometric, DoesWhatItsNumbersSay) {
   const cv::Mat frame(1, 1, CV_32FC3, cv::Scalar(200, 100, 50));
-  const auto pixel = [&](const PhotometricDraw& draw) {
+  const auto pixel = [&](const ColourChange& draw) {
     return distort(frame, draw).at<cv::Vec3f>(0, 0);
   };
   EXPECT_EQ(pixel({}), cv::Vec3f(200, 100, 50));

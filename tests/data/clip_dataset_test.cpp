@@ -2,6 +2,7 @@
 
 #include <set>
 
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 #include "tests/data/prepared_frames.h"
 
@@ -59,10 +60,7 @@ class ClipDatasetTest : public test_support::DataTest {
 TEST_F(ClipDatasetTest, KnowsHowLargeItsClipsGet) {
   document_["videos"][1]["width"] = 6;
   document_["videos"][1]["height"] = 10;
-  AugmentStepOptions resize;
-  resize.kind = "resize";
-  resize.short_sides = {12, 24, 18};
-  options_.augment.steps = {resize};
+  options_.augment.steps = {test_support::step("resize", "short_sides = [12, 24, 18]")};
   const ClipDataset dataset = open();
   EXPECT_EQ(dataset.largest_clip(/*clips_in_batch=*/1).text(), "2 frames of 40x24, 1 instances");
   EXPECT_EQ(dataset.largest_clip(/*clips_in_batch=*/2).text(), "2 frames of 40x32, 1 instances");
@@ -136,13 +134,8 @@ TEST_F(ClipDatasetTest, NamesASetInWhichNoClipHasAnInstance) {
 }
 
 TEST_F(ClipDatasetTest, DrawsDependOnSeedEpochAndSampleAlone) {
-  AugmentStepOptions crop;
-  crop.kind = "crop";
-  crop.smallest = 1;
-  crop.largest = 8;
-  AugmentStepOptions photometric;
-  photometric.kind = "photometric";
-  options_.augment.steps = {crop, photometric};
+  options_.augment.steps = {test_support::step("crop", "smallest = 1\nlargest = 8"),
+                            test_support::step("photometric")};
   const ClipDataset dataset = open();
   const ClipSample sample = dataset.load(1, 5, 2);
   EXPECT_TRUE(at::equal(sample.frames, dataset.load(1, 5, 2).frames));

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "launcher/data/synth.h"
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
@@ -34,16 +35,11 @@ class ClipLoaderTest : public test_support::DataTest {
     DataOptions options;
     options.num_frames = 3;
     options.num_categories = 5;
-    options.sampling.every = 2;  // 9 samples
+    options.sampling = test_support::sampling("window_ending_at", "every = 2");  // 9 samples
     options.train = {(folder_ / "annotations.json").string(), (folder_ / "frames").string()};
-    AugmentStepOptions flip;
-    flip.probability = 0.5;
-    AugmentStepOptions resize;
-    resize.kind = "resize";
-    resize.short_sides = {30, 40, 50};
-    AugmentStepOptions photometric;
-    photometric.kind = "photometric";
-    options.augment.steps = {flip, resize, photometric};
+    options.augment.steps = {test_support::step("flip", "probability = 0.5"),
+                             test_support::step("resize", "short_sides = [30, 40, 50]"),
+                             test_support::step("photometric")};
     dataset_ = std::make_shared<ClipDataset>(options, options.train, "train");
   }
 

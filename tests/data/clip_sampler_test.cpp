@@ -3,17 +3,28 @@
 #include <algorithm>
 #include <set>
 
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
 namespace {
 
+using test_support::sampling;
+
 using Frames = std::vector<int64_t>;
+
+ClipSampler sampler_of(const SamplingOptions& options, int64_t num_frames,
+                       const std::vector<int64_t>& lengths) {
+  std::vector<SampledVideo> videos;
+  for (const int64_t length : lengths)
+    videos.push_back({length, at::zeros({0, length}, at::kBool)});
+  return {options, {num_frames, 1}, videos};
+}
 
 Frames frames_of(const SamplingOptions& options, int64_t num_frames, int64_t length, int64_t sample,
                  uint64_t seed = 1) {
   Random random({seed});
-  return ClipSampler(options, num_frames, {length}).draw(sample, random).frames;
+  return sampler_of(options, num_frames, {length}).draw(sample, random).frames;
 }
 
 TEST(ClipSampler, WindowEndsAtItsFrameAndWrapsToTheEnd) {
@@ -21,7 +32,7 @@ TEST(ClipSampler, WindowEndsAtItsFrameAndWrapsToTheEnd) {
   EXPECT_EQ(frames_of(options, 3, 10, 5), (Frames{3, 4, 5}));
   EXPECT_EQ(frames_of(options, 3, 10, 1), (Frames{9, 0, 1}));
   EXPECT_EQ(frames_of(options, 5, 3, 0), (Frames{2, 0, 1, 2, 0}));
-  EXPECT_EQ(frames_of({.stride = 2}, 3, 10, 1), (Frames{7, 9, 1}));
+  EXPECT_EQ(frames_of(sampling("window_ending_at", "stride = 2"), 3, 10, 1), (Frames{7, 9, 1}));
 }
 
 /// VisTR's code: file_names[frame - (k % length)] for k = T-1 .. 0, negative from the end.
@@ -38,10 +49,10 @@ TEST(ClipSampler, WindowIsThatOfTheReference) {
 }
 
 TEST(ClipSampler, HasOneSampleForEachFrameOrVideo) {
-  EXPECT_EQ(ClipSampler({}, 4, {3, 5}).size(), 8);
-  EXPECT_EQ(ClipSampler({.every = 2}, 4, {3, 5}).size(), 5);
-  EXPECT_EQ(ClipSampler({.kind = "uniform_window", .every = 2}, 4, {3, 5}).size(), 2);
-  const ClipSampler sampler({.every = 2}, 1, {3, 5});
+  EXPECT_EQ(sampler_of({}, 4, {3, 5}).size(), 8);
+  EXPECT_EQ(sampler_of(sampling("window_ending_at", "every = 2"), 4, {3, 5}).size(), 5);
+  EXPECT_EQ(sampler_of(sampling("uniform_window"), 4, {3, 5}).size(), 2);
+  const ClipSampler sampler = sampler_of(sampling("window_ending_at", "every = 2"), 1, {3, 5});
   Random random({1});
   EXPECT_EQ(sampler.draw(1, random).frames, Frames{2});
   EXPECT_EQ(sampler.draw(2, random).video, 1U);
@@ -49,7 +60,7 @@ TEST(ClipSampler, HasOneSampleForEachFrameOrVideo) {
 }
 
 TEST(ClipSampler, UniformWindowReachesEveryPlace) {
-  const SamplingOptions options{.kind = "uniform_window", .stride = 2};
+  const SamplingOptions options = sampling("uniform_window", "stride = 2");
   std::set<Frames> seen;
   for (uint64_t seed = 0; seed < 200; ++seed) seen.insert(frames_of(options, 3, 7, 0, seed));
   EXPECT_EQ(seen, (std::set<Frames>{{0, 2, 4}, {1, 3, 5}, {2, 4, 6}}));
@@ -57,7 +68,7 @@ TEST(ClipSampler, UniformWindowReachesEveryPlace) {
 }
 
 TEST(ClipSampler, AroundFrameStaysWithinReachInOrder) {
-  const SamplingOptions options{.kind = "around_frame", .reach = 3};
+  const SamplingOptions options = sampling("around_frame", "reach = 3");
   std::set<int64_t> seen;
   for (uint64_t seed = 0; seed < 300; ++seed) {
     const Frames frames = frames_of(options, 2, 30, 0, seed);
@@ -71,8 +82,8 @@ TEST(ClipSampler, AroundFrameStaysWithinReachInOrder) {
 }
 
 TEST(ClipSampler, NearAndFarHasNeighboursAndFramesOutside) {
-  const SamplingOptions options{.kind = "near_and_far", .reach = 3};
-  EXPECT_EQ(ClipSampler(options, 5, {30, 7}).size(), 37);
+  const SamplingOptions options = sampling("near_and_far", "reach = 3");
+  EXPECT_EQ(sampler_of(options, 5, {30, 7}).size(), 37);
   std::set<int64_t> far;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const Frames frames = frames_of(options, 5, 30, 12, seed);
@@ -97,7 +108,7 @@ TEST(ClipSampler, NearAndFarHasNeighboursAndFramesOutside) {
 /// SeqFormer's code takes the others from the frames before the first neighbour and from the last
 /// neighbour on: of the three frames drawn so far only the last one may come twice.
 TEST(ClipSampler, FarFramesMayBeTheLastNeighbour) {
-  const SamplingOptions options{.kind = "near_and_far", .reach = 1};
+  const SamplingOptions options = sampling("near_and_far", "reach = 1");
   int twice = 0;
   for (uint64_t seed = 0; seed < 400; ++seed) {
     const Frames frames = frames_of(options, 5, 12, 5, seed);
@@ -115,7 +126,7 @@ TEST(ClipSampler, FarFramesMayBeTheLastNeighbour) {
 /// If the frames outside are no more than are wanted, SeqFormer's code draws from all frames, each
 /// once; if the video has fewer, all of them and a few of them again.
 TEST(ClipSampler, ShortVideosGiveFramesOfAllPlaces) {
-  const SamplingOptions options{.kind = "near_and_far", .reach = 1};
+  const SamplingOptions options = sampling("near_and_far", "reach = 1");
   bool middle_again = false;
   for (uint64_t seed = 0; seed < 200; ++seed) {
     const Frames all = frames_of(options, 7, 6, 2, seed);  // 1, 2, 3 and four of 0..5
@@ -132,8 +143,8 @@ TEST(ClipSampler, ShortVideosGiveFramesOfAllPlaces) {
 }
 
 TEST(ClipSampler, WholeVideoTakesAllFrames) {
-  EXPECT_EQ(frames_of({.kind = "whole_video"}, 2, 4, 0), (Frames{0, 1, 2, 3}));
-  EXPECT_EQ(frames_of({.kind = "whole_video", .stride = 2}, 2, 5, 0), (Frames{0, 2, 4}));
+  EXPECT_EQ(frames_of(sampling("whole_video"), 2, 4, 0), (Frames{0, 1, 2, 3}));
+  EXPECT_EQ(frames_of(sampling("whole_video", "stride = 2"), 2, 5, 0), (Frames{0, 2, 4}));
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "launcher/data/clip_loader.h"
 #include "launcher/data/coco.h"
 #include "launcher/data/synth.h"
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
@@ -41,7 +42,7 @@ class JointSetsTest : public test_support::DataTest {
     }
     options_.num_frames = 3;
     options_.num_categories = 5;
-    options_.sampling.kind = "uniform_window";
+    options_.sampling = test_support::sampling("uniform_window");
     options_.train.sets.resize(2);
     options_.train.sets[0].annotations = (folder_ / "videos/annotations.json").string();
     options_.train.sets[0].images = (folder_ / "videos/frames").string();
@@ -194,9 +195,8 @@ TEST_F(JointSetsTest, PhotometricStepsAreOfVideosUnlessAsked) {
   PseudoClipOptions& pseudo = options_.train.sets[1].pseudo_clip;
   pseudo.perspective = pseudo.rotate = pseudo.translate = pseudo.blur_probability = 0;
   pseudo.brightness = pseudo.hue_saturation = 0;
-  AugmentStepOptions photometric, flip;
-  photometric.kind = "photometric";
-  flip.kind = "flip";
+  const AugmentStepOptions photometric = test_support::step("photometric");
+  const AugmentStepOptions flip = test_support::step("flip");
   options_.normalise = {.mean = {0, 0, 0}, .deviation = {1.0 / 255, 1.0 / 255, 1.0 / 255}};
   const auto changed = [&](int64_t first, int64_t count) {
     options_.augment.steps = {photometric, flip};

@@ -1,5 +1,6 @@
 #include "launcher/data/clip_loader.h"
 #include "launcher/data/frame_source.h"
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
@@ -18,13 +19,9 @@ class MinivisTest : public testing::Test {
     options.num_frames = num_frames;
     options.num_categories = 40;
     options.train = {(folder_ / "annotations" / name).string(), (folder_ / "JPEGImages").string()};
-    AugmentStepOptions flip;
-    flip.probability = 0.5;
-    AugmentStepOptions crop;
-    crop.kind = "crop";
-    crop.short_sides = {200, 250};
-    crop.smallest = 150;
-    crop.largest = 300;
+    const AugmentStepOptions flip = test_support::step("flip", "probability = 0.5");
+    const AugmentStepOptions crop =
+        test_support::step("crop", "short_sides = [200, 250]\nsmallest = 150\nlargest = 300");
     options.augment = {.steps = {flip, crop}, .short_side = 96, .max_side = 160};
     return options;
   }

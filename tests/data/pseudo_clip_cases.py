@@ -29,7 +29,7 @@ def mix(z):
 
 
 class Random:
-    """launcher/data/random.h."""
+    """core/structures/random.h."""
 
     def __init__(self, key):
         self.state = mix((GOLDEN + mix((key + GOLDEN) & BITS)) & BITS)

@@ -5,12 +5,15 @@
 
 #include "core/error.h"
 #include "launcher/data/antialiased_resize.h"
-#include "launcher/data/augmentation.h"
 #include "launcher/data/pixel_loops.h"
+#include "tests/data/augment_steps.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {
 namespace {
+
+using test_support::step;
+using test_support::transform_of;
 
 constexpr Resizing kDown{.rounds_down = true};
 constexpr Resizing kAntialiased{.antialiased = true};
@@ -118,17 +121,13 @@ TEST(AntialiasedResize, TakesAPartOfAFrameAsAFrame) {
 TEST(AntialiasedResize, DoesEveryStepAsWritten) {
   cv::Mat frame(96, 160, CV_8UC3);
   cv::RNG(3).fill(frame, cv::RNG::UNIFORM, 0, 256);
-  AugmentStepOptions resize, crop;
-  resize.kind = "resize";
-  resize.short_sides = {64};
-  crop.kind = "crop";
-  crop.short_sides = {50};
-  crop.smallest = crop.largest = 30;
+  const AugmentStepOptions resize = step("resize", "short_sides = [64]");
+  const AugmentStepOptions crop = step("crop", "short_sides = [50]\nsmallest = 30\nlargest = 30");
   const AugmentOptions options{.steps = {resize, crop}, .short_side = 20, .max_side = {}};
   std::set<double> places;
   for (uint64_t seed = 0; seed < 10; ++seed) {
     Random random({seed});
-    const ClipTransform transform(options, frame.size(), 1, random, kAntialiased);
+    const ClipTransform transform = transform_of(options, frame.size(), 1, random, kAntialiased);
     EXPECT_EQ(transform.reduction(), 1) << "every pixel is needed";
     EXPECT_EQ(transform.region(), cv::Rect(cv::Point(), frame.size()));
     const cv::Mat result = transform.frame(frame, 0);
@@ -152,14 +151,18 @@ TEST(AntialiasedResize, SeesWholeLevelsAfterPhotometricSteps) {
   const cv::Mat bytes = cut_to_bytes(levels);
   EXPECT_EQ(bytes.at<cv::Vec3b>(1, 1), cv::Vec3b(7, 0, 255));
   cv::Mat frame(40, 60, CV_8UC3, cv::Scalar(90, 120, 60));
-  AugmentStepOptions photometric;
-  photometric.kind = "photometric";
+  const AugmentStepOptions photometric = step("photometric");
   for (uint64_t seed = 0; seed < 20; ++seed) {
     Random random({seed}), again({seed});
-    const ClipTransform transform({.steps = {photometric}, .short_side = 20, .max_side = {}},
-                                  frame.size(), 1, random, kAntialiased);
-    again.happens(1);  // the step's probability
-    const cv::Mat distorted = distort(frame, draw_photometric(photometric, again));
+    const ClipTransform transform =
+        transform_of({.steps = {photometric}, .short_side = 20, .max_side = {}}, frame.size(), 1,
+                     random, kAntialiased);
+    // Without antialiasing levels keep their fractions.
+    const cv::Mat distorted =
+        transform_of({.steps = {photometric}, .short_side = {}, .max_side = {}}, frame.size(), 1,
+                     again)
+            .frame(frame, 0);
+    ASSERT_EQ(distorted.type(), CV_32FC3);
     EXPECT_EQ(transform.frame(frame, 0).at<cv::Vec3b>(10, 10),
               cut_to_bytes(distorted).at<cv::Vec3b>(10, 10))
         << seed;

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "launcher/data/random.h"
+#include "core/structures/random.h"
 #include "tests/data/fixture.h"
 
 namespace tessera::data {

@@ -3,7 +3,7 @@
 # checked, tested and used. KINDS: those to try (default: attention; "all" for every kind).
 source "$(dirname "$0")/lib.sh"
 kinds=${KINDS:-attention}
-[ "$kinds" != all ] || kinds="attention auxiliary backbone decoder encoder feature_loss instance_head linker loss mask_head matcher"
+[ "$kinds" != all ] || kinds="attention augmentation auxiliary backbone decoder encoder feature_loss instance_head linker loss mask_head matcher sampler"
 
 cmake --install "$build" --prefix "$work/installed" > /dev/null
 installed=$work/installed/bin/tessera
@@ -26,6 +26,16 @@ if [[ " $kinds " == *" attention "* ]]; then
   "$installed" train "$root/experiments/smoke/vistr.toml" --set "$setting" $(data_settings set) \
     --set train.iterations=2 --output "$work/run" > /dev/null
   grep -q 'plugin = "my_attention"' "$work/run/resolved.toml" || fail "not used"
+fi
+
+if [[ " $kinds " == *" augmentation "* && " $kinds " == *" sampler "* ]]; then
+  export TESSERA_PLUGIN_PATH=$work/my_augmentation/build/lib/tessera/plugins:$work/my_sampler/build/lib/tessera/plugins
+  grep -qF 'data.augment.steps=[{kind="my_augmentation"}]' "$work/my_augmentation/README.md" || fail "augmentation: no use"
+  make_data clips 1
+  "$installed" train "$root/experiments/smoke/vistr.toml" --set 'data.augment.steps=[{kind="my_augmentation"}]' \
+    --set data.sampling.kind=my_sampler $(data_settings clips) --set train.iterations=2 --output "$work/clips_run" > /dev/null
+  grep -q 'kind = "my_augmentation"' "$work/clips_run/resolved.toml" || fail "augmentation: not used"
+  grep -q 'kind = "my_sampler"' "$work/clips_run/resolved.toml" || fail "sampler: not used"
 fi
 
 # What cannot be.

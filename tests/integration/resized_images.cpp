@@ -10,7 +10,7 @@
 #include <sstream>
 
 #include "core/error.h"
-#include "launcher/data/augmentation.h"
+#include "launcher/data/clip_transform.h"
 #include "launcher/data/image_mat.h"
 
 namespace {
@@ -38,11 +38,8 @@ void answer(const std::string& line) {
   std::istringstream(line) >> options.resize >> options.resize_rounding >> short_side >> max_side >>
       image >> output;
   const cv::Size stored = data::read_reduced(image, 1).whole_size;
-  data::Random random({1});
-  AugmentOptions augment;
-  augment.short_side = short_side;
-  if (max_side > 0) augment.max_side = max_side;
-  const data::ClipTransform transform(augment, stored, 1, random, data::resizing_of(options));
+  data::ClipTransform transform(stored, 1, data::resizing_of(options));
+  transform.resize(short_side, max_side);
   const auto start = Clock::now();
   const cv::Mat decoded = data::read_reduced(image, transform.reduction()).rgb;
   const auto middle = Clock::now();

@@ -28,9 +28,10 @@ TEST(PublishedExperiments, ResizeAsTheirAuthorsCodesDo) {
     EXPECT_EQ(data.resize_rounding, from_detectron2.contains(family) ? "nearest" : "down") << name;
     EXPECT_EQ(data.sampling.redraw_empty, family == "seqformer" || family == "mssts") << name;
     for (const AugmentStepOptions& step : data.augment.steps) {
-      if (step.kind != "photometric") continue;
-      EXPECT_TRUE(step.per_frame.value_or(false)) << name;
-      EXPECT_TRUE(step.wrap_overflow.value_or(false)) << name;
+      if (step.name != "photometric") continue;
+      const ConfigNode options = step.descriptor->schema().write(step.options.get());
+      for (const std::string key : {"per_frame", "wrap_overflow"})
+        EXPECT_EQ(to_toml_value(*options.find(key)), "true") << name << ", " << key;
     }
   }
   EXPECT_GT(published, 40);

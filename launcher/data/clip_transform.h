@@ -2,29 +2,36 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <opencv2/core.hpp>
 #include <variant>
 #include <vector>
 
-#include "launcher/data/data_options.h"
-#include "launcher/data/photometric.h"
-#include "launcher/data/random.h"
+#include "core/interfaces/augmentation.h"
 #include "launcher/data/resizing.h"
 
 namespace tessera::data {
 
-/// What `[data.augment]` makes of one clip: every draw is made before the first image is read, so
-/// that images can be decoded no larger than they are needed, frames can go through one by one, and
-/// masks can be looked up where their pixels end.
+/// Operations on a clip that go frame by frame: every one is known before the first image is read,
+/// so that images can be decoded no larger than they are needed, frames can go through one by one,
+/// and masks can be looked up where their pixels end.
+///
+/// antialiased: every operation is done as it is added, on whole levels, as the authors' codes do.
+/// fast: of resizes in a row only the last one is done, and a crop of a resized frame that is
+/// resized again is taken from the frame itself.
 class ClipTransform {
  public:
-  /// Draws the steps in order, then the last resize, for `num_frames` frames of `size`.
-  ///
-  /// antialiased: every step is done as it is written down, on whole levels, as the authors' codes
-  /// do. fast: of resizes in a row only the last one is done, and a crop of a resized frame that is
-  /// resized again is taken from the frame itself.
-  ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames, Random& random,
-                const Resizing& resizing = {});
+  /// Nothing is changed yet. in: `size` of the frames.
+  ClipTransform(cv::Size size, size_t num_frames, const Resizing& resizing = {});
+
+  // The operations of ClipPlan.
+  void flip(bool vertical);
+  void reverse_time() { is_reversed_ = !is_reversed_; }
+  void resize(int64_t short_side, int64_t max_side);
+  void crop(const cv::Rect& region);
+  void shuffle_channels(const std::array<int, 3>& order);
+  void change_colours(std::vector<ColourChange> changes);
+  void change_frames(std::function<void(at::Tensor, int64_t)> change);
 
   /// Of the transformed frames.
   cv::Size size() const { return geometry_.size; }
@@ -71,21 +78,20 @@ class ClipTransform {
   struct ShuffleChannels {
     std::array<int, 3> order;
   };
-  struct Photometric {
-    std::vector<PhotometricDraw> draws;  // one, or one for each frame of the input
+  struct ChangeColours {
+    std::vector<ColourChange> changes;  // one, or one for each frame of the input
   };
-  using Step = std::variant<Flip, Resize, Crop, ShuffleChannels, Photometric>;
+  struct ChangeFrames {
+    std::function<void(at::Tensor, int64_t)> change;
+    bool is_reversed;  // the clip, when the operation was added
+  };
+  using Step = std::variant<Flip, Resize, Crop, ShuffleChannels, ChangeColours, ChangeFrames>;
 
-  void flip(bool vertical);
-  void resize(int64_t short_side, int64_t max_side);
   void undo_resize_that_is_not_seen();
-  void resize_to_drawn(const AugmentStepOptions& step, Random& random);
-  void crop(const AugmentStepOptions& step, Random& random);
-  void crop_to(const cv::Rect& region);
   void undo_resize_and_crop();
   void align_region(cv::Size to);
-  void shuffle_channels(Random& random);
-  void photometric(const AugmentStepOptions& step, Random& random);
+  cv::Mat with_changed_frame(const cv::Mat& frame, const cv::Mat& input, const ChangeFrames& step,
+                             size_t t) const;
 
   Resizing resizing_;
   std::vector<Step> steps_;  // after the region is taken
@@ -95,18 +101,5 @@ class ClipTransform {
   Geometry geometry_;
   Geometry before_resize_;  // where the last step is a resize
 };
-
-/// A clip whose masks are images, too.
-struct ClipImages {
-  std::vector<cv::Mat> frames;  // [T] CV_8UC3 or CV_32FC3, RGB in 0..255, all of one size
-  std::vector<std::vector<cv::Mat>> masks;  // [N][T] CV_8UC1, 0 or 1; empty where absent
-
-  cv::Size size() const { return frames.front().size(); }
-};
-
-/// Puts a whole clip through a transform drawn for it. Frames and masks go through the same
-/// geometry; an empty mask stays empty.
-void augment(ClipImages& clip, const AugmentOptions& options, Random& random,
-             const Resizing& resizing = {});
 
 }  // namespace tessera::data

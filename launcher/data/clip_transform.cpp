@@ -1,4 +1,6 @@
-#include "launcher/data/augmentation.h"
+#include "launcher/data/clip_transform.h"
+
+#include <ATen/ops/from_blob.h>
 
 #include <algorithm>
 #include <numeric>
@@ -7,6 +9,7 @@
 #include <utility>
 
 #include "launcher/data/geometry.h"
+#include "launcher/data/photometric.h"
 #include "launcher/data/pixel_loops.h"
 
 namespace tessera::data {
@@ -49,11 +52,6 @@ std::vector<int> look_up(const std::vector<int>& indices, const std::vector<int>
   return result;
 }
 
-int draw_side(const AugmentStepOptions& step, int side, Random& random) {
-  return static_cast<int>(random.integer(std::min<int64_t>(*step.smallest, side),
-                                         std::min<int64_t>(*step.largest, side)));
-}
-
 cv::Mat flipped(const cv::Mat& frame, bool vertical) {
   cv::Mat result;
   cv::flip(frame, result, vertical ? 0 : 1);
@@ -76,27 +74,14 @@ Overloaded(Functions...) -> Overloaded<Functions...>;
 
 }  // namespace
 
-ClipTransform::ClipTransform(const AugmentOptions& options, cv::Size size, size_t num_frames,
-                             Random& random, const Resizing& resizing)
+ClipTransform::ClipTransform(cv::Size size, size_t num_frames, const Resizing& resizing)
     : resizing_(resizing),
       stated_size_(size),
       num_frames_(num_frames),
       geometry_{.size = size,
                 .region = {cv::Point(), size},
                 .rows = every_index(size.height),
-                .columns = every_index(size.width)} {
-  for (const AugmentStepOptions& step : options.steps) {
-    if (!random.happens(step.probability)) continue;
-    if (step.kind == "flip") flip(/*vertical=*/false);
-    if (step.kind == "flip_vertical") flip(/*vertical=*/true);
-    if (step.kind == "reverse_time") is_reversed_ = !is_reversed_;
-    if (step.kind == "shuffle_channels") shuffle_channels(random);
-    if (step.kind == "photometric") photometric(step, random);
-    if (step.kind == "resize" || step.kind == "crop") resize_to_drawn(step, random);
-    if (step.kind == "crop") crop(step, random);
-  }
-  if (options.short_side) resize(*options.short_side, options.max_side.value_or(0));
-}
+                .columns = every_index(size.width)} {}
 
 void ClipTransform::flip(bool vertical) {
   steps_.push_back(Flip{vertical});
@@ -130,22 +115,7 @@ void ClipTransform::undo_resize_that_is_not_seen() {
   }
 }
 
-void ClipTransform::resize_to_drawn(const AugmentStepOptions& step, Random& random) {
-  if (step.short_sides.empty()) return;
-  const int64_t choice = random.integer(0, static_cast<int64_t>(step.short_sides.size()) - 1);
-  resize(step.short_sides[static_cast<size_t>(choice)], step.max_side.value_or(0));
-}
-
-void ClipTransform::crop(const AugmentStepOptions& step, Random& random) {
-  cv::Rect region;
-  region.width = draw_side(step, geometry_.size.width, random);
-  region.height = draw_side(step, geometry_.size.height, random);
-  region.x = static_cast<int>(random.integer(0, geometry_.size.width - region.width));
-  region.y = static_cast<int>(random.integer(0, geometry_.size.height - region.height));
-  crop_to(region);
-}
-
-void ClipTransform::crop_to(const cv::Rect& region) {
+void ClipTransform::crop(const cv::Rect& region) {
   geometry_.rows = {geometry_.rows.begin() + region.y,
                     geometry_.rows.begin() + region.y + region.height};
   geometry_.columns = {geometry_.columns.begin() + region.x,
@@ -173,7 +143,7 @@ void ClipTransform::undo_resize_and_crop() {
       span_before_resize(drawn.x, drawn.width, geometry_.size.width, resized.width);
   const auto [y, height] =
       span_before_resize(drawn.y, drawn.height, geometry_.size.height, resized.height);
-  crop_to({x, y, width, height});
+  crop({x, y, width, height});
 }
 
 // Widens the region to whole blocks of what a decoder leaves out when the next resize goes to `to`.
@@ -191,22 +161,33 @@ void ClipTransform::align_region(cv::Size to) {
   geometry_.size = region.size();
 }
 
-void ClipTransform::shuffle_channels(Random& random) {
-  std::array<int, 3> order{0, 1, 2};
-  for (int i = 2; i > 0; --i) {
-    std::swap(order[static_cast<size_t>(i)], order[static_cast<size_t>(random.integer(0, i))]);
-  }
+void ClipTransform::shuffle_channels(const std::array<int, 3>& order) {
   steps_.push_back(ShuffleChannels{order});
 }
 
-void ClipTransform::photometric(const AugmentStepOptions& step, Random& random) {
-  Photometric result{{draw_photometric(step, random)}};
-  if (step.per_frame.value_or(false)) {
-    while (result.draws.size() < num_frames_) {
-      result.draws.push_back(draw_photometric(step, random));
-    }
-  }
-  steps_.push_back(std::move(result));
+void ClipTransform::change_colours(std::vector<ColourChange> changes) {
+  steps_.push_back(ChangeColours{std::move(changes)});
+}
+
+void ClipTransform::change_frames(std::function<void(at::Tensor, int64_t)> change) {
+  // What is drawn for a size must meet frames of that size: they are decoded whole, and later crops
+  // are taken from what the step leaves.
+  geometry_.reduction_is_known = true;
+  steps_.push_back(ChangeFrames{std::move(change), is_reversed_});
+}
+
+cv::Mat ClipTransform::with_changed_frame(const cv::Mat& frame, const cv::Mat& input,
+                                          const ChangeFrames& step, size_t t) const {
+  cv::Mat levels = frame;
+  const bool is_own = frame.depth() == CV_32F && frame.datastart != input.datastart;
+  if (!is_own) frame.convertTo(levels = cv::Mat(), CV_32F);
+  const auto row = static_cast<int64_t>(levels.step1());
+  const size_t place = step.is_reversed ? num_frames_ - 1 - t : t;
+  step.change(at::from_blob(levels.data, {levels.rows, levels.cols, 3},
+                            {row, int64_t{3}, int64_t{1}}, at::kFloat),
+              static_cast<int64_t>(place));
+  clip_levels(levels);
+  return resizing_.antialiased ? cut_to_bytes(levels) : levels;
 }
 
 cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
@@ -221,28 +202,15 @@ cv::Mat ClipTransform::frame(const cv::Mat& frame, size_t t) const {
       [&](const Resize& step) { result = resize_frame(result, step.size, resizing_); },
       [&](const Crop& step) { result = cv::Mat(result, step.region); },
       [&](const ShuffleChannels& step) { result = with_channels(result, step.order); },
-      [&](const Photometric& step) {
-        const PhotometricDraw& draw = step.draws[step.draws.size() == 1 ? 0 : t];
-        result = distort(result, draw);
+      [&](const ChangeColours& step) {
+        const ColourChange& change = step.changes[step.changes.size() == 1 ? 0 : t];
+        result = distort(result, change);
         if (resizing_.antialiased) result = cut_to_bytes(result);
       },
+      [&](const ChangeFrames& step) { result = with_changed_frame(result, frame, step, t); },
   };
   for (const Step& step : steps_) std::visit(apply, step);
   return result;
-}
-
-void augment(ClipImages& clip, const AugmentOptions& options, Random& random,
-             const Resizing& resizing) {
-  const ClipTransform transform(options, clip.size(), clip.frames.size(), random, resizing);
-  const ClipImages before = clip;
-  for (size_t t = 0; t < before.frames.size(); ++t) {
-    clip.frames[transform.place(t)] = transform.frame(before.frames[t], t);
-    for (size_t n = 0; n < before.masks.size(); ++n) {
-      const cv::Mat& mask = before.masks[n][t];
-      clip.masks[n][transform.place(t)] =
-          mask.empty() ? mask : take_pixels(mask, transform.rows(), transform.columns());
-    }
-  }
 }
 
 }  // namespace tessera::data

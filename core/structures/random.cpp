@@ -1,8 +1,8 @@
-#include "launcher/data/random.h"
+#include "core/structures/random.h"
 
 #include <limits>
 
-namespace tessera::data {
+namespace tessera {
 namespace {
 
 constexpr uint64_t kGoldenGamma = 0x9e3779b97f4a7c15;
@@ -39,4 +39,4 @@ int64_t Random::integer(int64_t low, int64_t high) {
   return static_cast<int64_t>(static_cast<uint64_t>(low) + value % count);
 }
 
-}  // namespace tessera::data
+}  // namespace tessera

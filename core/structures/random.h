@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <initializer_list>
 
-namespace tessera::data {
+#include "core/export.h"
+
+namespace tessera {
 
 /// A stream of random numbers that depends on its key alone, never on the thread, the process or
 /// what was drawn before; the same on every machine (SplitMix64).
-class Random {
+class TESSERA_API Random {
  public:
   /// Numbers such as (seed, epoch, sample index); another key or order gives another stream.
   explicit Random(std::initializer_list<uint64_t> key);
@@ -25,4 +27,4 @@ class Random {
   uint64_t state_ = 0;
 };
 
-}  // namespace tessera::data
+}  // namespace tessera
