@@ -1,7 +1,7 @@
 #pragma once
 // A closed family of parts, one of which a table of the configuration chooses by name
 // (`kind = "cosine"`). Each part is one file: its options with their schema, and what it does. The
-// family's base class lists its parts: `static const std::vector<Kind<Base>>& kinds();`, the
+// family's base class lists its parts: `static const std::vector<OptionKind<Base>>& kinds();`, the
 // default first. Parts that come from libraries are plugins instead, see PluginOf.
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace tessera {
 
 /// One part of a family: its name, what it is, and the schema of the options that it alone has.
 template <class Base>
-struct Kind {
+struct OptionKind {
   std::string name;
   std::string doc;
   const SchemaBase* schema = nullptr;
@@ -26,7 +26,7 @@ struct Kind {
 
 /// The entry of `Part` in its family's list. The part is its own options.
 template <class Base, class Part>
-Kind<Base> kind_of(std::string name, std::string doc) {
+OptionKind<Base> kind_of(std::string name, std::string doc) {
   return {std::move(name), std::move(doc), &schema_of<Part>(),
           [](const void* from) -> std::shared_ptr<void> {
             return from ? std::make_shared<Part>(*static_cast<const Part*>(from))

@@ -45,7 +45,7 @@ struct AdaBelief final : RunningMeans {
 
 }  // namespace
 
-Kind<OptimiserRule> adabelief_kind() {
+OptionKind<OptimiserRule> adabelief_kind() {
   return kind_of<OptimiserRule, AdaBelief>(
       "adabelief",
       "Steps by how well the mean foresees the gradient, with decoupled weight decay.");

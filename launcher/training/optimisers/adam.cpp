@@ -25,7 +25,7 @@ struct Adam final : RunningMeans {
 
 }  // namespace
 
-Kind<OptimiserRule> adam_kind() {
+OptionKind<OptimiserRule> adam_kind() {
   return kind_of<OptimiserRule, Adam>(
       "adam", "Adam with weight decay as an L2 gradient (torch.optim.Adam).");
 }

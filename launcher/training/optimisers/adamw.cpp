@@ -25,7 +25,7 @@ struct AdamW final : RunningMeans {
 
 }  // namespace
 
-Kind<OptimiserRule> adamw_kind() {
+OptionKind<OptimiserRule> adamw_kind() {
   return kind_of<OptimiserRule, AdamW>("adamw",
                                        "Adam with decoupled weight decay (torch.optim.AdamW).");
 }

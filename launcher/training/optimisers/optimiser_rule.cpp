@@ -2,9 +2,9 @@
 
 namespace tessera {
 
-const std::vector<Kind<OptimiserRule>>& OptimiserRule::kinds() {
-  static const std::vector<Kind<OptimiserRule>> kinds{adamw_kind(), adam_kind(), sgd_kind(),
-                                                      adabelief_kind()};
+const std::vector<OptionKind<OptimiserRule>>& OptimiserRule::kinds() {
+  static const std::vector<OptionKind<OptimiserRule>> kinds{adamw_kind(), adam_kind(), sgd_kind(),
+                                                            adabelief_kind()};
   return kinds;
 }
 

@@ -34,7 +34,7 @@ class OptimiserRule {
  public:
   virtual ~OptimiserRule() = default;
   /// All rules, the default first.
-  static const std::vector<Kind<OptimiserRule>>& kinds();
+  static const std::vector<OptionKind<OptimiserRule>>& kinds();
 
   virtual std::vector<SlotField> slots() const = 0;
   /// Whether the steps are counted on the CPU, wherever the parameters are.
@@ -44,9 +44,9 @@ class OptimiserRule {
 };
 
 /// The rules of the list, each with its options and its schema in the file of its name.
-Kind<OptimiserRule> adamw_kind();
-Kind<OptimiserRule> adam_kind();
-Kind<OptimiserRule> sgd_kind();
-Kind<OptimiserRule> adabelief_kind();
+OptionKind<OptimiserRule> adamw_kind();
+OptionKind<OptimiserRule> adam_kind();
+OptionKind<OptimiserRule> sgd_kind();
+OptionKind<OptimiserRule> adabelief_kind();
 
 }  // namespace tessera

@@ -25,7 +25,7 @@ struct Sgd final : OptimiserRule {
 
 }  // namespace
 
-Kind<OptimiserRule> sgd_kind() {
+OptionKind<OptimiserRule> sgd_kind() {
   return kind_of<OptimiserRule, Sgd>(
       "sgd", "Stochastic gradient descent with momentum, weight decay as an L2 gradient.");
 }

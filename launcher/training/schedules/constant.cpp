@@ -10,7 +10,7 @@ struct Constant final : ScheduleCurve {
 
 }  // namespace
 
-Kind<ScheduleCurve> constant_kind() {
+OptionKind<ScheduleCurve> constant_kind() {
   return kind_of<ScheduleCurve, Constant>("constant", "The rate stays as it is.");
 }
 

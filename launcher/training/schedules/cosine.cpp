@@ -24,7 +24,7 @@ struct Cosine final : ScheduleCurve {
 
 }  // namespace
 
-Kind<ScheduleCurve> cosine_kind() {
+OptionKind<ScheduleCurve> cosine_kind() {
   return kind_of<ScheduleCurve, Cosine>(
       "cosine", "Half a cosine from 1 to minimum_factor over the whole length, warm-up included.");
 }

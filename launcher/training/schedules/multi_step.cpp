@@ -29,7 +29,7 @@ struct MultiStep final : Drops {
 
 }  // namespace
 
-Kind<ScheduleCurve> multi_step_kind() {
+OptionKind<ScheduleCurve> multi_step_kind() {
   return kind_of<ScheduleCurve, MultiStep>("multi_step", "Times factor at each of drops.");
 }
 

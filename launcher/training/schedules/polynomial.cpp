@@ -32,7 +32,7 @@ struct Polynomial final : ScheduleCurve {
 
 }  // namespace
 
-Kind<ScheduleCurve> polynomial_kind() {
+OptionKind<ScheduleCurve> polynomial_kind() {
   return kind_of<ScheduleCurve, Polynomial>(
       "polynomial", "From 1 to end_factor by a power of the part of the length that is left.");
 }

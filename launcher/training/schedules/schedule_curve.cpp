@@ -2,8 +2,8 @@
 
 namespace tessera {
 
-const std::vector<Kind<ScheduleCurve>>& ScheduleCurve::kinds() {
-  static const std::vector<Kind<ScheduleCurve>> kinds{
+const std::vector<OptionKind<ScheduleCurve>>& ScheduleCurve::kinds() {
+  static const std::vector<OptionKind<ScheduleCurve>> kinds{
       constant_kind(), step_kind(), multi_step_kind(), cosine_kind(), polynomial_kind()};
   return kinds;
 }

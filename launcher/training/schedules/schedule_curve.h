@@ -19,7 +19,7 @@ class ScheduleCurve {
  public:
   virtual ~ScheduleCurve() = default;
   /// All curves, the default first.
-  static const std::vector<Kind<ScheduleCurve>>& kinds();
+  static const std::vector<OptionKind<ScheduleCurve>>& kinds();
 
   /// The factor in the step that `iteration` steps went before; `warm` is the first iteration after
   /// the warm-up. Pure.
@@ -31,10 +31,10 @@ class ScheduleCurve {
 };
 
 /// The curves of the list, each with its options and its schema in the file of its name.
-Kind<ScheduleCurve> constant_kind();
-Kind<ScheduleCurve> step_kind();
-Kind<ScheduleCurve> multi_step_kind();
-Kind<ScheduleCurve> cosine_kind();
-Kind<ScheduleCurve> polynomial_kind();
+OptionKind<ScheduleCurve> constant_kind();
+OptionKind<ScheduleCurve> step_kind();
+OptionKind<ScheduleCurve> multi_step_kind();
+OptionKind<ScheduleCurve> cosine_kind();
+OptionKind<ScheduleCurve> polynomial_kind();
 
 }  // namespace tessera

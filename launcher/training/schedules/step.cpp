@@ -28,7 +28,7 @@ struct Step final : Drops {
 
 }  // namespace
 
-Kind<ScheduleCurve> step_kind() {
+OptionKind<ScheduleCurve> step_kind() {
   return kind_of<ScheduleCurve, Step>("step", "Times factor after every period.");
 }
 
