@@ -11,6 +11,7 @@
 #include "launcher/model/criterion_stages.h"
 #include "launcher/model/noise_clip.h"
 #include "launcher/model/vis_model.h"
+#include "launcher/training/optimiser.h"
 #include "tests/fixtures/mocks/mocks.h"
 
 namespace tessera::test_support {
@@ -47,7 +48,7 @@ struct MockSystem {
       *tensor = tensor->clone();
       tensor->select(0, 1).select(0, 0).zero_();
     }
-    model.freeze(experiment.train.frozen_parts, experiment.train.frozen_mode == "eval");
+    freeze_parts(model, experiment.train);
     model.train();
   }
 
