@@ -129,12 +129,11 @@ void choose_recomputed_parts(const Experiment& experiment, VisModel& model, Crit
 /// The weights of the first step.
 void start_from_weights(VisModel& model, const Experiment& experiment,
                         const TrainArguments& arguments, std::ostream& out, EventLog& log) {
-  const LoadReport report = load_first_weights(model, experiment, arguments.experiment);
-  if (experiment.weights.init)
-    log.tell(out, "weights", "weights: " + *experiment.weights.init + ": " + report.text(),
-             {{"weights", *experiment.weights.init}});
-  else
-    log.tell(out, "weights", "weights: random");
+  const auto loads = load_first_weights(model, experiment, arguments.experiment);
+  for (const FileLoad& load : loads)
+    log.tell(out, "weights", "weights: " + load.file + ": " + load.report.text(),
+             {{"weights", load.file}});
+  if (loads.empty()) log.tell(out, "weights", "weights: random");
 }
 
 fs::path output_of(const TrainArguments& arguments) {

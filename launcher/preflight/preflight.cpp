@@ -106,11 +106,12 @@ void check_weights(const Experiment& experiment, const std::string& file, VisMod
     return "";
   });
   findings.attempt("weights", [&]() -> std::string {
-    const LoadReport report = load_first_weights(model, experiment, file);
-    if (!experiment.weights.init) return "random";
-    const std::string& weights = *experiment.weights.init;
-    if (!report.unused_patterns.empty()) findings.warn("weights", weights + ": " + report.text());
-    return weights + ": " + std::to_string(report.loaded.size()) + " tensors.";
+    std::vector<std::string> texts;
+    for (const auto& [weights, report] : load_first_weights(model, experiment, file)) {
+      if (!report.unused_patterns.empty()) findings.warn("weights", weights + ": " + report.text());
+      texts.push_back(weights + ": " + std::to_string(report.loaded.size()) + " tensors.");
+    }
+    return texts.empty() ? "random" : join(texts, " ");
   });
 }
 

@@ -18,7 +18,8 @@ bool is_frozen(const NamedTensor& tensor) {
 }  // namespace
 
 void expect_initial_weights(const WeightsOptions& options, const std::string& experiment) {
-  if (options.init || options.from_scratch || options.starts_from.empty()) return;
+  if (options.init || !options.files.empty() || options.from_scratch || options.starts_from.empty())
+    return;
   throw ConfigError(
       "weights.init: expected the weights that this recipe starts from, got none. "
       "Give them: tessera train " +

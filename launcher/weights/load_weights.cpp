@@ -14,6 +14,8 @@ std::string LoadReport::text() const {
     if (!names.empty()) text += "; " + title + ": " + join(names);
   };
   section("freshly initialised on purpose", fresh);
+  section("adapted by their parts", adapted);
+  section("in place of an earlier file's", replaced);
   section("dropped from the file on purpose", ignored);
   if (!outside_prefix.empty())
     text +=

@@ -15,6 +15,8 @@ namespace tessera {
 struct LoadReport {
   std::vector<std::string> loaded;           // names in the model
   std::vector<std::string> fresh;            // names that `skip` or `reset` left initialised
+  std::vector<std::string> adapted{};        // tensors that a part changed, with both shapes
+  std::vector<std::string> replaced{};       // names that an earlier file gives, too
   std::vector<std::string> ignored;          // keys that `ignore`, `skip` or `reset` dropped
   std::vector<std::string> outside_prefix;   // keys of the file without the prefix
   std::vector<std::string> others;           // entries beside the tensors: metadata, epoch, args

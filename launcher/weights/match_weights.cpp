@@ -46,7 +46,7 @@ void WeightMatch::copy() const {
 }
 
 WeightMatch match_weights(const std::vector<NamedTensor>& model, const TensorList& content,
-                          const WeightsOptions& options) {
+                          const WeightRules& options, const PartAdapter* adapter) {
   RenamedTensors renamed = apply_rules(content, options);
   WeightMatch match;
   LoadReport& report = match.report;
@@ -56,7 +56,10 @@ WeightMatch match_weights(const std::vector<NamedTensor>& model, const TensorLis
   report.unused_patterns = std::move(renamed.unused_patterns);
   match.mistakes.clashing = std::move(renamed.clashing);
   std::map<std::string, const at::Tensor*> tensors;
-  for (const auto& [name, tensor] : renamed.tensors) tensors.emplace(name, &tensor);
+  if (adapter) report.adapted = adapter->adapt(renamed.tensors);
+  for (const auto& [name, tensor] : renamed.tensors)
+    if (!tensors.emplace(name, &tensor).second)
+      match.mistakes.clashing.push_back(name + " (again from the part that adapts it)");
   PatternList skip(options.skip, "skip"), reset(options.reset, "reset");
   for (const auto& [name, tensor, is_parameter, is_memory] : model) {
     const auto found = tensors.find(name);

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "launcher/weights/load_weights.h"
+#include "launcher/weights/part_adapter.h"
 
 namespace tessera {
 
@@ -30,10 +31,11 @@ struct WeightMatch {
   void copy() const;
 };
 
-/// Applies the rules of `options` to a file's tensors, and compares names, shapes and types with
-/// the model's. Throws ConfigError for a malformed pattern only.
+/// Applies the rules of `options` to a file's tensors, has `adapter` change them, and compares
+/// names, shapes and types with the model's. Throws ConfigError for a malformed pattern, and what a
+/// part of the model throws that adapts tensors.
 WeightMatch match_weights(const std::vector<NamedTensor>& model, const TensorList& content,
-                          const WeightsOptions& options);
+                          const WeightRules& options, const PartAdapter* adapter = nullptr);
 
 /// Adds what stands beside the tensors, and a key that the file has no tables for.
 void add_surroundings(LoadReport& report, const WeightFile& content);

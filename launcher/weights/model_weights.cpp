@@ -72,7 +72,9 @@ class ModelLoader {
                                                            : NameStyle::kCanonical);
   }
   WeightMatch matched(const WeightsOptions& rules) const {
-    return match_weights(names_for(rules), content_.tensors, rules);
+    const PartAdapter adapter(
+        model_, rules.has_composed_names() ? NameStyle::kComposed : NameStyle::kCanonical);
+    return match_weights(names_for(rules), content_.tensors, rules, &adapter);
   }
 
   LoadReport take(WeightMatch& match, const WeightsOptions& rules) const {
@@ -108,9 +110,13 @@ class ModelLoader {
   }
 
   bool fits(const WeightsOptions& rules) const {
-    WeightMatch match = matched(rules);
-    // Rules that leave the whole model fresh fit every file.
-    return match.mistakes.empty() && !match.report.loaded.empty();
+    try {
+      const WeightMatch match = matched(rules);
+      // Rules that leave the whole model fresh fit every file.
+      return match.mistakes.empty() && !match.report.loaded.empty();
+    } catch (const Error&) {
+      return false;  // a part that cannot adapt what rules on trial give it
+    }
   }
 
   /// Throws with what would make the file fit, or with every mistake.

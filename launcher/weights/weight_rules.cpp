@@ -26,7 +26,7 @@ void PatternList::list_unused(std::vector<std::string>& unused) const {
     if (!entry.used) unused.push_back(entry.text);
 }
 
-RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& options) {
+RenamedTensors apply_rules(const TensorList& tensors, const WeightRules& options) {
   RenamedTensors result;
   PatternList ignore(options.ignore, "ignore"), reset(options.reset, "reset");
   std::vector<std::pair<std::regex, bool>> rules;
@@ -63,7 +63,7 @@ RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& opti
 }
 
 std::vector<pickle::OtherEntry> needed(const std::vector<pickle::OtherEntry>& unsupported,
-                                       const WeightsOptions& options) {
+                                       const WeightRules& options) {
   PatternList ignore(options.ignore, "ignore");
   std::vector<pickle::OtherEntry> result;
   for (const auto& entry : unsupported)

@@ -40,10 +40,10 @@ struct RenamedTensors {
 
 /// Applies prefix, ignore, rename and reset, in this order. A pattern of `reset` is unused only if
 /// it matches nothing in the model either, so that list is the caller's.
-RenamedTensors apply_rules(const TensorList& tensors, const WeightsOptions& options);
+RenamedTensors apply_rules(const TensorList& tensors, const WeightRules& options);
 
 /// Of a file's tensors that cannot be read, those that prefix and ignore do not drop.
 std::vector<pickle::OtherEntry> needed(const std::vector<pickle::OtherEntry>& unsupported,
-                                       const WeightsOptions& options);
+                                       const WeightRules& options);
 
 }  // namespace tessera

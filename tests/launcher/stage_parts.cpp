@@ -33,6 +33,11 @@ PyramidSpec TokenBackbone::spec() const {
   return spec;
 }
 
+void TokenBackbone::adapt_weights(std::vector<std::pair<std::string, at::Tensor>>& tensors) const {
+  for (auto& [name, tensor] : tensors)
+    if (name == "prefix" && tensor.size(0) > kPrefix) tensor = tensor.narrow(0, 0, kPrefix);
+}
+
 TokenEncoder::TokenEncoder(const Options& options, const BuildContext& context)
     : options_(options),
       num_frames_(context.clip.num_frames),

@@ -28,6 +28,8 @@ class TokenBackbone final : public Backbone {
   TokenBackbone(const Options& options, const BuildContext&);
   FeaturePyramid forward(const ClipBatch& batch, const ForwardContext& context) override;
   PyramidSpec spec() const override;
+  /// Of more prefix tokens than it has, the first are taken.
+  void adapt_weights(std::vector<std::pair<std::string, at::Tensor>>& tensors) const override;
 
  private:
   Options options_;
