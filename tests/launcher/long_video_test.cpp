@@ -12,6 +12,7 @@
 #include "launcher/inference/mean_masks.h"
 #include "launcher/inference/track_chain.h"
 #include "launcher/inference/track_scores.h"
+#include "launcher/inference/windows.h"
 #include "tests/training/temporary_folder.h"
 
 namespace tessera {
@@ -42,6 +43,28 @@ TEST(TrackChain, KeepsIdentitiesThroughOtherOrdersBirthsAndDeaths) {
   EXPECT_EQ(chain.add(named({5, 7, 8}), 0), (Ids{4, 2, 3}));  // what was gone begins anew
 }
 
+/// Notes the tensors of the windows before, without keeping them.
+class Noting final : public Linker {
+ public:
+  explicit Noting(std::vector<c10::weak_intrusive_ptr<at::TensorImpl>>& noted) : noted_(noted) {}
+  at::Tensor cost(const WindowTracks& before, const WindowTracks& next, int64_t) const override {
+    noted_.emplace_back(before.class_probabilities.getIntrusivePtr());
+    return (before.class_probabilities != next.class_probabilities.t()).to(at::kFloat);
+  }
+  double largest_cost() const override { return 0.5; }
+
+ private:
+  std::vector<c10::weak_intrusive_ptr<at::TensorImpl>>& noted_;
+};
+
+TEST(TrackChain, KeepsNoWindowThatItsLinkerNoLongerCompares) {
+  std::vector<c10::weak_intrusive_ptr<at::TensorImpl>> noted;
+  TrackChain chain(std::make_shared<Noting>(noted));
+  for (int window = 0; window < 4; ++window) chain.add(named({5, 6}), 0);
+  ASSERT_EQ(noted.size(), 3u);
+  for (const auto& before : noted) EXPECT_TRUE(before.expired());
+}
+
 /// Compares names with all windows that share frames.
 class ByNameRemembering final : public Linker {
  public:
@@ -67,6 +90,21 @@ TEST(TrackChain, BringsATrackBackThatAWindowLacked) {
   EXPECT_EQ(add(3, {6}), (Ids{1}));
   EXPECT_EQ(add(4, {}), Ids{});
   EXPECT_EQ(add(5, {5, 6}), (Ids{2, 1}));  // no window with frame 5 holds track 0
+}
+
+TEST(WindowsOf, AreAllOfOneLengthAndEndWithTheVideo) {
+  const auto starts = [](int64_t num_frames, int64_t window, int64_t overlap) {
+    std::vector<int64_t> found;
+    for (const Window& one : windows_of(num_frames, window, overlap)) {
+      EXPECT_EQ(one.length, window);
+      found.push_back(one.start);
+    }
+    return found;
+  };
+  EXPECT_EQ(starts(3, 3, 1), (Ids{0}));
+  EXPECT_EQ(starts(7, 3, 1), (Ids{0, 2, 4}));
+  EXPECT_EQ(starts(8, 3, 1), (Ids{0, 2, 4, 5}));  // the last shares more
+  EXPECT_EQ(starts(6, 3, 0), (Ids{0, 3}));
 }
 
 TEST(MeanMasks, AverageOverTheWindowsThatHoldATrack) {
@@ -152,6 +190,23 @@ TEST(TrackScores, KeepsALiveTrackThatAWindowLacked) {
     const double expected =
         track.id == 0 ? (seen[0] + seen[2]).item<double>() / 2 : seen.mean().item<double>();
     EXPECT_NEAR(track.score, expected, 1e-12);
+  }
+}
+
+TEST(TrackScores, TakesEveryPairAboveTheThreshold) {
+  // One query, two classes and no object, and another without either.
+  const at::Tensor logits = at::tensor({2.0, 2.0, 0.0, 0.0, 0.0, 4.0}).view({1, 2, 3});
+  InferenceOptions options;
+  options.select = "threshold";
+  options.score_threshold = 0.3;
+  options.top_k = 1;
+  TrackScores scores(options, 2);
+  scores.add(classes_of(logits), {0, 1});
+  const auto tracks = scores.finish();
+  ASSERT_EQ(tracks.size(), 2u);
+  for (int64_t category = 0; category < 2; ++category) {
+    EXPECT_EQ(tracks[category].id, 0);
+    EXPECT_EQ(tracks[category].category, category);
   }
 }
 
