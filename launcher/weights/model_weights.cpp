@@ -46,7 +46,7 @@ class ModelLoader {
       if (is_own && has_rules(ruled))
         match->report.note =
             "the rules of [weights] were not applied, because the file has the model's own names";
-      return take(*match, options);
+      return take(*match, is_own ? only_ignored(rules_) : ruled);
     }
     const bool shows_rules = by_rules->mistakes.count() <= own->mistakes.count();
     refuse(shows_rules ? by_rules->mistakes : own->mistakes, shows_rules ? ruled : no_rules(),
@@ -62,6 +62,12 @@ class ModelLoader {
     rules.skip.clear();
     rules.reset.clear();
     return rules;
+  }
+  /// What nothing can read may be left out whatever names the file has.
+  static WeightsOptions only_ignored(const WeightsOptions& rules) {
+    WeightsOptions options;
+    options.ignore = rules.ignore;
+    return options;
   }
   static bool has_rules(const WeightsOptions& rules) {
     return !rules.prefix.empty() || !rules.rename.empty() || !rules.ignore.empty();

@@ -48,6 +48,28 @@ TEST(LinkedTracker, KeepsIdentitiesThroughOtherOrdersBirthsAndDeaths) {
   EXPECT_EQ(fourth.ended, Ids{1});
 }
 
+/// Notes the tensors of the windows before, without keeping them.
+class Noting final : public ByName {
+ public:
+  explicit Noting(std::vector<c10::weak_intrusive_ptr<at::TensorImpl>>& noted) : noted_(noted) {}
+  at::Tensor cost(const WindowTracks& before, const WindowTracks& next,
+                  int64_t overlap) const override {
+    noted_.emplace_back(before.class_probabilities.getIntrusivePtr());
+    return ByName::cost(before, next, overlap);
+  }
+
+ private:
+  std::vector<c10::weak_intrusive_ptr<at::TensorImpl>>& noted_;
+};
+
+TEST(LinkedTracker, KeepsNoWindowThatItsLinkerNoLongerCompares) {
+  std::vector<c10::weak_intrusive_ptr<at::TensorImpl>> noted;
+  const auto tracks = LinkedTracker(std::make_shared<Noting>(noted)).begin();
+  for (int window = 0; window < 4; ++window) tracks->update(named({5, 6}));
+  ASSERT_EQ(noted.size(), 3u);
+  for (const auto& before : noted) EXPECT_TRUE(before.expired());
+}
+
 TEST(LinkedTracker, BringsATrackBackThatAWindowLacked) {
   const auto tracks = LinkedTracker(std::make_shared<ByNameRemembering>()).begin();
   const auto add = [&tracks](int64_t first_frame, const std::vector<double>& names) {

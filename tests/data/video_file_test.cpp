@@ -1,6 +1,10 @@
 // Video files: against frames that ffmpeg gave, by the one clip that is stored with several turns.
 
+#include <algorithm>
+#include <array>
+#include <fstream>
 #include <opencv2/core.hpp>
+#include <optional>
 
 #include "launcher/data/frame_source.h"
 #include "launcher/data/image_mat.h"
@@ -78,11 +82,28 @@ TEST_F(VideoFileTest, IsShownAsItsMatrixStates) {
                {"turned.mp4", "no multiple of 90 degrees"});
 }
 
+/// Bytes that this process has read so far; nothing where the system does not say.
+std::optional<int64_t> bytes_read() {
+  std::ifstream file("/proc/self/io");
+  std::string name;
+  int64_t bytes = 0;
+  if (!(file >> name >> bytes) || name != "rchar:") return std::nullopt;
+  return bytes;
+}
+
+TEST_F(VideoFileTest, DecodesOnceWhereFramesAreReadInOrder) {
+  const InferenceVideo video = open_videos(clips_ / "plain.mp4").at(0);
+  const auto before = bytes_read();
+  if (!before) GTEST_SKIP() << "no /proc/self/io";
+  for (int64_t t = 0; t < video.length; ++t) video.read(t);
+  EXPECT_LT(*bytes_read() - *before, 2 * static_cast<int64_t>(plain_.size()));
+}
+
 TEST_F(VideoFileTest, CutOffIsAnErrorUnlessAskedToGoOn) {
   const auto file = clips_ / "cut_fast.mp4";
   expect_parts(message_of<DataError>([&] { open_videos(file); }),
                {"cut_fast.mp4", "the 20 frames that the container states", "got 9", "frame 8",
-                "cut off", "--allow-broken-video"});
+                "a frame is stored in part", "cut off", "--allow-broken-video"});
   const InferenceVideo rest = open_videos(file, {.allow_broken_video = true}).at(0);
   ASSERT_EQ(rest.length, 9);
   const InferenceVideo plain = open_videos(clips_ / "plain.mp4").at(0);
@@ -106,6 +127,37 @@ TEST_F(VideoFileTest, DamageWithinIsAnErrorThatNamesTheFrameBefore) {
   expect_parts(message_of<DataError>([&] { open_videos(file); }),
                {"damaged.mp4", "20 frames", "damaged place", "last good frame"});
   EXPECT_GT(open_videos(file, {.allow_broken_video = true}).at(0).length, 5);
+  // Of a few bytes the decoder makes a frame all the same, and says so.
+  bytes = plain_;
+  for (size_t i = 0; i < 300; ++i) bytes[media + 60000 + i] = static_cast<char>(i * 37);
+  const auto scratched = write("scratched.mp4", bytes);
+  expect_parts(message_of<DataError>([&] { open_videos(scratched); }),
+               {"scratched.mp4", "got 20 and 1 damaged place", "frame 7", "filled in"});
+  EXPECT_EQ(open_videos(scratched, {.allow_broken_video = true}).at(0).length, 20);
+}
+
+// Patches of one colour each, in the full range of BT.709, which the file states. FFmpeg's command
+// line gives these colours; without the statement it would take BT.601's matrix.
+TEST(VideoColours, FollowTheMatrixAndTheRangeThatTheFileStates) {
+  using Colour = std::array<double, 3>;  // Y, Cb, Cr
+  const std::array<Colour, 4> patches{
+      {{200, 90, 200}, {60, 180, 100}, {128, 128, 128}, {150, 60, 70}}};
+  const InferenceVideo video =
+      open_videos(std::filesystem::path(TESSERA_SOURCE_DIR) / "tests/data/bt709_full_range.mp4")
+          .at(0);
+  ASSERT_EQ(video.length, 3);
+  for (const int64_t t : {0, 2, 1})
+    for (int64_t place = 0; place < 4; ++place) {
+      const auto [y, cb, cr] = patches[static_cast<size_t>((place + t) % 4)];
+      // ITU-R BT.709-6, 3: the inverse of its luma and colour differences.
+      const Colour expected{y + 1.5748 * (cr - 128), y - 0.1873 * (cb - 128) - 0.4681 * (cr - 128),
+                            y + 1.8556 * (cb - 128)};
+      const at::Tensor pixel = video.read(t)[8 + 16 * (place / 2)][8 + 16 * (place % 2)];
+      for (int64_t channel = 0; channel < 3; ++channel)
+        EXPECT_NEAR(pixel[channel].item<uint8_t>(),
+                    std::clamp(expected[static_cast<size_t>(channel)], 0.0, 255.0), 2)
+            << "frame " << t << ", patch " << place << ", channel " << channel;
+    }
 }
 
 }  // namespace

@@ -193,6 +193,7 @@ TEST_F(ZippedResults, AreReadAsTheFileInThem) {
   using Entries = std::vector<std::pair<std::string, std::string>>;
   for (const Entries& entries :
        {Entries{{"results.json", text}}, Entries{{"run/results.json", text}, {"log.txt", "a"}},
+        Entries{{"a.json", "{}"}, {"results.json", text}},
         Entries{{"mine.json", text}, {"__MACOSX/._mine.json", "x"}}}) {
     const auto file = zip(entries);
     const Results results = read_results(file);

@@ -31,6 +31,7 @@ for experiment in "$smoke"/*.toml; do
   deep 0 "$experiment" "${good[@]}"
   expect_finding ok "small step" "forward and backward"
   expect_finding ok windows "indow"
+  expect_finding ok schedule " iterations."
   expect_finding ok categories "the same in training and validation"
 done
 "$tessera" config check --deep "$smoke/simvtr.toml" "${good[@]}" > "$work/table"
@@ -72,6 +73,26 @@ deep 0 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encoder"]' 
 # Windows that the linker cannot join, of a model whose clip is the window: only longer videos would show it.
 deep 2 "$smoke/vistr.toml" "${good[@]}" --set inference.overlap=0
 expect_finding problem windows "inference.overlap: expected at least 1"
+# Others that only their own check sees.
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set weights.starts_from=official.pth --set 'train.recompute=["nothing"]'
+expect_finding problem weights "official.pth"
+expect_finding problem recompute "'nothing'"
+network='network={plugin="patch_discriminator"}'
+deep 2 "$smoke/mssts.toml" "${good[@]}" --set "auxiliaries=[{name=\"d\", $network}, {name=\"d\", $network}]"
+expect_finding problem auxiliaries "'d' twice"
+if "$tessera" doctor | grep -q "CUDA *no device"; then
+  deep 2 "$smoke/simvtr.toml" "${good[@]}" --set train.device=cuda
+  expect_finding problem device "train.device"
+fi
+"$tessera" train "$smoke/simvtr.toml" "${good[@]}" --set train.iterations=1 --output "$work/run" > "$work/out"
+deep 0 "$smoke/simvtr.toml" "${good[@]}" --set "weights.init=$work/run/last.safetensors" --set 'weights.ignore=["no_such_name"]'
+expect_finding warning weights "no_such_name"
+# Every set that cannot be read is named, not the first alone.
+{ echo "extends = \"$smoke/simvtr.toml\""
+  for name in one two; do printf '[[data.train.sets]]\nkind = "ytvis"\nannotations = "%s"\nimages = "%s"\n' "$work/$name.json" "$work"; done
+} > "$work/sets.toml"
+deep 2 "$work/sets.toml"
+for name in one two; do expect_finding problem "training data" "$work/$name.json"; done
 # A mistake in the file itself does not keep the other files from being checked.
 status=0
 "$tessera" config check --deep --json "$smoke/simvtr.toml" "$smoke/simvtr.toml" --set train.total_batch=none > "$work/findings.json" || status=$?
@@ -104,6 +125,53 @@ expect_finding problem validation "data.num_categories"
 "$tessera" data synth --output "$work/tall" --videos 3 --frames 5 --height 128 --width 96 > /dev/null
 deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.images=$(image_folder "$work/tall")"
 expect_finding problem validation "96x128 instead of 96x64"
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.train.images=$(image_folder "$work/tall")"
+expect_finding problem "training data" "96x128 instead of 96x64"
+# Frames whose headers are whole and whose pixels are not: of training behind the first, of validation the first.
+for set in train valid; do
+  cp -r "$(image_folder "$work/$set")" "$work/cut_$set"
+  for video in "$work/cut_$set"/*; do
+    for frame in "$video"/*; do
+      case $set-$(basename "$frame") in train-00000.*) ;; *) truncate -s -40 "$frame" ;; esac
+    done
+  done
+done
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.train.images=$work/cut_train" --set data.num_frames=2
+expect_finding problem "training data" "cut off"
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set "data.validation.images=$work/cut_valid"
+expect_finding problem validation "0001/00000.jpg: expected a whole image"
+# Without data.validation.images the frames beside the annotations are read, and the first shows it.
+mkdir "$work/beside"
+cp "$work/valid/annotations.json" "$work/beside"
+mv "$work/cut_valid" "$work/beside/frames"
+deep 2 "$smoke/simvtr.toml" $(data_settings train) --set "data.validation.annotations=$work/beside/annotations.json" \
+  --set train.evaluate_every=10
+expect_finding problem validation "0001/00000.jpg: expected a whole image"
+# Categories without an object, and images' annotations without a mask.
+python3 - "$work/train/annotations.json" "$work/rare.json" "$work/images.json" <<'PY'
+import json, sys
+d = json.load(open(sys.argv[1]))
+d["categories"][4]["name"] = "unicorn"
+for a in d["annotations"]:
+    a["category_id"] = d["categories"][0]["id"]
+json.dump(d, open(sys.argv[2], "w"))
+image = {"id": 1, "file_name": d["videos"][0]["file_names"][0], "width": 96, "height": 64}
+drawn = {"id": 1, "image_id": 1, "category_id": d["categories"][0]["id"], "iscrowd": 0, "bbox": [8, 8, 30, 30],
+         "area": 900, "segmentation": [[8, 8, 38, 8, 38, 38, 8, 38]]}
+box = {key: value for key, value in dict(drawn, id=2).items() if key != "segmentation"}
+json.dump({"images": [image], "annotations": [drawn, box], "categories": d["categories"]}, open(sys.argv[3], "w"))
+PY
+deep 0 "$smoke/simvtr.toml" $(data_settings train) --set "data.train.annotations=$work/rare.json"
+expect_finding warning categories "'unicorn'"
+cat > "$work/images.toml" <<TOML
+extends = "$smoke/simvtr.toml"
+[[data.train.sets]]
+kind = "coco"
+annotations = "$work/images.json"
+images = "$(image_folder "$work/train")"
+TOML
+deep 0 "$work/images.toml"
+expect_finding warning "training data" "1 of 2 annotations are boxes without a mask"
 deep 0 "$smoke/simvtr.toml" $(data_settings train) --set data.num_frames=7 --set train.schedule.kind=multi_step \
   --set "train.schedule.drops=[500]"
 expect_finding warning validation "No validation set"

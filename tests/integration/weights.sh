@@ -123,6 +123,7 @@ assert upper == lower and upper and upper <= {"11", "12", "13", "14", "15"}, (up
 PY
 "$tessera" weights convert "$work/run/last.safetensors" "$work/kept.safetensors" > /dev/null
 "$tessera" infer "$experiment" --input "$frames" --weights "$work/kept.safetensors" --output "$work/ids.json" > /dev/null
+"$tessera" infer "$experiment" --input "$frames" --weights "$work/run/checkpoint-1.safetensors" --output "$work/ids.json" > /dev/null
 # A file without them, and no annotations: refused, not made up.
 expect_exit 2 "--categories FILE" "$tessera" infer "$work/e.toml" --input "$frames" --weights "$work/zoo.pkl" \
   --output "$work/none.json"

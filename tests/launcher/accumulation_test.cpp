@@ -98,6 +98,7 @@ class Trained {
   }
 
   const Composed& system() const { return system_; }
+  Composed& system() { return system_; }
   const Criterion& criterion() const { return criterion_; }
   const ClipLosses& losses() const { return losses_; }
 
@@ -120,22 +121,25 @@ class Trained {
 
 /// Compares the batch in one part with the batch in two and in four.
 void expect_same_in_parts(Trained& trained) {
-  // Few, none, more than any of these models has queries in a frame, some.
-  const data::TrainingBatch batch = batch_of(trained.system(), {2, 0, 12, 5});
-  const Step whole = trained.step(batch, 1);
-  double squares = 0;
-  for (const at::Tensor& gradient : whole.gradients)
-    squares += gradient.square().sum().item<double>();
-  for (const int64_t num_parts : {2, 4}) {
-    const Step parts = trained.step(batch, num_parts);
-    ASSERT_EQ(parts.losses.size(), whole.losses.size());
-    for (const auto& [name, value] : whole.losses)
-      EXPECT_NEAR(parts.losses.at(name), value, 1e-11 * std::max(1.0, std::abs(value)))
-          << name << " in " << num_parts << " parts";
-    double off = 0;
-    for (size_t i = 0; i < whole.gradients.size(); ++i)
-      off += (parts.gradients[i] - whole.gradients[i]).square().sum().item<double>();
-    EXPECT_LT(std::sqrt(off / squares), 1e-10) << num_parts << " parts";
+  // Few, none, more than any of these models has queries in a frame, some; or nothing at all.
+  for (const std::vector<int64_t>& instances :
+       {std::vector<int64_t>{2, 0, 12, 5}, std::vector<int64_t>{0, 0, 0, 0}}) {
+    const data::TrainingBatch batch = batch_of(trained.system(), instances);
+    const Step whole = trained.step(batch, 1);
+    double squares = 0;
+    for (const at::Tensor& gradient : whole.gradients)
+      squares += gradient.square().sum().item<double>();
+    for (const int64_t num_parts : {2, 4}) {
+      const Step parts = trained.step(batch, num_parts);
+      ASSERT_EQ(parts.losses.size(), whole.losses.size());
+      for (const auto& [name, value] : whole.losses)
+        EXPECT_NEAR(parts.losses.at(name), value, 1e-11 * std::max(1.0, std::abs(value)))
+            << name << " in " << num_parts << " parts";
+      double off = 0;
+      for (size_t i = 0; i < whole.gradients.size(); ++i)
+        off += (parts.gradients[i] - whole.gradients[i]).square().sum().item<double>();
+      EXPECT_LT(std::sqrt(off / squares), 1e-10) << num_parts << " parts";
+    }
   }
 }
 
@@ -175,6 +179,50 @@ TEST(BatchNormaliser, RunsForwardOnlyForWhatTheGroundTruthDoesNotTell) {
   EXPECT_FALSE(needs({10, 0}));
   EXPECT_TRUE(needs({11, 0}));
   EXPECT_TRUE(Trained("quickstart_backbone").criterion().needs_predictions_of_batch({}));
+}
+
+// What parts draw (dropout, points) is the same in both passes, and the first leaves no trace.
+TEST(BatchNormaliser, RunsPartsAsTrainingDoesAndLeavesTheModelAsItWas) {
+  Trained trained("quickstart_backbone", {"model.backbone.frozen_statistics=false"});
+  trained.system().model.train();
+  std::vector<at::Tensor> before;
+  for (const NamedTensor& tensor : trained.system().model.named_tensors())
+    before.push_back(tensor.tensor.clone());
+  BatchNormaliser normaliser(trained.losses(), trained.system().model, trained.criterion(),
+                             nullptr);
+  const auto seeds_for = [&](const std::vector<int64_t>& instances) {
+    std::vector<int64_t> seeds;
+    normaliser.prepare(
+        cut_into_parts(batch_of(trained.system(), instances), 2), [](data::TrainingBatch&) {},
+        [&seeds](int64_t part) { seeds.push_back(part); });
+    return seeds;
+  };
+  EXPECT_EQ(seeds_for({1, 2}), (std::vector<int64_t>{0, 1}));
+  size_t i = 0;
+  for (const NamedTensor& tensor : trained.system().model.named_tensors())
+    EXPECT_TRUE(tensor.tensor.equal(before[i++])) << tensor.name;
+}
+
+TEST(BatchNormaliser, CountsTheWholeBatch) {
+  Trained trained("smoke/simvtr");
+  BatchNormaliser normaliser(trained.losses(), trained.system().model, trained.criterion(),
+                             nullptr);
+  const auto frames = static_cast<double>(trained.system().experiment.data.num_frames);
+  for (const int64_t num_parts : {1, 2, 4}) {
+    normaliser.prepare(
+        cut_into_parts(batch_of(trained.system(), {2, 0, 12, 5}), num_parts),
+        [](data::TrainingBatch&) {}, [](int64_t) {});
+    const WholeBatch& whole = normaliser.next_part();
+    const auto parts = static_cast<double>(num_parts);
+    EXPECT_EQ(whole.pieces, num_parts);
+    EXPECT_DOUBLE_EQ(whole.counts.clips, 4 / parts);
+    EXPECT_DOUBLE_EQ(whole.counts.clips_with_instances, 3 / parts);
+    EXPECT_DOUBLE_EQ(whole.counts.instances, 19 / parts);
+    EXPECT_DOUBLE_EQ(whole.counts.instance_frames, 19 * frames / parts);
+    // batch_of() takes one, none, four and two instances out of a frame.
+    EXPECT_DOUBLE_EQ(whole.counts.valid_frames, (19 * frames - 7) / parts);
+    EXPECT_DOUBLE_EQ(whole.counts.most_instances, 12);
+  }
 }
 
 TEST(BatchNormaliser, RefusesASumThatNoLossAnnounced) {

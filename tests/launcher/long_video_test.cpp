@@ -11,10 +11,28 @@
 #include "launcher/inference/mask_store.h"
 #include "launcher/inference/mean_masks.h"
 #include "launcher/inference/track_scores.h"
+#include "launcher/inference/windows.h"
 #include "tests/training/temporary_folder.h"
 
 namespace tessera {
 namespace {
+
+using Ids = std::vector<int64_t>;
+
+TEST(WindowsOf, AreAllOfOneLengthAndEndWithTheVideo) {
+  const auto starts = [](int64_t num_frames, int64_t window, int64_t overlap) {
+    std::vector<int64_t> found;
+    for (const Window& one : windows_of(num_frames, window, overlap)) {
+      EXPECT_EQ(one.length, window);
+      found.push_back(one.start);
+    }
+    return found;
+  };
+  EXPECT_EQ(starts(3, 3, 1), (Ids{0}));
+  EXPECT_EQ(starts(7, 3, 1), (Ids{0, 2, 4}));
+  EXPECT_EQ(starts(8, 3, 1), (Ids{0, 2, 4, 5}));  // the last shares more
+  EXPECT_EQ(starts(6, 3, 0), (Ids{0, 3}));
+}
 
 TEST(MeanMasks, AverageOverTheWindowsThatHoldATrack) {
   MeanMasks means;
@@ -109,6 +127,23 @@ TEST(TrackScores, KeepsALiveTrackThatAWindowLacked) {
     const double expected =
         track.id == 0 ? (seen[0] + seen[2]).item<double>() / 2 : seen.mean().item<double>();
     EXPECT_NEAR(track.score, expected, 1e-12);
+  }
+}
+
+TEST(TrackScores, TakesEveryPairAboveTheThreshold) {
+  // One query, two classes and no object, and another without either.
+  const at::Tensor logits = at::tensor({2.0, 2.0, 0.0, 0.0, 0.0, 4.0}).view({1, 2, 3});
+  InferenceOptions options;
+  options.select = "threshold";
+  options.score_threshold = 0.3;
+  options.top_k = 1;
+  TrackScores scores(options, 2);
+  scores.add(classes_of(logits), rows_are({0, 1}));
+  const auto tracks = scores.finish();
+  ASSERT_EQ(tracks.size(), 2u);
+  for (int64_t category = 0; category < 2; ++category) {
+    EXPECT_EQ(tracks[category].id, 0);
+    EXPECT_EQ(tracks[category].category, category);
   }
 }
 

@@ -41,6 +41,14 @@ TEST(MacCounter, CountsProducts) {
             2 * 3 * 4 * 5 * 6 * 7);
 }
 
+TEST(MacCounter, CountsProductsThatAddToATensor) {
+  const at::Tensor left = at::randn({2, 3, 4}), right = at::randn({2, 4, 5});
+  EXPECT_EQ(count([&] { at::addmv(at::ones({3}), left[0], right[0].select(1, 0)); }), 3 * 4);
+  EXPECT_EQ(count([&] { at::baddbmm(at::ones({2, 3, 5}), left, right); }), 2 * 3 * 4 * 5);
+  EXPECT_EQ(count([&] { at::addbmm(at::ones({3, 5}), left, right); }), 2 * 3 * 4 * 5);
+  EXPECT_EQ(count([&] { at::_addmm_activation(at::ones({5}), left[0], right[0]); }), 3 * 4 * 5);
+}
+
 TEST(MacCounter, CountsLinearLayersOfEverySize) {
   // The second is large enough to go through oneDNN by name.
   for (const int64_t rows : {10, 20000}) {
@@ -194,6 +202,14 @@ TEST(ModelCost, IsThatOfInference) {
   EXPECT_EQ(ten.masks, 10);
   EXPECT_EQ(two.masks, 2);
   EXPECT_LT(part(two, "mask_head").macs, part(ten, "mask_head").macs);
+  // Of the same model, more masks cost more.
+  const auto masks_of = [](const std::string& top_k) {
+    return part(measure_model_cost(quickstart("quickstart_seqformer", {"inference.top_k=" + top_k}),
+                                   {1, 64, 96}),
+                "mask_head")
+        .macs.value();
+  };
+  EXPECT_LT(masks_of("2"), masks_of("4"));
   const Experiment divided = quickstart("quickstart_mask2former_vis");
   EXPECT_EQ(measure_model_cost(divided, {1, 57, 90}).total().macs,
             measure_model_cost(divided, {1, 64, 96}).total().macs);

@@ -57,10 +57,11 @@ class ModelWeights : public testing::Test {
     return count;
   }
   int64_t count_all() const { return static_cast<int64_t>(model_.model.named_tensors().size()); }
-  std::string refusal(const fs::path& file, const WeightsOptions& rules, bool is_finished) {
+  std::string refusal(const fs::path& file, const WeightsOptions& rules, bool is_finished,
+                      const std::vector<RuleTable>& tables = shipped_tables()) {
     try {
-      is_finished ? load_finished_weights(model_.model, file, rules, shipped_tables())
-                  : load_initial_weights(model_.model, file, rules, shipped_tables());
+      is_finished ? load_finished_weights(model_.model, file, rules, tables)
+                  : load_initial_weights(model_.model, file, rules, tables);
     } catch (const DataError& error) {
       return error.what();
     }
@@ -113,11 +114,12 @@ TEST_F(ModelWeights, OfAFinishedModelFollowTheRulesUnlessTheNamesAreItsOwn) {
   rules.prefix = "net.";
   rules.rename = {{"^wrapped\\.", ""}};
   rules.skip = {"class_embed"};
+  rules.reset = {"bbox_embed"};
   const LoadReport wrapped = load_finished_weights(
       model_.model, write([](const std::string& name) { return "net.wrapped." + name; }), rules,
       {});
   EXPECT_EQ(wrapped.note, "");
-  EXPECT_TRUE(wrapped.fresh.empty());  // nothing would train what `skip` leaves fresh
+  EXPECT_TRUE(wrapped.fresh.empty());  // nothing would train what `skip` and `reset` leave fresh
   EXPECT_EQ(count_loaded(), count_all());
   const LoadReport own = load_finished_weights(model_.model, write_own(), rules, {});
   EXPECT_NE(own.note.find("the rules of [weights] were not applied"), std::string::npos);
@@ -125,8 +127,38 @@ TEST_F(ModelWeights, OfAFinishedModelFollowTheRulesUnlessTheNamesAreItsOwn) {
 }
 
 TEST_F(ModelWeights, KeepTheModelUntouchedWhenRefused) {
-  refusal(write([](const std::string& name) { return "module." + name; }), {}, false);
+  // All names but one fit, and the others could be copied.
+  const fs::path file = write(
+      [](const std::string& name) { return name == "vistr.class_embed.bias" ? "bias" : name; });
+  for (const bool is_finished : {false, true}) {
+    EXPECT_NE(refusal(file, {}, is_finished).find("missing"), std::string::npos);
+    EXPECT_LT(count_loaded(), count_all() / 2);
+  }
+}
+
+TEST_F(ModelWeights, LeaveOutTensorsThatCannotBeReadOnlyOnPurpose) {
+  const auto content = [this] {
+    WeightFile file = read_weights(write_own());
+    file.unsupported = {{"scale", "a tensor of float8"}};
+    return file;
+  };
+  WeightsOptions rules;
+  expect_error<DataError>([&] { load_finished_weights(model_.model, content(), "w.pth", rules); },
+                          {"w.pth", "scale: a tensor of float8", "weights.ignore"});
   EXPECT_LT(count_loaded(), count_all() / 2);
+  rules.ignore = {"^scale$"};
+  load_finished_weights(model_.model, content(), "w.pth", rules);
+  EXPECT_EQ(count_loaded(), count_all());
+}
+
+TEST_F(ModelWeights, ProposeNoRulesThatLoadNothing) {
+  WeightsOptions nothing;
+  nothing.ignore = nothing.skip = {"."};
+  const fs::path file =
+      write([](const std::string& name) { return std::string(name.rbegin(), name.rend()); });
+  const std::string message = refusal(file, {}, false, {{"nothing.toml", nothing}});
+  EXPECT_EQ(message.find("--rules"), std::string::npos) << message;
+  EXPECT_NE(message.find("missing"), std::string::npos) << message;
 }
 
 TEST_F(ModelWeights, OfATrainingCheckpointAreItsModel) {
@@ -157,6 +189,13 @@ TEST_F(ModelWeights, NameTheTableThatFits) {
   EXPECT_EQ(count_loaded(), static_cast<int64_t>(report.loaded.size()));
   EXPECT_EQ(report.loaded.size() + 1, resnet.size());
   EXPECT_TRUE(report.loaded.front().starts_with("backbone.")) << report.loaded.front();
+  // The same, as DataParallel wraps it.
+  for (auto& [name, tensor] : resnet) name = "module." + name;
+  write_safetensors(folder_ / "r.safetensors", resnet);
+  const std::string wrapped = refusal(folder_ / "r.safetensors", {}, false);
+  EXPECT_NE(wrapped.find(table + " --set 'weights.prefix=\"module.\"' to the command."),
+            std::string::npos)
+      << wrapped;
 }
 
 TEST_F(ModelWeights, OfTheModelItselfProposeNoRules) {

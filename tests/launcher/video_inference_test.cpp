@@ -4,9 +4,22 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <map>
 #include <numeric>
+#include <span>
 
 #include "core/error.h"
+#include "core/interfaces/build_context.h"
+#include "core/plugin/registry.h"
+#include "core/trackers/linked.h"
+#include "launcher/data/frame_tensor.h"
+#include "launcher/experiment.h"
+#include "launcher/inference/mean_masks.h"
+#include "launcher/inference/select_tracks.h"
+#include "launcher/inference/track_scores.h"
+#include "launcher/inference/window_frames.h"
+#include "launcher/inference/window_plan.h"
 #include "tests/launcher/moving_square.h"
 
 namespace tessera {
@@ -155,6 +168,35 @@ TEST_F(VideoInferenceTest, GivesTheSameHoweverManyFramesAreNormalisedByTheirClip
   expect_same(parts, with("5"));
 }
 
+/// The model's clip of five frames goes on from the video's start, in the statistics, too.
+TEST_F(VideoInferenceTest, NormalisesAShortVideoAsTheClipThatTheModelSees) {
+  data::InferenceVideo brightening = test_support::moving_square(5);
+  brightening.source = std::make_shared<test_support::MovingSquare>(40, 50);
+  /// Frame t of the clip is frame t % 3.
+  class Filled : public data::FrameSource {
+   public:
+    explicit Filled(std::shared_ptr<data::FrameSource> source) : source_(std::move(source)) {}
+    at::Tensor read(int64_t index) override { return source_->read(index % 3); }
+
+   private:
+    std::shared_ptr<data::FrameSource> source_;
+  };
+  data::InferenceVideo filled = brightening, three = brightening;
+  filled.source = std::make_shared<Filled>(brightening.source);
+  three.length = 3;
+  const std::vector<std::string> settings = {"data.normalise.by=clip",
+                                             "inference.frame_score_threshold=0.0"};
+  const auto masks = [&](const data::InferenceVideo& video) {
+    std::vector<std::vector<std::optional<data::Rle>>> all;
+    for (const VideoTrack& track : run(video, settings))
+      all.emplace_back(track.segmentations.begin(), track.segmentations.begin() + 3);
+    return all;
+  };
+  const auto expected = masks(filled);
+  ASSERT_FALSE(expected.empty());
+  EXPECT_THAT(masks(three), testing::UnorderedElementsAreArray(expected));
+}
+
 /// Writes down which frames are read.
 class CountedFrames : public data::FrameSource {
  public:
@@ -209,6 +251,123 @@ void expect_close(const std::vector<VideoTrack>& a, const std::vector<VideoTrack
     ASSERT_EQ(a[i].segmentations.size(), b[i].segmentations.size());
     for (size_t t = 0; t < a[i].segmentations.size(); ++t)
       EXPECT_LE(difference(a[i].segmentations[t], b[i].segmentations[t]), 0.002);
+  }
+}
+
+/// What IFC's inference is made of, window by window: the masks' mean over all windows that see a
+/// frame, and classes of all of their frames.
+class Merged {
+ public:
+  Merged(VisModel& model, const Experiment& experiment, const data::InferenceVideo& video)
+      : model_(model),
+        experiment_(experiment),
+        video_(video),
+        tracker_(BuildContext().make(experiment.inference.linker)),
+        chain_(tracker_.begin()),
+        scores_(experiment.inference, experiment.data.num_categories) {
+    const at::NoGradGuard no_grad;
+    const WindowPlan plan(experiment.inference, {.fixed_frames = model.needs().fixed_frames},
+                          tracker_);
+    int64_t end = 0;
+    for (const Window& window : plan.of(video.length)) {
+      add(window, end - window.start);
+      end = window.start + window.length;
+    }
+    means_ = sums_.take(video.length);
+  }
+
+  std::vector<ScoredTrack> tracks() { return scores_.finish(); }
+  std::optional<data::Rle> mask(int64_t track, int64_t frame) const {
+    const MeanMasks::Frame& mean = means_.at(frame);
+    const auto found = std::find(mean.tracks.begin(), mean.tracks.end(), track);
+    if (found == mean.tracks.end()) return std::nullopt;
+    const at::Tensor logits = mean.logits[found - mean.tracks.begin()].view(
+        {1, 1, mean.logits.size(1), mean.logits.size(2)});
+    const at::Tensor mask = (resize_mask_logits(logits, geometry_) > 0).to(at::kByte).flatten();
+    const data::Rle rle = data::from_mask(
+        std::span(mask.const_data_ptr<uint8_t>(), static_cast<size_t>(mask.numel())), video_.height,
+        video_.width);
+    return data::area(rle) > 0 ? std::optional(rle) : std::nullopt;
+  }
+
+ private:
+  void add(const Window& window, int64_t overlap) {
+    const at::Tensor frames = WindowFrames(video_, {window.start, window.length, window.length},
+                                           experiment_.video_options())
+                                  .read(0, window.length);
+    ClipMeta meta;
+    meta.height = frames.size(2);
+    meta.width = frames.size(3);
+    const ClipBatch batch = data::batch_frames({frames}, {meta}, model_.needs().size_divisor);
+    geometry_ = {batch.frames.size(3), batch.frames.size(4), meta.height,
+                 meta.width,           video_.height,        video_.width};
+    const ForwardContext context;
+    const VisModel::Output output = model_.forward(batch, context);
+    const LayerPrediction& last = output.last().predictions.layers.back();
+    WindowTracks rows;
+    rows.first_frame = window.start;
+    ClassLogits classes = last.classes;
+    if (classes.scope == ClassScope::clip)
+      classes.logits = classes.logits.unsqueeze(1).expand({-1, window.length, -1, -1});
+    classes.scope = ClassScope::frame;
+    rows.class_probabilities = classes.probabilities()[0].mean(0);
+    const InstanceLayer& embedded = output.last().embeddings.layers.back();
+    rows.embeddings = embedded.frame.defined() ? embedded.frame[0].mean(0) : embedded.clip[0];
+    const at::Tensor logits =
+        last.masks->logits(0, at::arange(rows.class_probabilities.size(0), at::kLong));
+    rows.mask_logits = logits;
+    TrackerInput input;
+    input.rows = rows;
+    input.num_frames = window.length;
+    input.overlap = overlap;
+    const TrackUpdate update = chain_->update(input);
+    const std::vector<int64_t>& track_of_row = update.track_of_row;
+    scores_.add(classes, update);
+    for (int64_t t = 0; t < window.length; ++t)
+      sums_.add(window.start + t, track_of_row, logits.select(1, t),
+                at::ones({logits.size(0)}, at::kDouble));
+  }
+
+  VisModel& model_;
+  const Experiment& experiment_;
+  const data::InferenceVideo& video_;
+  LinkedTracker tracker_;
+  std::unique_ptr<VideoTracker> chain_;
+  TrackScores scores_;
+  MeanMasks sums_;
+  std::map<int64_t, MeanMasks::Frame> means_;
+  FrameGeometry geometry_;
+};
+
+TEST_F(VideoInferenceTest, MergesTheMasksAndClassesOfAllWindowsThatSeeAFrame) {
+  for (const char* linker :
+       {"{plugin=\"embedding\"}", "{plugin=\"soft_mask_iou\", minimum_iou=0.7}"}) {
+    SCOPED_TRACE(linker);
+    const Experiment experiment = load_experiment(
+        TESSERA_SOURCE_DIR "/experiments/smoke/vistr.toml",
+        {"model.decoder.queries=per_clip", "inference.window=3", "inference.overlap=2",
+         "inference.merge=mean", "inference.backbone_frames=1",
+         "inference.frame_score_threshold=0.0", std::string("inference.linker=") + linker},
+        registry_);
+    at::manual_seed(2);
+    VisModel model(experiment.model, experiment.clip_facts());
+    const data::InferenceVideo video = test_support::moving_square(6);
+    const VideoTracks found =
+        VideoInference(model, experiment.video_options(), at::kCPU).run(video);
+    Merged expected(model, experiment, video);
+    std::map<int64_t, ScoredTrack> scored;
+    for (const ScoredTrack& track : expected.tracks()) {
+      EXPECT_FALSE(scored.contains(track.id)) << track.id;
+      scored[track.id] = track;
+    }
+    ASSERT_FALSE(found.tracks().empty());
+    for (const ScoredTrack& track : found.tracks()) {
+      EXPECT_EQ(track.category, scored.at(track.id).category);
+      EXPECT_NEAR(track.score, scored.at(track.id).score, 1e-5);
+      for (int64_t frame = 0; frame < video.length; ++frame)
+        EXPECT_LE(difference(found.mask(track, frame), expected.mask(track.id, frame)), 0.002)
+            << "track " << track.id << ", frame " << frame;
+    }
   }
 }
 
