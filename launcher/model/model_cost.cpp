@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "launcher/inference/windows.h"
+#include "launcher/model/criterion_stages.h"
 #include "launcher/model/mac_counter.h"
 
 namespace tessera {
@@ -144,7 +145,8 @@ ModelCost measure_model_cost(const Experiment& experiment, const ClipSize& size)
   ParameterCount parameters;
   for (const auto& [name, part] : model.parts())
     cost.parts.push_back({name, parameters.of(*part), macs[name]});
-  const int64_t of_loss = parameters.of(Criterion(experiment.loss, model.facts()));
+  const int64_t of_loss =
+      parameters.of(Criterion(experiment.loss, model.facts(), criterion_stages(model)));
   if (of_loss > 0) cost.parts.push_back({"loss", of_loss, std::nullopt});
   for (const AuxiliaryOptions& auxiliary : experiment.auxiliaries)
     cost.parts.push_back({"auxiliary." + auxiliary.name,
