@@ -10,6 +10,7 @@
 #include <string>
 
 #include "launcher/inference/video_inference.h"
+#include "launcher/inference/window_runner.h"
 #include "launcher/peak_memory.h"
 #include "launcher/preflight/data_checks.h"
 #include "launcher/preflight/small_video.h"
@@ -194,7 +195,9 @@ ClipSize longest_video(const OpenedData& opened) {
 
 void check_window_memory(const Experiment& experiment, VisModel& model, const OpenedData& opened,
                          Findings& findings) {
-  if (model.needs().fixed_frames > 0 || !experiment.inference.window.is_all()) return;
+  const bool sees_video = first_whole_video_stage(model) < model.num_stages();
+  if (!sees_video && (model.needs().fixed_frames > 0 || !experiment.inference.window.is_all()))
+    return;
   ClipSize longest = longest_video(opened);
   if (longest.frames == 0) return;
   if (!experiment.inference.frames.is_all())
@@ -206,9 +209,10 @@ void check_window_memory(const Experiment& experiment, VisModel& model, const Op
   try {
     const int64_t needed = estimate_window_memory(model, experiment, longest);
     const int64_t there = reachable_memory();
-    const std::string text = video + "takes about " + memory_size_text(needed) +
-                             " as one window on a CPU; this process can have " +
-                             memory_size_text(there) + ".";
+    const std::string text =
+        video + "takes about " + memory_size_text(needed) +
+        (sees_video ? " before a stage that sees the whole video" : " as one window") +
+        " on a CPU; this process can have " + memory_size_text(there) + ".";
     bool on_cpu = true;
     try {
       on_cpu = choose_device(experiment.train, 0).is_cpu();
@@ -216,9 +220,10 @@ void check_window_memory(const Experiment& experiment, VisModel& model, const Op
       on_cpu = false;  // reported as a problem of its own
     }
     if (on_cpu && needed > there)
-      findings.problem("memory", text +
-                                     " Set inference.window to a number of frames, or "
-                                     "inference.short_side to fewer pixels.");
+      findings.problem("memory",
+                       text + (sees_video ? " Set inference.short_side to fewer pixels."
+                                          : " Set inference.window to a number of frames, "
+                                            "or inference.short_side to fewer pixels."));
     else
       findings.ok("memory", text);
   } catch (const std::exception& error) {
