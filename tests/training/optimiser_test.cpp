@@ -24,7 +24,7 @@ using test_support::TinyModel;
 using Patterns = std::vector<ParameterGroupOptions>;
 using Names = std::vector<std::string>;
 
-OptimiserOptions read(const std::string& toml) {
+OptimiserOptions read_optimiser(const std::string& toml) {
   return test_support::read_options<OptimiserOptions>(toml);
 }
 
@@ -132,10 +132,11 @@ class OptimiserKind : public testing::TestWithParam<std::string> {
  protected:
   OptimiserOptions options() const {
     const std::string common = "lr = 0.05\nweight_decay = 0.1\n";
-    if (GetParam() == "sgd_plain") return read(common + "kind = \"sgd\"\nmomentum = 0.0\n");
+    if (GetParam() == "sgd_plain")
+      return read_optimiser(common + "kind = \"sgd\"\nmomentum = 0.0\n");
     const std::string kind = common + "kind = \"" + GetParam() + "\"\n";
-    if (GetParam() == "sgd") return read(kind + "momentum = 0.7\n");
-    return read(kind + "betas = [0.8, 0.95]\neps = 1e-6\n");
+    if (GetParam() == "sgd") return read_optimiser(kind + "momentum = 0.7\n");
+    return read_optimiser(kind + "betas = [0.8, 0.95]\neps = 1e-6\n");
   }
   std::unique_ptr<torch::optim::Optimizer> reference(const TinyModel& model) const {
     const std::vector<at::Tensor> parameters{model.first, model.second, model.norm};
@@ -240,10 +241,10 @@ TEST(AdaBelief, StepsAsItsFormulaDoes) {
   for (const bool rectify : {true, false}) {
     const AdaBeliefRates options{0.05, 0.1, 0.8, 0.95, 1e-16, rectify};
     const TinyModel model;
-    Optimiser optimiser =
-        make(model, read("kind = \"adabelief\"\nlr = 0.05\nbetas = [0.8, 0.95]\neps = 1e-16\n"
-                         "weight_decay = 0.1\nrectify = " +
-                         std::string(rectify ? "true" : "false")));
+    Optimiser optimiser = make(
+        model, read_optimiser("kind = \"adabelief\"\nlr = 0.05\nbetas = [0.8, 0.95]\neps = 1e-16\n"
+                              "weight_decay = 0.1\nrectify = " +
+                              std::string(rectify ? "true" : "false")));
     BeliefByHand first{model.first.flatten()[0].item<double>()},
         second{model.second.flatten()[0].item<double>()};
     for (int step = 0; step < 12; ++step) {
@@ -294,7 +295,7 @@ TEST(AdaBelief, StepsLargeParametersAsSmallOnes) {
 TEST(Optimiser, ScalesEveryRateByTheSchedule) {
   const TinyModel model;
   Optimiser optimiser =
-      make(model, read("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
+      make(model, read_optimiser("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
            {{.pattern = "norm", .lr = 0.2}});
   const at::Tensor first = model.first.detach().clone(), norm = model.norm.detach().clone();
   backward(model, 0);
@@ -306,7 +307,7 @@ TEST(Optimiser, ScalesEveryRateByTheSchedule) {
 TEST(Optimiser, ScalesTheRateOfEachGroup) {
   const TinyModel model;
   Optimiser optimiser =
-      make(model, read("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
+      make(model, read_optimiser("kind = \"sgd\"\nlr = 0.5\nmomentum = 0\nweight_decay = 0"),
            {{.pattern = "norm"}});
   const at::Tensor first = model.first.detach().clone(), norm = model.norm.detach().clone();
   backward(model, 0);
@@ -330,7 +331,8 @@ TEST(Optimiser, LeavesParametersWithoutAGradientAndTheirStateAlone) {
 
 TEST(Optimiser, StepsRightWhereAGradientLiesOtherwiseInMemory) {
   const TinyModel model;
-  Optimiser optimiser = make(model, read("kind = \"sgd\"\nlr = 1\nmomentum = 0\nweight_decay = 0"));
+  Optimiser optimiser =
+      make(model, read_optimiser("kind = \"sgd\"\nlr = 1\nmomentum = 0\nweight_decay = 0"));
   const at::Tensor before = model.first.detach().clone();
   const at::Tensor gradient = at::arange(12.0).reshape({3, 4}).to(at::kFloat).t();
   at::Tensor(model.first).mutable_grad() = gradient;

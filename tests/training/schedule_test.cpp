@@ -13,7 +13,7 @@ namespace {
 
 using test_support::expect_error;
 
-ScheduleOptions read(const std::string& toml) {
+ScheduleOptions read_schedule(const std::string& toml) {
   return test_support::read_options<ScheduleOptions>(toml, "train.schedule");
 }
 
@@ -35,7 +35,7 @@ TEST(Schedule, StaysConstant) {
 }
 
 TEST(Schedule, DropsAtEpochsOfVisTR) {  // 18 epochs, times 0.1 from the beginning of epoch 12
-  const TrainOptions options = epochs(18, read("kind = \"multi_step\"\ndrops = [12]"));
+  const TrainOptions options = epochs(18, read_schedule("kind = \"multi_step\"\ndrops = [12]"));
   EXPECT_EQ(schedule_length(options, 100).iterations, 1800);
   EXPECT_EQ(factor(options, 100, 1199), 1.0);
   EXPECT_DOUBLE_EQ(factor(options, 100, 1200), 0.1);
@@ -45,14 +45,15 @@ TEST(Schedule, DropsAtEpochsOfVisTR) {  // 18 epochs, times 0.1 from the beginni
 TEST(Schedule, DropsAtIterationsWhereTheLengthIsInIterations) {  // Mask2Former-VIS
   TrainOptions options;
   options.iterations = 6000;
-  options.schedule = read("kind = \"multi_step\"\ndrops = [4000, 5000]\nfactor = 0.5");
+  options.schedule = read_schedule("kind = \"multi_step\"\ndrops = [4000, 5000]\nfactor = 0.5");
   EXPECT_EQ(factor(options, 7.25, 3999), 1.0);
   EXPECT_EQ(factor(options, 7.25, 4000), 0.5);
   EXPECT_EQ(factor(options, 7.25, 5000), 0.25);
 }
 
 TEST(Schedule, DropsEveryPeriod) {
-  const TrainOptions options = epochs(10, read("kind = \"step\"\ndrops = [2]\nfactor = 0.5"));
+  const TrainOptions options =
+      epochs(10, read_schedule("kind = \"step\"\ndrops = [2]\nfactor = 0.5"));
   EXPECT_EQ(factor(options, 4.5, 8), 1.0);  // the period is 9 iterations
   EXPECT_EQ(factor(options, 4.5, 9), 0.5);
   EXPECT_EQ(factor(options, 4.5, 17), 0.5);
@@ -62,7 +63,7 @@ TEST(Schedule, DropsEveryPeriod) {
 TEST(Schedule, FollowsACosine) {
   TrainOptions options;
   options.iterations = 100;
-  options.schedule = read("kind = \"cosine\"\nminimum_factor = 0.2");
+  options.schedule = read_schedule("kind = \"cosine\"\nminimum_factor = 0.2");
   EXPECT_DOUBLE_EQ(factor(options, 1, 0), 1.0);
   EXPECT_NEAR(factor(options, 1, 50), 0.6, 1e-12);
   EXPECT_NEAR(factor(options, 1, 25), 0.2 + 0.8 * 0.85355339059327, 1e-12);
@@ -71,7 +72,8 @@ TEST(Schedule, FollowsACosine) {
 
 TEST(Schedule, WarmsUpTimesTheRest) {
   const TrainOptions options = epochs(
-      2, read("kind = \"multi_step\"\ndrops = [1]\nwarmup_iterations = 20\nwarmup_factor = 0.1"));
+      2, read_schedule(
+             "kind = \"multi_step\"\ndrops = [1]\nwarmup_iterations = 20\nwarmup_factor = 0.1"));
   EXPECT_DOUBLE_EQ(factor(options, 10, 0), 0.1);
   EXPECT_DOUBLE_EQ(factor(options, 10, 5), 0.1 * 0.75 + 0.25);
   EXPECT_DOUBLE_EQ(factor(options, 10, 10), 0.1 * 0.55);
@@ -81,12 +83,12 @@ TEST(Schedule, WarmsUpTimesTheRest) {
 TEST(Schedule, FollowsAPolynomial) {
   TrainOptions options;
   options.iterations = 100;
-  options.schedule = read("kind = \"polynomial\"\npower = 2.0\nend_factor = 0.1");
+  options.schedule = read_schedule("kind = \"polynomial\"\npower = 2.0\nend_factor = 0.1");
   EXPECT_DOUBLE_EQ(factor(options, 1, 0), 1.0);
   EXPECT_DOUBLE_EQ(factor(options, 1, 50), 0.1 + 0.9 * 0.25);
   EXPECT_DOUBLE_EQ(factor(options, 1, 99), 0.1 + 0.9 * 0.0001);
   EXPECT_DOUBLE_EQ(factor(options, 1, 100), 0.1);
-  options.schedule = read("kind = \"polynomial\"");  // the power of the field, 0.9
+  options.schedule = read_schedule("kind = \"polynomial\"");  // the power of the field, 0.9
   EXPECT_DOUBLE_EQ(factor(options, 1, 75), std::pow(0.25, 0.9));
   EXPECT_EQ(factor(options, 1, 100), 0.0);
 }
@@ -96,7 +98,7 @@ TEST(Schedule, FollowsAPolynomial) {
 TEST(Schedule, WaitsThenWarmsUpThenFalls) {
   TrainOptions options;
   options.iterations = 100;
-  options.schedule = read(
+  options.schedule = read_schedule(
       "kind = \"polynomial\"\npower = 0.9\nwait_iterations = 10\nwarmup_iterations = 20\n"
       "warmup_factor = 0");
   EXPECT_EQ(factor(options, 1, 0), 0.0);
@@ -112,7 +114,7 @@ TEST(Schedule, WaitsThenWarmsUpThenFalls) {
 TEST(Schedule, FallsFromTheFirstIterationAsWarmupPolyLRDoes) {
   TrainOptions options;
   options.iterations = 100;
-  options.schedule = read(
+  options.schedule = read_schedule(
       "kind = \"polynomial\"\npower = 1.0\nafter_warmup = false\nwarmup_iterations = 10\n"
       "warmup_factor = 0.1");
   EXPECT_DOUBLE_EQ(factor(options, 1, 0), 0.1);
@@ -123,8 +125,8 @@ TEST(Schedule, FallsFromTheFirstIterationAsWarmupPolyLRDoes) {
 TEST(Schedule, IsThatOfTheGroup) {
   TrainOptions options;
   options.iterations = 100;
-  const Schedules schedules{read("kind = \"polynomial\"\npower = 1.0"),
-                            {{"late", read("kind = \"constant\"\nwait_iterations = 20")}}};
+  const Schedules schedules{read_schedule("kind = \"polynomial\"\npower = 1.0"),
+                            {{"late", read_schedule("kind = \"constant\"\nwait_iterations = 20")}}};
   std::vector<ParameterGroup> groups(2);
   groups[1].schedule = "late";
   const ScheduleLength length = schedule_length(options, 1);
@@ -134,7 +136,7 @@ TEST(Schedule, IsThatOfTheGroup) {
 
 TEST(Schedule, RefusesAPeriodBelowAnIteration) {
   expect_error<ConfigError>(
-      [] { schedule_length(epochs(3, read("kind = \"step\"\ndrops = [0.1]")), 2.0); },
+      [] { schedule_length(epochs(3, read_schedule("kind = \"step\"\ndrops = [0.1]")), 2.0); },
       {"train.schedule.drops", "at least one iteration"});
 }
 

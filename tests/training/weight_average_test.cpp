@@ -13,16 +13,16 @@ namespace {
 using test_support::expect_error;
 using test_support::TinyModel;
 
-void set(const at::Tensor& tensor, double value) {
+void fill(const at::Tensor& tensor, double value) {
   const at::NoGradGuard no_grad;
   at::Tensor(tensor).fill_(value);
 }
 
-double first_of(const at::Tensor& tensor) {
+double first_number(const at::Tensor& tensor) {
   return tensor.flatten()[0].item<double>();
 }
 
-const at::Tensor& average_of(const WeightAverage& average, const std::string& name) {
+const at::Tensor& averaged(const WeightAverage& average, const std::string& name) {
   for (const auto& [own, tensor] : average.averages())
     if (own == name) return tensor;
   throw std::runtime_error("no average of " + name);
@@ -30,15 +30,15 @@ const at::Tensor& average_of(const WeightAverage& average, const std::string& na
 
 TEST(WeightAverage, IsAGeometricSumOfTheWeights) {
   const TinyModel model;
-  set(model.norm, 1.0);
+  fill(model.norm, 1.0);
   WeightAverage average({.decay = 0.75}, model.named());
   double expected = 1.0;
   for (int64_t step = 1; step < 20; ++step) {
     const double weight = 0.1 * static_cast<double>(step * step);
-    set(model.norm, weight);
+    fill(model.norm, weight);
     average.update(step);
     expected = 0.75 * expected + 0.25 * weight;
-    EXPECT_NEAR(first_of(average_of(average, "head.norm.weight")), expected, 1e-5 * expected);
+    EXPECT_NEAR(first_number(averaged(average, "head.norm.weight")), expected, 1e-5 * expected);
   }
 }
 
@@ -46,13 +46,13 @@ TEST(WeightAverage, IsTheWeightsThemselvesUntilItBegins) {
   const TinyModel model;
   WeightAverage average({.decay = 0.5, .after = 2}, model.named());
   for (int64_t step = 1; step <= 2; ++step) {
-    set(model.norm, 3.0 * static_cast<double>(step));
+    fill(model.norm, 3.0 * static_cast<double>(step));
     average.update(step);
-    EXPECT_EQ(first_of(average_of(average, "head.norm.weight")), 3.0 * static_cast<double>(step));
+    EXPECT_EQ(first_number(averaged(average, "head.norm.weight")), 3.0 * static_cast<double>(step));
   }
-  set(model.norm, 8.0);
+  fill(model.norm, 8.0);
   average.update(3);
-  EXPECT_EQ(first_of(average_of(average, "head.norm.weight")), 7.0);
+  EXPECT_EQ(first_number(averaged(average, "head.norm.weight")), 7.0);
 }
 
 // What does not train has no average: neither frozen parameters nor buffers (running statistics,
@@ -73,32 +73,32 @@ TEST(WeightAverage, LeavesAWeightThatStandsStillAsItIs) {
   const at::Tensor before = model.first.detach().clone();
   WeightAverage average({.decay = 0.9999}, model.named());
   for (int64_t step = 1; step <= 1000; ++step) average.update(step);
-  EXPECT_TRUE(average_of(average, "backbone.first.weight").equal(before));
+  EXPECT_TRUE(averaged(average, "backbone.first.weight").equal(before));
 }
 
 TEST(WeightAverage, IsInTheModelForAWhile) {
   const TinyModel model;
   const at::Tensor begin = model.second.detach().clone();
   WeightAverage average({.decay = 0.5}, model.named());
-  set(model.second, 5.0);
-  set(model.offset, 4.0);
+  fill(model.second, 5.0);
+  fill(model.offset, 4.0);
   average.update(1);
   const at::Tensor weights = model.second.detach().clone(),
-                   averaged = average_of(average, "head.second.weight").clone();
+                   mean = averaged(average, "head.second.weight").clone();
   {
     const WeightAverage::InModel in_model(average);
-    EXPECT_TRUE(model.second.equal(averaged));
+    EXPECT_TRUE(model.second.equal(mean));
     EXPECT_TRUE(model.second.allclose(0.5 * begin + 2.5));
-    EXPECT_EQ(first_of(model.offset), 4.0) << "buffers are the model's own";
+    EXPECT_EQ(first_number(model.offset), 4.0) << "buffers are the model's own";
   }
   EXPECT_TRUE(model.second.equal(weights));
-  EXPECT_TRUE(average_of(average, "head.second.weight").equal(averaged));
+  EXPECT_TRUE(averaged(average, "head.second.weight").equal(mean));
 }
 
 TEST(WeightAverage, RefusesTheAveragesOfAnotherModel) {
   const TinyModel model;
   WeightAverage average({}, model.named());
-  const at::Tensor before = average_of(average, "head.norm.weight").clone();
+  const at::Tensor before = averaged(average, "head.norm.weight").clone();
   expect_error<DataError>(
       [&] {
         average.load({{"head.norm.weight", at::zeros({4})},
@@ -107,7 +107,7 @@ TEST(WeightAverage, RefusesTheAveragesOfAnotherModel) {
       },
       {"backbone.first.weight (missing)", "head.second.weight ([3] instead of [2, 4])",
        "other (unknown)"});
-  EXPECT_TRUE(average_of(average, "head.norm.weight").equal(before));
+  EXPECT_TRUE(averaged(average, "head.norm.weight").equal(before));
 }
 
 }  // namespace
