@@ -118,7 +118,8 @@ std::vector<CheckResult> check_plugin(const PluginDescriptor& plugin, Registry& 
              [&] { options = default_options(plugin, registry); }))
     return results;
   for (const int64_t frames : {int64_t{1}, int64_t{3}}) {
-    const Harness harness(frames);
+    Harness harness(frames);
+    harness.prepare_for(plugin, options.get());
     const std::string at_frames = " at T = " + std::to_string(frames);
     std::shared_ptr<Part> part;
     if (!check("builds and gives the promised shapes" + at_frames, [&] {
@@ -139,6 +140,8 @@ std::vector<CheckResult> check_plugin(const PluginDescriptor& plugin, Registry& 
       expect_equal(harness.run(*second, at::kFloat), harness.run(*part, at::kFloat), 0.0,
                    "equal outputs");
     });
+    for (const NamedCheck& further : harness.further_checks(*part))
+      check(further.name + at_frames, further.body);
     check("agrees in double and float" + at_frames, [&] {
       const auto single = harness.run(*part, at::kFloat);
       part->to(at::kDouble);

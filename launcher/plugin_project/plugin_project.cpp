@@ -19,7 +19,7 @@ struct Kind {
   const char* use;
 };
 
-constexpr std::array<Kind, 13> kKinds = {{
+constexpr std::array<Kind, 14> kKinds = {{
     {"attention", "Attention", "model.encoder.attention.plugin=@name@"},
     {"augmentation", "Augmentation", "'data.augment.steps=[{kind=\"@name@\"}]'"},
     {"auxiliary", "Auxiliary", "auxiliaries=[{name='@name@', network='@name@'}]"},
@@ -33,6 +33,7 @@ constexpr std::array<Kind, 13> kKinds = {{
     {"mask_head", "MaskHead", "model.mask_head.plugin=@name@"},
     {"matcher", "Matcher", "loss.matcher.plugin=@name@"},
     {"sampler", "Sampler", "data.sampling.kind=@name@"},
+    {"tracker", "Tracker", "inference.tracker.plugin=@name@"},
 }};
 
 const Kind& find_kind(const std::string& name) {

@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "launcher/training/clip_losses.h"
+#include "launcher/training/optimiser.h"
 #include "launcher/training/step_batch.h"
 #include "launcher/training/validation.h"
 
@@ -143,6 +144,7 @@ TrainResult train(const Experiment& experiment, VisModel& model, Criterion& crit
         "train: expected a loader that goes on where the checkpoint ends, got one at "
         "sample " +
         std::to_string(loader.position()) + ".");
+  freeze_parts(model, experiment.train);
   model.train();
   criterion.train();
   TrainSettings complete = settings;

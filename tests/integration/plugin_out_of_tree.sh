@@ -3,7 +3,7 @@
 # checked, tested and used. KINDS: those to try (default: attention; "all" for every kind).
 source "$(dirname "$0")/lib.sh"
 kinds=${KINDS:-attention}
-[ "$kinds" != all ] || kinds="attention augmentation auxiliary backbone decoder encoder feature_loss instance_head linker loss mask_head matcher sampler"
+[ "$kinds" != all ] || kinds="attention augmentation auxiliary backbone decoder encoder feature_loss instance_head linker loss mask_head matcher sampler tracker"
 
 cmake --install "$build" --prefix "$work/installed" > /dev/null
 installed=$work/installed/bin/tessera

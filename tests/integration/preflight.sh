@@ -70,6 +70,8 @@ expect_finding problem "frozen parts" "Did you mean 'encoder'"
 deep 2 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encoder"]'
 expect_finding problem weights "train.frozen_parts"
 deep 0 "$smoke/simvtr.toml" "${good[@]}" --set 'train.frozen_parts=["encoder"]' --from-scratch
+deep 2 "$smoke/simvtr.toml" "${good[@]}" --set 'weights.files=[{path="first.pth"}, {path="second.pth", replace=true}]'
+expect_finding problem weights "first.pth"
 # Windows that the linker cannot join, of a model whose clip is the window: only longer videos would show it.
 deep 2 "$smoke/vistr.toml" "${good[@]}" --set inference.overlap=0
 expect_finding problem windows "inference.overlap: expected at least 1"

@@ -164,7 +164,9 @@ TEST_F(WeightFiles, MayBePickled) {
   const auto loads = load_weight_files(*model_, {segmenter_, tracker_, pickled});
   EXPECT_EQ(loads[2].report.loaded, std::vector<std::string>{name});
   for (const NamedTensor& tensor : model_->named_tensors())
-    if (tensor.name == name) EXPECT_TRUE(tensor.tensor.equal(at::tensor({-1.75f, -1.625f})));
+    if (tensor.name == name) {
+      EXPECT_TRUE(tensor.tensor.equal(at::tensor({-1.75f, -1.625f})));
+    }
 }
 
 TEST_F(WeightFiles, LeaveFreshWhatNoOtherFileGives) {
@@ -252,7 +254,9 @@ TEST_F(WeightFiles, MayHaveTensorsThatAPartAdapts) {
   EXPECT_NE(loads[2].report.text().find("adapted by their parts: backbone.prefix"),
             std::string::npos);
   for (const NamedTensor& tensor : model_->named_tensors())
-    if (tensor.name == "backbone.prefix") EXPECT_TRUE(tensor.tensor.equal(prefix.narrow(0, 0, 2)));
+    if (tensor.name == "backbone.prefix") {
+      EXPECT_TRUE(tensor.tensor.equal(prefix.narrow(0, 0, 2)));
+    }
   // What the part cannot adapt is refused as before.
   write_safetensors(folder_ / "prefix.safetensors", {{"prefix", prefix.narrow(1, 0, 4)}});
   expect_error<DataError>(
