@@ -15,7 +15,7 @@ namespace tessera {
 /// `[train.optimiser]`: how a step is made of gradients. Options of the kind stand in the same
 /// table.
 struct OptimiserOptions {
-  KindOf<OptimiserRule> kind;
+  KindOf<OptimiserRule> kind{};
   double lr = 1e-4;
   double weight_decay = 1e-4;
   static void describe(Schema<OptimiserOptions>& schema);

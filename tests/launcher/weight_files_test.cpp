@@ -151,9 +151,10 @@ TEST_F(WeightFiles, GiveATensorTwiceOnlyWhereTheLaterReplaces) {
 
 TEST_F(WeightFiles, MayBePickled) {
   std::string name;  // of a tensor of the fixture's shape
-  for (const NamedTensor& tensor : model_->named_tensors())
+  for (const NamedTensor& tensor : model_->named_tensors()) {
     if (is_tracker(tensor.name) && tensor.tensor.sizes() == at::IntArrayRef({2}))
       name = tensor.name;
+  }
   ASSERT_NE(name, "");
   WeightFileOptions pickled;
   pickled.path = std::string(TESSERA_SOURCE_DIR) + "/tests/pickle/fixtures/checkpoint.pth";
@@ -163,10 +164,11 @@ TEST_F(WeightFiles, MayBePickled) {
   pickled.replace = true;
   const auto loads = load_weight_files(*model_, {segmenter_, tracker_, pickled});
   EXPECT_EQ(loads[2].report.loaded, std::vector<std::string>{name});
-  for (const NamedTensor& tensor : model_->named_tensors())
+  for (const NamedTensor& tensor : model_->named_tensors()) {
     if (tensor.name == name) {
       EXPECT_TRUE(tensor.tensor.equal(at::tensor({-1.75f, -1.625f})));
     }
+  }
 }
 
 TEST_F(WeightFiles, LeaveFreshWhatNoOtherFileGives) {
@@ -253,10 +255,11 @@ TEST_F(WeightFiles, MayHaveTensorsThatAPartAdapts) {
   EXPECT_EQ(loads[2].report.adapted, std::vector<std::string>{"backbone.prefix: [5, 8] -> [2, 8]"});
   EXPECT_NE(loads[2].report.text().find("adapted by their parts: backbone.prefix"),
             std::string::npos);
-  for (const NamedTensor& tensor : model_->named_tensors())
+  for (const NamedTensor& tensor : model_->named_tensors()) {
     if (tensor.name == "backbone.prefix") {
       EXPECT_TRUE(tensor.tensor.equal(prefix.narrow(0, 0, 2)));
     }
+  }
   // What the part cannot adapt is refused as before.
   write_safetensors(folder_ / "prefix.safetensors", {{"prefix", prefix.narrow(1, 0, 4)}});
   expect_error<DataError>(

@@ -292,7 +292,7 @@ TEST(TrainingLoop, ResumesTheBestScoreAndTheValidationsLines) {
 struct Scores {
   std::vector<double> values;
   size_t asked = 0;
-  at::Tensor seen;
+  at::Tensor seen{};
   void score(TinyRun& run) {
     run.settings.validate = [this, &run] {
       seen = run.model.second.detach().clone();
