@@ -144,6 +144,28 @@ TEST(Augment, CropNeverExceedsTheFrame) {
   }
 }
 
+/// From an implementation of SplitMix64 in Python: first whether the step is done, then its draws.
+TEST(Augment, DrawsComeInTheOrderOfVersion01) {
+  struct Case {
+    bool is_flipped;
+    cv::Rect region;
+  };
+  const AugmentOptions options{
+      .steps = {step("flip", "probability = 0.5"), step("crop", "smallest = 40\nlargest = 71")},
+      .short_side = {},
+      .max_side = {}};
+  uint64_t seed = 0;
+  for (const auto& [is_flipped, region] : {Case{true, {83, 4, 44, 50}},
+                                           {false, {37, 22, 69, 57}},
+                                           {true, {6, 17, 40, 40}},
+                                           {true, {40, 4, 47, 45}}}) {
+    Random random({seed++});
+    const ClipTransform transform = transform_of(options, {160, 96}, 1, random);
+    EXPECT_EQ(transform.region(), region);
+    EXPECT_EQ(transform.columns().front() > transform.columns().back(), is_flipped);
+  }
+}
+
 TEST(Augment, AbsentMasksStayAbsent) {
   ClipImages clip = painted_clip(20, 30);
   clip.masks[0][1] = cv::Mat();

@@ -81,6 +81,18 @@ TEST(ClipSampler, AroundFrameStaysWithinReachInOrder) {
   EXPECT_EQ(frames_of(options, 3, 1, 0), (Frames{0, 0, 0}));
 }
 
+/// From an implementation of SplitMix64 in Python.
+TEST(ClipSampler, DrawsComeInTheOrderOfVersion01) {
+  const SamplingOptions around = sampling("around_frame", "reach = 3");
+  const SamplingOptions window = sampling("uniform_window", "stride = 2");
+  const std::vector<Frames> around_of_seed{{2, 2, 3}, {13, 15, 17}, {2, 5, 6}, {5, 7, 10}};
+  const std::vector<Frames> window_of_seed{{7, 9, 11}, {3, 5, 7}, {5, 7, 9}, {9, 11, 13}};
+  for (uint64_t seed = 0; seed < 4; ++seed) {
+    EXPECT_EQ(frames_of(around, 3, 30, 0, seed), around_of_seed[seed]);
+    EXPECT_EQ(frames_of(window, 3, 30, 0, seed), window_of_seed[seed]);
+  }
+}
+
 TEST(ClipSampler, NearAndFarHasNeighboursAndFramesOutside) {
   const SamplingOptions options = sampling("near_and_far", "reach = 3");
   EXPECT_EQ(sampler_of(options, 5, {30, 7}).size(), 37);
