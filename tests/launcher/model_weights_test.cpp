@@ -282,12 +282,12 @@ TEST(InitialWeights, AreExpectedForFrozenPartsByName) {
     for (const std::string& name : group.names)
       EXPECT_EQ(name.find("transformer.encoder"), std::string::npos) << name;
   system.model.train();
-  EXPECT_FALSE(system.model.named_modules()["encoder"]->is_training());
-  EXPECT_TRUE(system.model.named_modules()["decoder"]->is_training());
+  EXPECT_FALSE(system.model.named_modules("", false)["encoder"]->is_training());
+  EXPECT_TRUE(system.model.named_modules("", false)["decoder"]->is_training());
   experiment.train.frozen_mode = "train";
   freeze_parts(system.model, experiment.train);
   system.model.train();
-  EXPECT_TRUE(system.model.named_modules()["encoder"]->is_training());
+  EXPECT_TRUE(system.model.named_modules("", false)["encoder"]->is_training());
   experiment.weights.from_scratch = true;
   load_first_weights(system.model, experiment, "a.toml");
   experiment.train.frozen_parts = {"encode"};

@@ -123,7 +123,7 @@ TEST_F(WeightFiles, NameWhatIsMissingWithItsStageAndTouchNothing) {
 }
 
 TEST_F(WeightFiles, GiveATensorTwiceOnlyWhereTheLaterReplaces) {
-  const TensorList more{{"queries", at::full({3, 16}, 5)}};
+  const TensorList more{{"queries", at::full({3, 16}, 5.0f)}};
   write_safetensors(folder_ / "queries.safetensors", more);
   WeightFileOptions queries;
   queries.path = (folder_ / "queries.safetensors").string();
