@@ -217,7 +217,9 @@ TEST(ModelCost, IsThatOfInference) {
 
 TEST(ModelCost, CountsWindowByWindow) {
   const Experiment whole = quickstart("quickstart_mask2former_vis"),
-                   by_frame = quickstart("quickstart_mask2former_vis", {"inference.window=1"});
+                   by_frame = quickstart("quickstart_mask2former_vis",
+                                         {"inference.window=1", "inference.overlap=0",
+                                          "inference.linker.plugin=embedding"});
   const ModelCost four = measure_model_cost(by_frame, {4, 64, 96});
   EXPECT_EQ(four.windows, 4);
   EXPECT_EQ(four.window, 1);
@@ -249,7 +251,7 @@ TEST(ModelCost, IsPrintedWithDifferences) {
       "  encoder                   300      1,300      +1,000\n"
       "  model               5,000,300  5,001,300      +1,000\n"
       "masks made                    0          0\n"
-      "windows                    2 of 3     5 of 1\n"
+      "windows                  2 of 3     5 of 1\n"
       "Inference on 5 frames of 36 x 64 pixels in windows of so many frames, masks of each window. "
       "loss and auxiliary.*: in training only, not in the model's sum.\n");
 }
