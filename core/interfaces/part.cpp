@@ -55,8 +55,7 @@ void Part::adapt_weights(std::vector<std::pair<std::string, at::Tensor>>&) const
 InstanceEmbeddings Decoder::forward(const Memory&, InstancePredictor&, const ForwardContext&) {
   throw PluginError(
       "decoder: expected a call of decode(), got one of forward(). A decoder overrides one of "
-      "them; "
-      "whoever runs a decoder calls decode().");
+      "them; whoever runs a decoder calls decode().");
 }
 
 DecoderOutput Decoder::decode(const DecoderInput& input) {

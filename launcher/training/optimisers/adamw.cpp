@@ -10,11 +10,6 @@ struct AdamW final : RunningMeans {
   static void describe(Schema<AdamW>& schema) {
     describe_running_means(schema, "Added to the denominator.");
   }
-  std::vector<SlotField> slots() const override {
-    return {{"exp_avg", &OptimiserSlots::first},
-            {"exp_avg_sq", &OptimiserSlots::second},
-            {"step", &OptimiserSlots::step}};
-  }
   void step(const StepTensors& tensors, double lr, double weight_decay) const override {
     at::_foreach_add_(tensors.steps, 1);
     at::_fused_adamw_(tensors.parameters, tensors.gradients, tensors.first, tensors.second, {},

@@ -12,6 +12,11 @@ namespace tessera {
 struct RunningMeans : OptimiserRule {
   std::vector<double> betas{0.9, 0.999};
   double eps = 1e-8;
+  std::vector<SlotField> slots() const override {
+    return {{"exp_avg", &OptimiserSlots::first},
+            {"exp_avg_sq", &OptimiserSlots::second},
+            {"step", &OptimiserSlots::step}};
+  }
 };
 
 /// The fields of RunningMeans in the schema of `Rule`, with what `eps` does there.
