@@ -37,9 +37,9 @@ struct WholeBatch {
   /// knows. If a rank has several parts, it is for what Loss::batch_sum() announced. Empty: the
   /// identity.
   std::function<at::Tensor(const at::Tensor&)> mean;
-  /// Counts as those stages of the model see the batch that cut its clips into pieces or look at
-  /// them otherwise (Criterion::counts_of), divided likewise. Empty: to be counted, which only a
-  /// batch in one piece allows.
+  /// For each stage of the model, counts of the batch as that stage sees it if it cuts clips into
+  /// pieces or stacks their frames (Criterion::counts_of), divided as `counts` are. Empty: the
+  /// criterion counts its own batch, which is right only for a batch in one piece.
   std::vector<std::vector<BatchCounts>> stages{};
   /// See LossInput::gather_over_ranks. Empty: there is one rank.
   std::function<at::Tensor(const at::Tensor&)> gather_over_ranks{};
@@ -92,7 +92,7 @@ class TESSERA_API LossInput {
   const MatchedMasks& resized_masks(int64_t stride) const;
 
   int64_t layer;
-  // Of the stage's pieces: B' = B * T / QuerySpec::piece_frames clips of so many frames.
+  // Of the stage's pieces: B' = B * T / n clips of n = QuerySpec::piece_frames frames.
   const LayerPrediction& prediction;
   const Targets& targets;
   const Matches& matches;

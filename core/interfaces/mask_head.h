@@ -33,8 +33,8 @@ class TESSERA_API MaskHead : public Part {
                                                        const ForwardContext& context) = 0;
   /// Whether masks() needs the layer's boxes (a box prior, relative coordinates).
   virtual bool wants_boxes() const { return false; }
-  /// Whether Memory::pixel_features are what the masks are made of, so that those of a decoder
-  /// (InstanceLayer::pixel_features) may stand in their place.
+  /// Whether the masks are made of Memory::pixel_features. A decoder may then give features of its
+  /// own in their place (InstanceLayer::pixel_features).
   virtual bool reads_layer_features() const { return false; }
   /// Whether a frame's masks depend on no other frame, so that masks of a long video may be made
   /// some frames at a time.
