@@ -77,9 +77,10 @@ std::optional<Rle> read_segmentation(const Json& value, const SegmentationRules&
   if (value.is_array() && rules.allow_polygons) {
     return rasterize_polygons(read_polygons(value), rules.height, rules.width);
   }
-  throw DataError(std::string("expected null, an RLE object") +
-                  (rules.allow_polygons ? " or a list of polygons" : "") + ", got " +
-                  describe(value) + ".");
+  throw DataError(
+      std::string("expected null") +
+      (rules.allow_polygons ? ", an RLE object or a list of polygons" : " or an RLE object") +
+      ", got " + describe(value) + ".");
 }
 
 }  // namespace tessera::data
