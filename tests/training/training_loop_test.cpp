@@ -14,102 +14,19 @@
 #include "tests/support/read_options.h"
 #include "tests/training/temporary_folder.h"
 #include "tests/training/tiny_model.h"
+#include "tests/training/tiny_run.h"
 
 namespace tessera {
 namespace {
 
 using test_support::expect_error;
+using test_support::metrics;
 using test_support::read_file;
 using test_support::TemporaryFolder;
+using test_support::tiny_options;
 using test_support::TinyModel;
-
-/// Regression on samples that are a function of their position, with dropout.
-class Source : public LossSource {
- public:
-  Source(const TinyModel& model, int64_t part_size, int64_t position, int64_t parts = 1)
-      : model_(model), part_size_(part_size), parts_(parts), position_(position) {}
-
-  void fetch() override {
-    first_ = position_;
-    position_ += parts_ * part_size_;
-  }
-  void prepare(const std::function<void(int64_t)>&) override {}
-  PartialLoss compute(int64_t part) override {
-    const int64_t first = first_of(part);
-    std::vector<at::Tensor> rows;
-    for (int64_t i = 0; i < part_size_; ++i)
-      rows.push_back(at::arange(3, at::kFloat) * static_cast<double>((first + i) % 7) - 2.0);
-    const at::Tensor clips = at::stack(rows);
-    const at::Tensor x = at::dropout(clips, dropout, true);
-    const at::Tensor error = (model_.forward(x) - clips.narrow(1, 0, 2)).square().mean();
-    at::Tensor value = first == poisoned ? error * std::numeric_limits<double>::quiet_NaN() : error;
-    if (first == steep) value = error.detach() + (error - error.detach()).sqrt();
-    if (first == broken) throw RuntimeError("matching cost: expected finite values, got nan.");
-    return {
-        value, {{"error", value, 1.0}, {"shown", error.detach() * 2, 0.0}}, first / 7, part_size_};
-  }
-  std::vector<uint64_t> random_key(int64_t part) const override {
-    return {static_cast<uint64_t>(first_of(part))};
-  }
-  std::string origin(int64_t part) const override {
-    return "video 3 'cat' (sample " + std::to_string(first_of(part)) + ")";
-  }
-  double dropout = 0.3;
-  int64_t poisoned = -1;  // position whose loss is NaN
-  int64_t steep = -1;     // position whose gradient is infinite
-  int64_t broken = -1;    // position whose forward pass fails
-
- private:
-  int64_t first_of(int64_t part) const { return first_ + part * part_size_; }
-
-  const TinyModel& model_;
-  int64_t part_size_, parts_, position_, first_ = 0;
-};
-
-TrainOptions options() {
-  TrainOptions options;
-  options.iterations = 10;
-  options.total_batch = 4;
-  options.optimiser.lr = 0.05;
-  options.schedule = {.kind = "cosine", .warmup_iterations = 3};
-  options.clip_gradients = 0.5;
-  options.checkpoint_every = 3;
-  options.log_every = 2;
-  return options;
-}
-
-struct TinyRun {
-  TinyModel model;
-  TrainSettings settings;
-  TrainOptions train = options();
-
-  TinyRun() {
-    settings.samples_per_epoch = 7;
-    settings.experiment = "[train]\n";
-  }
-  TrainResult go(
-      const RunFolder& folder, const std::string& resume = "",
-      const std::function<void(Source&)>& change = [](Source&) {}) {
-    settings.resume = find_checkpoint(folder, resume, std::cerr);
-    const int64_t position =
-        settings.resume ? read_train_state(*settings.resume).consumed_samples : 0;
-    Source source(model, train.total_batch / train.accumulation, position, train.accumulation);
-    change(source);
-    return run_training(train, model.named(), source, folder, settings);
-  }
-};
-
-/// The lines of metrics.jsonl without the times.
-std::vector<nlohmann::json> metrics(const RunFolder& folder) {
-  std::vector<nlohmann::json> lines;
-  std::istringstream stream(read_file(folder.metrics()));
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(nlohmann::json::parse(line));
-    lines.back().erase("seconds");
-    lines.back().erase("data_seconds");
-  }
-  return lines;
-}
+using test_support::TinyRun;
+using test_support::TinySource;
 
 TEST(TrainingLoop, LearnsAndLeavesItsFiles) {
   TemporaryFolder temporary;
@@ -160,7 +77,8 @@ TEST(TrainingLoop, GoesOnAfterAKillFromTheLastCheckpoint) {
   TinyRun whole, first, second;
   whole.go(whole_folder);
   // The source dies in the ninth step; steps 7 and 8 and their line are lost.
-  EXPECT_THROW(first.go(folder, "", [](Source& source) { source.poisoned = 32; }), RuntimeError);
+  EXPECT_THROW(first.go(folder, "", [](TinySource& source) { source.poisoned = 32; }),
+               RuntimeError);
   EXPECT_EQ(metrics(folder).back()["iteration"], 8);
   second.go(folder, "auto");
   EXPECT_TRUE(second.model.equals(whole.model));
@@ -172,7 +90,7 @@ TEST(TrainingLoop, StopsAtALossThatIsNotFinite) {
   const RunFolder folder(temporary / "run");
   TinyRun run;
   expect_error<RuntimeError>(
-      [&] { run.go(folder, "", [](Source& source) { source.poisoned = 16; }); },
+      [&] { run.go(folder, "", [](TinySource& source) { source.poisoned = 16; }); },
       {"iteration 5", "nan", "error = nan (weight 1", "shown = ", "video 3 'cat' (sample 16)",
        "checkpoint-3.safetensors"});
   EXPECT_EQ(folder.checkpoints().back().first, 3);
@@ -183,7 +101,7 @@ TEST(TrainingLoop, StopsAtAGradientThatIsNotFinite) {
   const RunFolder folder(temporary / "run");
   TinyRun run;
   expect_error<RuntimeError>(
-      [&] { run.go(folder, "", [](Source& source) { source.steep = 4; }); },
+      [&] { run.go(folder, "", [](TinySource& source) { source.steep = 4; }); },
       {"iteration 2", "gradients", "head.second.weight", "sample 4", "no checkpoint yet"});
 }
 
@@ -192,7 +110,7 @@ TEST(TrainingLoop, NamesTheBatchWhereTheModelFails) {
   const RunFolder folder(temporary / "run");
   TinyRun run;
   expect_error<RuntimeError>(
-      [&] { run.go(folder, "", [](Source& source) { source.broken = 12; }); },
+      [&] { run.go(folder, "", [](TinySource& source) { source.broken = 12; }); },
       {"iteration 4: matching cost", "sample 12", "checkpoint-3.safetensors"});
 }
 
@@ -225,8 +143,8 @@ TEST(TrainingLoop, AveragesAccumulatedParts) {
   parts.train.accumulation = 2;
   // Without dropout a mean over two clips is the mean of two means.
   const RunFolder whole_folder(temporary / "whole"), parts_folder(temporary / "parts");
-  whole.go(whole_folder, "", [](Source& source) { source.dropout = 0; });
-  parts.go(parts_folder, "", [](Source& source) { source.dropout = 0; });
+  whole.go(whole_folder, "", [](TinySource& source) { source.dropout = 0; });
+  parts.go(parts_folder, "", [](TinySource& source) { source.dropout = 0; });
   for (size_t i = 0; i < 3; ++i)
     EXPECT_TRUE(whole.model.named()[i].tensor.allclose(parts.model.named()[i].tensor, 1e-5, 1e-6));
   EXPECT_NEAR(metrics(whole_folder)[0]["terms"]["error"],
@@ -288,133 +206,6 @@ TEST(TrainingLoop, ResumesTheBestScoreAndTheValidationsLines) {
   EXPECT_EQ(lines, 4u);  // 3, 6, 9, 10
 }
 
-/// A validation whose scores are given, and the weights that it saw.
-struct Scores {
-  std::vector<double> values;
-  size_t asked = 0;
-  at::Tensor seen{};
-  void score(TinyRun& run) {
-    run.settings.validate = [this, &run] {
-      seen = run.model.second.detach().clone();
-      return std::vector<evaluation::Stat>{{"AP", values.at(asked++)}};
-    };
-  }
-};
-
-TEST(TrainingLoop, ValidatesAndSavesTheAveragedWeights) {
-  TemporaryFolder temporary;
-  const RunFolder folder(temporary / "run"), plain_folder(temporary / "plain");
-  TinyRun run, plain;
-  plain.go(plain_folder);
-  run.train.ema = EmaOptions{.decay = 0.9};
-  run.train.evaluate_every = 10;
-  Scores scores{{0.5}};
-  scores.score(run);
-  run.go(folder);
-  EXPECT_TRUE(run.model.equals(plain.model)) << "the average changes nothing about training";
-  EXPECT_EQ(read_file(folder.last_weights()), read_file(plain_folder.last_weights()));
-  const SafetensorsFile averaged = read_safetensors(folder.averaged_weights()),
-                        best = read_safetensors(folder.best_weights()),
-                        checkpoint = read_safetensors(folder.checkpoint(10));
-  EXPECT_EQ(averaged.tensors.size(), 4u);
-  const at::Tensor& second = *averaged.find("head.second.weight");
-  EXPECT_FALSE(second.equal(run.model.second));
-  EXPECT_TRUE(second.equal(scores.seen));
-  EXPECT_TRUE(second.equal(*best.find("head.second.weight")));
-  EXPECT_TRUE(second.equal(*checkpoint.find("ema.head.second.weight")));
-  EXPECT_EQ(checkpoint.find("ema.head.offset"), nullptr) << "a buffer";
-  EXPECT_TRUE(averaged.find("head.offset")->equal(run.model.offset));
-  EXPECT_EQ(read_safetensors(plain_folder.checkpoint(10)).tensors.size() + 3,
-            checkpoint.tensors.size());
-  EXPECT_FALSE(std::filesystem::exists(plain_folder.averaged_weights()));
-}
-
-TEST_P(Interrupted, AverageGoesOnBitForBit) {
-  TemporaryFolder temporary;
-  const RunFolder whole_folder(temporary / "whole"), folder(temporary / "run");
-  TinyRun whole, first, second;
-  for (TinyRun* run : {&whole, &first, &second})
-    run->train.ema = EmaOptions{.decay = 0.8, .after = 2};
-  whole.go(whole_folder);
-  first.settings.stop_at = GetParam();
-  first.go(folder);
-  second.go(folder, "auto");
-  EXPECT_EQ(read_file(folder.checkpoint(10)), read_file(whole_folder.checkpoint(10)));
-  EXPECT_EQ(read_file(folder.averaged_weights()), read_file(whole_folder.averaged_weights()));
-  EXPECT_NE(read_file(folder.averaged_weights()), read_file(folder.last_weights()));
-}
-
-TEST(TrainingLoop, BeginsToAverageWhereAResumedRunSwitchesItOn) {
-  TemporaryFolder temporary;
-  const RunFolder folder(temporary / "run");
-  TinyRun first, second;
-  first.settings.stop_at = 9;
-  first.go(folder);
-  const at::Tensor before = first.model.second.detach().clone();
-  second.train.ema = EmaOptions{.decay = 0.75};
-  second.go(folder, "auto");
-  const SafetensorsFile averaged = read_safetensors(folder.averaged_weights());
-  EXPECT_TRUE(averaged.find("head.second.weight")
-                  ->allclose(0.75 * before + 0.25 * second.model.second.detach(), 1e-6, 1e-7));
-}
-
-TEST(TrainingLoop, StopsWhenTheScoreDoesNotRise) {
-  TemporaryFolder temporary;
-  const RunFolder folder(temporary / "run");
-  TinyRun run;
-  run.train.evaluate_every = 1;
-  run.train.patience = 2;
-  Scores scores{{0.2, 0.1, 0.3, 0.3, 0.25, 0.9}};  // the fourth equals the best: it did not rise
-  scores.score(run);
-  const TrainResult result = run.go(folder);
-  EXPECT_TRUE(result.stopped_early);
-  EXPECT_FALSE(result.preempted);
-  EXPECT_EQ(result.iteration, 5);
-  EXPECT_EQ(result.best, 0.3);
-  EXPECT_EQ(result.checkpoint, folder.checkpoint(5));
-  std::vector<int64_t> since_best;
-  std::vector<int64_t> stops;
-  for (const auto& line : metrics(folder)) {
-    if (line.contains("validation")) since_best.push_back(line["validations_since_best"]);
-    if (line.contains("stopped")) stops.push_back(line["iteration"]);
-  }
-  EXPECT_EQ(since_best, (std::vector<int64_t>{0, 1, 0, 1, 2}));
-  EXPECT_EQ(stops, std::vector<int64_t>{5});
-  // The run is complete: nothing is left to do, until it is given more patience.
-  TinyRun again, patient;
-  for (TinyRun* each : {&again, &patient}) {
-    each->train = run.train;
-    scores.score(*each);
-  }
-  const TrainResult done = again.go(folder, "auto");
-  EXPECT_TRUE(done.stopped_early);
-  EXPECT_EQ(done.iteration, 5);
-  EXPECT_EQ(scores.asked, 5u);
-  patient.train.patience = 3;
-  patient.settings.stop_at = 6;
-  const TrainResult more = patient.go(folder, "auto");
-  EXPECT_EQ(more.iteration, 6);
-  EXPECT_EQ(more.best, 0.9);
-}
-
-TEST(TrainingLoop, RemembersItsPatienceWhenItGoesOn) {
-  TemporaryFolder temporary;
-  const RunFolder folder(temporary / "run");
-  Scores scores{{0.5, 0.4, 0.3, 0.2, 0.1}};
-  TinyRun first, second;
-  for (TinyRun* run : {&first, &second}) {
-    run->train.evaluate_every = 1;
-    run->train.patience = 3;
-    scores.score(*run);
-  }
-  first.settings.stop_at = 3;
-  EXPECT_FALSE(first.go(folder).stopped_early);
-  EXPECT_EQ(read_train_state(folder.checkpoint(3)).validations_since_best, 2);
-  const TrainResult result = second.go(folder, "auto");
-  EXPECT_TRUE(result.stopped_early);
-  EXPECT_EQ(result.iteration, 4);
-}
-
 TEST(TrainingLoop, GivesEachGroupItsSchedule) {
   TemporaryFolder temporary;
   const RunFolder folder(temporary / "run");
@@ -439,7 +230,7 @@ TEST(TrainingLoop, TrainingOnlyTensorsStayOutOfWeightFiles) {
   TinyRun run;
   std::vector<NamedTensor> tensors = run.model.named();
   tensors.push_back({"loss.cell.weight", at::ones({2}).set_requires_grad(true), true});
-  Source source(run.model, run.train.total_batch, 0);
+  TinySource source(run.model, run.train.total_batch, 0);
   run_training(run.train, tensors, source, folder, run.settings);
   EXPECT_EQ(read_safetensors(folder.last_weights()).find("loss.cell.weight"), nullptr);
   EXPECT_NE(read_safetensors(folder.checkpoint(10)).find("model.loss.cell.weight"), nullptr);
@@ -464,7 +255,7 @@ class JudgedSource final : public LossSource {
   std::string origin(int64_t part) const override { return source_.origin(part); }
 
  private:
-  Source source_;
+  TinySource source_;
   at::Tensor judge_;
 };
 
